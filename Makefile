@@ -1,0 +1,54 @@
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+DEMO := demo
+
+.PHONY: setup demo test quick check format bench clean
+
+setup: $(READY)
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q --upgrade pip
+	@# A CPU build of torch keeps gigabytes of CUDA away; where none is offered the regular build is taken.
+	$(BIN)/python -m pip install -q "torch==2.13.0+cpu" 2>/dev/null || $(BIN)/python -m pip install -q "torch==2.13.0"
+	$(BIN)/python -m pip install -q -c constraints.txt -e ".[providers,gpu]" --group dev
+	$(BIN)/python -m pip check
+	touch $(READY)
+
+# A language model for this machine: searched with a small local LLM, reported, exported, checked.
+demo: $(READY)
+	rm -rf $(DEMO) && mkdir $(DEMO)
+	$(BIN)/mimar get-llm
+	$(BIN)/mimar design --max-params 30M --min-tokens-per-second 40 --ctx 512 --device this --llm local \
+		--trials 120 --seed 0 --study $(DEMO)/study.db
+	$(BIN)/mimar report $(DEMO)/study.db --out $(DEMO)/report.html
+	$(BIN)/mimar report $(DEMO)/study.db --out $(DEMO)/front.svg
+	$(BIN)/mimar export $(DEMO)/study.db $(DEMO)/best-json --to json
+	$(BIN)/mimar export $(DEMO)/study.db $(DEMO)/best-code --to code
+	$(BIN)/mimar export $(DEMO)/study.db $(DEMO)/best-hf --to hf
+	@echo "open $(DEMO)/report.html; the JSON, the code and the checkpoint lie beside it"
+
+test: $(READY)
+	$(BIN)/python -m pytest -n 2 -q
+
+# The fast tests only, for the inner loop.
+quick: $(READY)
+	$(BIN)/python -m pytest -n 2 -q -m "not slow"
+
+check: $(READY)
+	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+format: $(READY)
+	$(BIN)/ruff format src tests benchmarks
+	$(BIN)/ruff check --fix src tests benchmarks
+
+bench: $(READY)
+	$(BIN)/python benchmarks/run.py
+
+clean:
+	rm -rf $(VENV) $(DEMO) .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,5 @@
+"""`python -m mimar`."""
+
+from mimar.cli import main
+
+main()

@@ -1,0 +1,227 @@
+"""Every command's arguments. Nothing heavy is imported before a command runs, so that `--help` stays quick."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mimar.cli._options import (
+    BUDGETS,
+    CONDITIONS,
+    SEARCH,
+    AsJson,
+    MaxCost,
+    OutDir,
+    OutFile,
+    Refresh,
+    StudyMember,
+    StudyPath,
+    Tokenizer,
+    Tokens,
+)
+from mimar.cli._output import INTERRUPTED, errors_explained, print_json, say
+
+app = typer.Typer(
+    name="mimar",
+    help="Find language-model architectures for a device and a budget.",
+    epilog="Exit codes: 0 done, 1 other failure, 2 bad input, 3 study file, 4 language model, 5 missing package, "
+    "6 export, 130 interrupted.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+
+def main() -> None:
+    """Entry point of the `mimar` command."""
+    app()
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"mimar {version('mimar')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Find language-model architectures for a device and a budget."""
+
+
+@app.command()
+def design(
+    max_params: Annotated[str | None, typer.Option(help="Parameters, e.g. 30M.", rich_help_panel=BUDGETS)] = None,
+    max_memory: Annotated[
+        str | None, typer.Option(help="Weights, KV cache and activations, e.g. 80MB.", rich_help_panel=BUDGETS)
+    ] = None,
+    max_ttft: Annotated[
+        str | None, typer.Option(help="Time to first token, e.g. 250ms.", rich_help_panel=BUDGETS)
+    ] = None,
+    min_tokens_per_second: Annotated[
+        float | None, typer.Option(help="Decoding speed.", rich_help_panel=BUDGETS)
+    ] = None,
+    max_energy: Annotated[float | None, typer.Option(help="Joules per token.", rich_help_panel=BUDGETS)] = None,
+    max_power: Annotated[float | None, typer.Option(help="Watts.", rich_help_panel=BUDGETS)] = None,
+    device: Annotated[
+        str, typer.Option(help="A name from `mimar devices`, or a profile file.", rich_help_panel=CONDITIONS)
+    ] = "this",
+    ctx: Annotated[
+        int | None, typer.Option(help="Context length in tokens. [default: 1024]", rich_help_panel=CONDITIONS)
+    ] = None,
+    batch: Annotated[int, typer.Option(help="Sequences at once.", rich_help_panel=CONDITIONS)] = 1,
+    prompt_tokens: Annotated[int, typer.Option(help="Length of the prompt.", rich_help_panel=CONDITIONS)] = 128,
+    dtype: Annotated[
+        str | None, typer.Option(help="Of the weights. [default: the device's best]", rich_help_panel=CONDITIONS)
+    ] = None,
+    vocab: Annotated[
+        int | None, typer.Option(help="Vocabulary size. [default: 32000]", rich_help_panel=CONDITIONS)
+    ] = None,
+    tokenizer: Annotated[
+        Path | None, typer.Option(help="Take the vocabulary size from this tokenizer.", rich_help_panel=CONDITIONS)
+    ] = None,
+    untied: Annotated[bool, typer.Option("--untied", help="Separate output head.", rich_help_panel=CONDITIONS)] = False,
+    strategy: Annotated[
+        str, typer.Option(help="adaptive, random, evolution, nsga2 or zerolm.", rich_help_panel=SEARCH)
+    ] = "adaptive",
+    score: Annotated[
+        str, typer.Option(help="Accuracy score; an unknown name lists them.", rich_help_panel=SEARCH)
+    ] = "hpm",
+    objectives: Annotated[
+        str, typer.Option(help="Comma-separated metrics.", rich_help_panel=SEARCH)
+    ] = "score,decode_tokens_per_second,memory_bytes",
+    llm: Annotated[
+        str,
+        typer.Option(
+            help="none, local[:PATH], anthropic:MODEL, openai:MODEL, google:MODEL, http://HOST/v1#MODEL, replay:STUDY.",
+            rich_help_panel=SEARCH,
+        ),
+    ] = "none",
+    max_cost: MaxCost = None,
+    trials: Annotated[int, typer.Option(min=1, help="Candidates to evaluate.", rich_help_panel=SEARCH)] = 120,
+    seed: Annotated[int, typer.Option(min=0, help="Of all randomness.", rich_help_panel=SEARCH)] = 0,
+    per_layer: Annotated[
+        bool, typer.Option("--per-layer", help="Let layers differ from each other.", rich_help_panel=SEARCH)
+    ] = False,
+    start: Annotated[
+        str | None,
+        typer.Option(help="Begin from FILE.json, a model folder or a hub id.", rich_help_panel=SEARCH),
+    ] = None,
+    study: Annotated[Path, typer.Option(help="Journal of the search.", rich_help_panel=SEARCH)] = Path("study.db"),
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the study.", rich_help_panel=SEARCH)] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Design a Transformer for a device and a budget.
+
+    A resumed study keeps the settings it was started with; only --trials and --max-cost count then.
+    """
+    with errors_explained(as_json):
+        from mimar.cli._design import run_design
+        from mimar.cli._request import DesignRequest, settings_for
+        from mimar.cli._tables import print_result
+
+        request = DesignRequest(
+            budgets={
+                "params": max_params,
+                "memory_bytes": max_memory,
+                "ttft_s": max_ttft,
+                "decode_tokens_per_second": min_tokens_per_second,
+                "energy_j_per_token": max_energy,
+                "power_w": max_power,
+            },
+            device=device, context=ctx, batch=batch, prompt_tokens=prompt_tokens, dtype=dtype, vocab=vocab,
+            tokenizer=tokenizer, tied=not untied, strategy=strategy, score=score, objectives=objectives, llm=llm,
+            seed=seed, per_layer=per_layer, start=start, command=shlex.join(["mimar", *sys.argv[1:]]),
+        )  # fmt: skip
+        settings = None if resume else settings_for(request)
+        result = run_design(settings, study, trials, resume=resume, max_cost=max_cost)
+        if as_json:
+            print_json(result)
+        else:
+            print_result(study, result)
+    if result["stopped"] == "interrupted":
+        say(f"continue with: mimar design --study {study} --resume --trials {trials}")
+        raise typer.Exit(INTERRUPTED)
+
+
+@app.command()
+def show(study: StudyPath, as_json: AsJson = False) -> None:
+    """Print the Pareto front of a study."""
+    with errors_explained(as_json):
+        from mimar.cli._report import show_study
+
+        show_study(study, as_json)
+
+
+@app.command()
+def report(study: StudyPath, out: OutFile = None, tokens: Tokens = "10B", as_json: AsJson = False) -> None:
+    """Write one self-contained HTML page about a study (with --out FRONT.svg a picture of its front)."""
+    with errors_explained(as_json):
+        from mimar.cli._quantities import count
+        from mimar.cli._report import write_report
+
+        result = write_report(study, out, count(tokens, "--tokens"))
+        print_json(result) if as_json else say(f"wrote {result['path']}")
+
+
+@app.command()
+def export(
+    study: StudyMember,
+    out: OutDir = None,
+    to: Annotated[str, typer.Option(help="json, code or hf for one trial; csv for a whole study.")] = "json",
+    tokenizer: Tokenizer = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the initial weights.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Write a trial as JSON, code or a Hugging Face checkpoint, or a study as CSV; what is written is checked."""
+    with errors_explained(as_json):
+        from mimar.cli._export import export_study
+
+        result = export_study(study, out, to, tokenizer, seed)
+        if as_json:
+            print_json(result)
+        else:
+            say(f"wrote {result['path']}")
+            for engine, verdict in result.get("verdicts", {}).items():
+                say(f"  {engine}: {verdict}")
+
+
+@app.command()
+def devices(refresh: Refresh = False, as_json: AsJson = False) -> None:
+    """List the devices with their figures, this machine included."""
+    with errors_explained(as_json):
+        from mimar.cli._devices import device_rows
+        from mimar.cli._tables import print_devices
+        from mimar.hardware import measure_this
+
+        if refresh:
+            measure_this(refresh=True)
+        rows = device_rows()
+        print_json({"devices": rows}) if as_json else print_devices(rows)
+
+
+@app.command("get-llm")
+def get_llm(
+    model: Annotated[
+        str | None, typer.Argument(help="A hub id or GGUF file; by default a small offline model.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Fetch a local language model and print where it lies."""
+    with errors_explained(as_json):
+        from mimar.cli._get_llm import get_llm as fetch
+
+        result = fetch(model)
+        if as_json:
+            print_json(result)
+        else:
+            typer.echo(f"{result['path']} ({result['bytes']:,} bytes, {result['licence'] or 'licence not stated'})")

@@ -1,0 +1,74 @@
+"""`mimar export`: one trial, or a whole study, in another form."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from mimar import pareto
+from mimar.cli._output import say
+from mimar.cli._study_file import StudyFile, open_study, split_reference
+from mimar.errors import InputError, UnknownNameError
+from mimar.export import ExportResult, export_code, export_csv, export_hf, export_json
+from mimar.objectives import losses
+from mimar.space import Architecture, architecture_to_json
+from mimar.trial import Trial
+
+FORMS = ("json", "code", "hf", "csv")
+
+
+def export_study(reference: str, out: Path | None, form: str, tokenizer: Path | None, seed: int) -> dict[str, Any]:
+    """Export what `reference` (``STUDY`` or ``STUDY#ID``) names; returns form, path, files and verdicts.
+
+    Without an id the member of the front with the best first objective is taken, and said on standard error.
+    """
+    path, number = split_reference(reference)
+    if form not in FORMS:
+        raise UnknownNameError("export form", form, FORMS)
+    study = open_study(path)
+    if form == "csv":
+        return _as_json(export_csv(study.trials, out or path.with_suffix(".csv"), architecture_to_json), None)
+    trial = _best(study) if number is None else study.trial(number)
+    target = out or path.with_name(f"{path.stem}-{trial.id}-{form}")
+    return _as_json(_export(study, trial, target, form, (tokenizer, seed)), trial.id)
+
+
+def _export(
+    study: StudyFile, trial: Trial[Architecture], target: Path, form: str, weights: tuple[Path | None, int]
+) -> ExportResult:
+    arch, (tokenizer, seed) = trial.architecture, weights
+    if form == "code":
+        return export_code(arch, target, seed=seed)
+    if form == "hf":
+        return export_hf(arch, target, seed=seed, tokenizer=tokenizer)
+    metrics = dict(trial.metrics)
+    if not metrics:
+        raise InputError(f"trial {trial.id} was not evaluated: {'; '.join(trial.reasons)}")
+    estimates = {
+        "params": metrics["params"],
+        "flops": metrics["flops"],
+        "latency_ms": 1000.0 / metrics["decode_tokens_per_second"],
+    }
+    name = f"{study.path.stem}-{trial.id}"
+    return export_json(arch, target, model_name=name, estimated_metrics=estimates, metrics=metrics)
+
+
+def _best(study: StudyFile) -> Trial[Architecture]:
+    """The front's member with the best first objective."""
+    done = [trial for trial in study.trials if trial.status == "complete"]
+    if not done:
+        raise InputError(f"{study.path} holds no evaluated trial yet: continue it with --resume")
+    points = losses([trial.metrics for trial in done], study.objectives)
+    best = min(pareto.front(points), key=lambda i: points[i, 0])
+    say(f"exporting trial {done[best].id}, the best {study.objectives[0].metric} of the front; choose with STUDY#ID")
+    return done[best]
+
+
+def _as_json(result: ExportResult, number: int | None) -> dict[str, Any]:
+    return {
+        "id": number,
+        "form": result.form,
+        "path": str(result.path),
+        "files": list(result.files),
+        "verdicts": dict(result.verdicts),
+    }

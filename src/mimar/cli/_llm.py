@@ -1,0 +1,106 @@
+"""`--llm SPEC` becomes a language model with its wrappers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from mimar.errors import InputError, UnknownNameError
+from mimar.llm import (
+    LLM,
+    Cached,
+    CallRecord,
+    CostLimited,
+    LocalLLM,
+    ProviderLLM,
+    Recording,
+    ReplayLLM,
+    Retrying,
+    default_cache_path,
+    default_model_path,
+    resolve_model,
+)
+
+LLM_SPECS = (
+    "none",
+    "local",
+    "local:PATH",
+    "local:OWNER/NAME[:FILE.gguf]",
+    "anthropic:MODEL",
+    "openai:MODEL",
+    "google:MODEL",
+    "http://HOST/v1#MODEL",
+    "replay:STUDY",
+)
+"""The forms that ``--llm`` takes."""
+
+
+def open_llm(
+    spec: str,
+    *,
+    on_call: Callable[[CallRecord], None],
+    read_calls: Callable[[Path], Sequence[CallRecord]],
+    past: Sequence[CallRecord] = (),
+    max_cost: float | None = None,
+    cache: bool = True,
+) -> LLM | None:
+    """The model that `spec` names (one of `LLM_SPECS`), ready for a study; None for ``none``.
+
+    Calls on record in `past` are answered from there; each later one is reported to `on_call`. Hosted models
+    are retried, answered from the user's reply cache unless `cache` is false, and stopped at `max_cost` US
+    dollars, earlier calls included. `read_calls` gives the records of the study in ``replay:STUDY``. Raises
+    `UnknownNameError`, `InputError`, `MissingKeyError` or `MissingDependencyError` before any call.
+    """
+    if max_cost is not None and not max_cost >= 0:
+        raise InputError(f"expected a cost limit of at least 0 US dollars, got {max_cost}")
+    if spec == "none":
+        return None
+    kind, _, rest = spec.partition(":")
+    if kind == "local":
+        return Recording(_local(rest, is_bare=spec == "local"), past, on_call)
+    if kind == "replay":
+        return Recording(_replay(rest, read_calls), past, on_call)
+    llm: LLM = Retrying(_hosted(spec))
+    if max_cost is not None:
+        spent = sum(record.usage.cost for record in past if not record.usage.cached)
+        llm = CostLimited(llm, max_cost, spent)
+    if cache:
+        llm = Cached(llm, default_cache_path())
+    return Recording(llm, past, on_call)
+
+
+def _local(model: str, *, is_bare: bool) -> LocalLLM:
+    # No reply cache here: its key holds the file's name, and another file may bear the same.
+    if is_bare:
+        path = default_model_path()
+        if not path.is_file():
+            raise InputError(f"no model at {path}: run `mimar get-llm`, or give one with --llm local:PATH")
+        return LocalLLM(path)
+    if not model:
+        raise InputError("expected a GGUF file or a hub id after 'local:', got nothing")
+    return LocalLLM(resolve_model(model))
+
+
+def _replay(study: str, read_calls: Callable[[Path], Sequence[CallRecord]]) -> ReplayLLM:
+    path = Path(study).expanduser()
+    if not study or not path.is_file():
+        raise InputError(f"expected a study file after 'replay:', found none at {study!r}")
+    records = read_calls(path)
+    if not records:
+        raise InputError(f"{path} holds no call to a language model: replay a study that was run with one")
+    return ReplayLLM(records)
+
+
+def _hosted(spec: str) -> ProviderLLM:
+    if re.match(r"https?://", spec):
+        address, _, model = spec.partition("#")
+        if not model:
+            raise InputError("expected the model's name after the address, as in http://HOST/v1#MODEL")
+        return ProviderLLM("compatible", model, base_url=address.rstrip("/"))
+    provider, _, model = spec.partition(":")
+    if provider not in ("anthropic", "openai", "google"):
+        raise UnknownNameError("language model", spec, LLM_SPECS)
+    if not model:
+        raise InputError(f"expected the model's name after '{provider}:', as in {provider}:MODEL")
+    return ProviderLLM(provider, model)

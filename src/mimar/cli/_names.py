@@ -1,0 +1,80 @@
+"""The only place where the names that users type become objects."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from mimar.errors import InputError, UnknownNameError
+from mimar.llm import LLM
+from mimar.proxies import PROXIES, RZ_NAS_MEMBERS, Proxy, Reference, fit_reference, rz_nas_ensemble
+from mimar.space import Architecture, TransformerSpace
+from mimar.strategy import (
+    NSGA2,
+    AdaptivePortfolio,
+    Brief,
+    Problem,
+    RandomSearch,
+    RegularisedEvolution,
+    Strategy,
+    ZeroLMLoop,
+)
+
+STRATEGIES = ("adaptive", "random", "evolution", "nsga2", "zerolm")
+ENSEMBLE = "rz_nas_ensemble"
+REFERENCE_SAMPLE = 16
+
+
+def strategy_named(
+    name: str, problem: Problem[Architecture], seed: int, llm: LLM | None, brief: Brief
+) -> Strategy[Architecture]:
+    """The strategy users call `name`; UnknownNameError lists the names, InputError when it needs an LLM."""
+    match name:
+        case "random":
+            return RandomSearch(problem, seed)
+        case "evolution":
+            return RegularisedEvolution(problem, seed)
+        case "nsga2":
+            return NSGA2(problem, seed)
+        case "adaptive":
+            return AdaptivePortfolio.with_llm(problem, seed, llm, brief) if llm else AdaptivePortfolio(problem, seed)
+        case "zerolm":
+            if llm is None:
+                raise InputError("strategy zerolm needs a language model: add --llm local, or a provider")
+            return ZeroLMLoop(problem, seed, llm, brief)
+        case _:
+            raise UnknownNameError("strategy", name, STRATEGIES)
+
+
+def score_names() -> tuple[str, ...]:
+    """Every score, the default first."""
+    return (*(proxy.name for proxy in PROXIES), ENSEMBLE)
+
+
+def score_data(name: str, space: TransformerSpace, seed: int) -> dict[str, Any]:
+    """What a score needs beside its name, fixed when a study starts: the reference sample of an ensemble."""
+    if name != ENSEMBLE:
+        return {}
+    rng = np.random.default_rng([seed, REFERENCE_SAMPLE])
+    sample = [space.sample(rng) for _ in range(REFERENCE_SAMPLE)]
+    return {"reference": fit_reference(RZ_NAS_MEMBERS, sample, seed).to_json()}
+
+
+def score_named(name: str, data: Mapping[str, Any]) -> Proxy:
+    """The score users call `name`, with its `score_data`; UnknownNameError lists the names."""
+    if name == ENSEMBLE:
+        return rz_nas_ensemble(Reference.from_json(data["reference"]))
+    found = {proxy.name: proxy for proxy in PROXIES}
+    if name not in found:
+        raise UnknownNameError("score", name, score_names())
+    return found[name]
+
+
+def require_known(strategy: str, score: str) -> None:
+    """UnknownNameError for a strategy or score that does not exist, before anything costly begins."""
+    if strategy not in STRATEGIES:
+        raise UnknownNameError("strategy", strategy, STRATEGIES)
+    if score not in score_names():
+        raise UnknownNameError("score", score, score_names())

@@ -1,0 +1,46 @@
+"""How commands speak: JSON alone on standard output, everything else on standard error, errors as one sentence."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import typer
+
+from mimar.errors import MimarError, exit_code
+
+INTERRUPTED = 130
+
+
+def print_json(data: Mapping[str, Any]) -> None:
+    """One JSON object on standard output."""
+    sys.stdout.write(json.dumps(data, ensure_ascii=False, indent=2) + "\n")
+
+
+def say(text: str) -> None:
+    """A line for the person, on standard error."""
+    sys.stderr.write(text + "\n")
+
+
+@contextmanager
+def errors_explained(as_json: bool) -> Generator[None]:
+    """Ends a command whose error has a name with its sentence and exit code; a bug keeps its traceback."""
+    try:
+        yield
+    except MimarError as error:
+        _end(str(error), type(error).__name__, exit_code(error), as_json)
+    except OSError as error:
+        where = f" {error.filename}" if error.filename else ""
+        _end(f"cannot use{where}: {error.strerror or error}", "OSError", 1, as_json)
+    except KeyboardInterrupt:
+        _end("interrupted; everything stored so far is safe", "KeyboardInterrupt", INTERRUPTED, as_json)
+
+
+def _end(message: str, kind: str, code: int, as_json: bool) -> None:
+    if as_json:
+        print_json({"error": message, "kind": kind, "exit_code": code})
+    say(f"error: {message}")
+    raise typer.Exit(code)

@@ -1,0 +1,74 @@
+"""The live display of a running search, on standard error."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from mimar import pareto
+from mimar.llm import Ledger
+from mimar.objectives import Objective, losses
+from mimar.trial import Trial
+
+
+class Progress:
+    """Counts trials as they are stored and shows where the search stands; a context manager.
+
+    past: trials that an earlier run stored; the time left is reckoned without them.
+    On a terminal the display refreshes in place; elsewhere nothing is printed.
+    """
+
+    def __init__(
+        self,
+        target: int,
+        objectives: Sequence[Objective],
+        frame: pareto.Reference,
+        ledger: Callable[[], Ledger],
+        past: int,
+    ) -> None:
+        from rich.console import Console
+        from rich.live import Live
+
+        self._target = target
+        self._objectives = objectives
+        self._frame = frame
+        self._ledger = ledger
+        self._metrics: list[Any] = []
+        self._invalid = 0
+        self._past = past
+        self._start = time.monotonic()
+        console = Console(stderr=True)
+        self._live = Live(console=console, refresh_per_second=4) if console.is_terminal else None
+
+    def __enter__(self) -> Progress:
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live:
+            self._live.stop()
+
+    def __call__(self, trial: Trial[Any]) -> None:
+        """Count a trial that was just stored, or read back from an earlier run."""
+        if trial.status == "complete":
+            self._metrics.append(trial.metrics)
+        self._invalid += trial.status == "invalid"
+        if len(self._metrics) + self._invalid <= self._past:
+            self._start = time.monotonic()
+        elif self._live:
+            self._live.update(self.line())
+
+    def line(self) -> str:
+        """Evaluated, front size, hypervolume, invalid share, LLM calls and cost, time left."""
+        done, ledger = len(self._metrics), self._ledger()
+        points = losses(self._metrics, self._objectives)
+        share = self._invalid / max(1, done + self._invalid)
+        now = max(1, done + self._invalid - self._past)
+        left = (time.monotonic() - self._start) / now * max(0, self._target - done)
+        return (
+            f"[bold]{done}[/]/{self._target} evaluated · front {len(pareto.front(points))} · "
+            f"hypervolume {self._frame.hypervolume(points):.4f} · invalid {share:.0%} · "
+            f"LLM {ledger.calls} calls, ${ledger.cost:.4f} · about {left:.0f} s left"
+        )

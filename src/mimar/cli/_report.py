@@ -1,0 +1,94 @@
+"""`mimar show` and `mimar report`: a study file → table, page or picture."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from mimar.cli._names import score_named
+from mimar.cli._output import print_json
+from mimar.cli._study_file import StudyFile, ledger_of, open_study
+from mimar.hardware import hardware_metrics
+from mimar.proxies import ProxyInputs
+from mimar.report import FamiliarShape, ReportData, front_rows, front_svg, front_table, operator_accounting, render_html
+from mimar.space import FAMILIAR
+
+
+def show_study(path: Path, as_json: bool) -> None:
+    """Print the front of the study at `path`, as a table or as JSON."""
+    data = report_data(open_study(path))
+    if as_json:
+        print_json(_summary(data))
+        return
+    from rich.console import Console
+
+    Console().print(front_table(data))
+
+
+def write_report(path: Path, out: Path | None, training_tokens: float) -> dict[str, Any]:
+    """Write the page, or with an .svg target the picture of the front; returns its path and size."""
+    target = out or path.with_suffix(".html")
+    data = report_data(open_study(path))
+    if target.suffix == ".svg":
+        x, y = (objective.metric for objective in (*data.objectives, *data.objectives)[:2])
+        text = front_svg(data, y, x)
+    else:
+        text = render_html(data, training_tokens=training_tokens)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(text, encoding="utf-8")
+    return {"path": str(target), "bytes": target.stat().st_size, "front": len(front_rows(data))}
+
+
+def report_data(study: StudyFile) -> ReportData:
+    """Everything a report shows about `study`; familiar models are judged by the study's own device and score."""
+    settings = study.settings
+    assert settings.reference is not None
+    workload = settings.workload
+    return ReportData(
+        name=str(study.path),
+        command=settings.command,
+        version=version("mimar"),
+        objectives=study.objectives,
+        budgets=settings.budgets,
+        reference=settings.reference,
+        trials=study.trials,
+        calls=study.calls,
+        ledger=ledger_of(study.calls, study.trials),
+        device=f"{settings.profile.name}: {settings.profile.description}",
+        workload=f"{workload.dtype} weights, context {workload.context}, batch {workload.batch}, "
+        f"prompt of {workload.prompt_tokens} tokens",
+        score=settings.score,
+        familiar=_familiar(study),
+        seconds=study.seconds,
+        stop_reasons=study.stops,
+    )
+
+
+def _familiar(study: StudyFile) -> tuple[FamiliarShape, ...]:
+    settings = study.settings
+    score = score_named(settings.score, settings.score_data)
+    return tuple(
+        FamiliarShape(
+            name,
+            {
+                **hardware_metrics(arch, settings.profile, settings.workload),
+                "score": score(ProxyInputs(arch, seed=settings.seed)),
+            },
+        )
+        for name, arch in FAMILIAR.items()
+    )
+
+
+def _summary(data: ReportData) -> dict[str, Any]:
+    rows = operator_accounting(data.trials, data.objectives, data.reference)
+    return {
+        "study": data.name,
+        "front": front_rows(data),
+        "trials": sum(trial.status == "complete" for trial in data.trials),
+        "invalid": sum(trial.status == "invalid" for trial in data.trials),
+        "failed": sum(trial.status == "failed" for trial in data.trials),
+        "llm": data.ledger.to_json(),
+        "operators": {row.origin: row.to_json() for row in rows},
+        "stopped": list(data.stop_reasons),
+    }

@@ -1,0 +1,118 @@
+"""What the user asked for on the command line, and the settings it amounts to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import cast
+
+from mimar.cli._names import require_known
+from mimar.cli._output import say
+from mimar.cli._quantities import count, seconds, size
+from mimar.cli._settings import DesignSettings
+from mimar.cli._start import read_start, vocabulary_size
+from mimar.design import objective_for, restricted_to_device
+from mimar.errors import InputError
+from mimar.hardware import DeviceProfile, Dtype, Workload, load_profile
+from mimar.objectives import Budget
+from mimar.space import Architecture, Defaults, TransformerSpace
+
+DEFAULT_CONTEXT = 1024
+DEFAULT_VOCABULARY = 32000
+
+
+@dataclass(frozen=True)
+class DesignRequest:
+    """The options of `mimar design` as they were typed; None where nothing was."""
+
+    budgets: Mapping[str, str | float | None]
+    device: str
+    context: int | None
+    batch: int
+    prompt_tokens: int
+    dtype: str | None
+    vocab: int | None
+    tokenizer: Path | None
+    tied: bool
+    strategy: str
+    score: str
+    objectives: str
+    llm: str
+    seed: int
+    per_layer: bool
+    start: str | None
+    command: str
+
+
+def settings_for(request: DesignRequest) -> DesignSettings:
+    """Resolve names, files and quantities; raises InputError, UnknownNameError or ArchitectureError."""
+    require_known(request.strategy, request.score)
+    profile = load_profile(request.device)
+    start = _start(request)
+    space = _space(request, profile, start)
+    workload = Workload(
+        space.defaults.context_length,
+        request.batch,
+        min(request.prompt_tokens, space.defaults.context_length),
+        cast("Dtype", request.dtype or profile.default_dtype),
+    )
+    objectives = tuple(name.strip() for name in request.objectives.split(",") if name.strip())
+    for name in objectives:
+        objective_for(name)
+    if not objectives:
+        raise InputError("--objectives needs at least one metric, got none")
+    return DesignSettings(
+        space, profile, workload, _budgets(request.budgets), objectives, request.score, {},
+        request.strategy, request.llm, request.seed, None, start, request.command,
+    )  # fmt: skip
+
+
+def _budgets(typed: Mapping[str, str | float | None]) -> tuple[Budget, ...]:
+    readers = {"params": count, "memory_bytes": size, "ttft_s": seconds}
+    options = {"params": "--max-params", "memory_bytes": "--max-memory", "ttft_s": "--max-ttft"}
+    found: list[Budget] = []
+    for metric, value in typed.items():
+        if value is None:
+            continue
+        limit = readers[metric](value, options[metric]) if isinstance(value, str) else float(value)
+        if not 0 < limit < float("inf"):
+            raise InputError(f"the budget on {metric} must be a positive number, got {value}")
+        found.append(Budget(metric, "min" if metric == "decode_tokens_per_second" else "max", limit))
+    return tuple(found)
+
+
+def _start(request: DesignRequest) -> Architecture | None:
+    """The user's own architecture, with the vocabulary and context that were asked for explicitly."""
+    if request.start is None:
+        return None
+    arch, notes = read_start(request.start)
+    for note in notes:
+        say(f"note: {note}")
+    vocab = _vocabulary(request)
+    return replace(
+        arch,
+        vocab_size=arch.vocab_size if vocab is None else vocab,
+        context_length=request.context or arch.context_length,
+    )
+
+
+def _space(request: DesignRequest, profile: DeviceProfile, start: Architecture | None) -> TransformerSpace:
+    vocab = _vocabulary(request)
+    defaults = Defaults(
+        DEFAULT_VOCABULARY if vocab is None else vocab, request.context or DEFAULT_CONTEXT, request.tied
+    )
+    if defaults.vocab_size < 2 or defaults.context_length < 1:
+        raise InputError("--vocab must be at least 2 and --ctx at least 1")
+    space = TransformerSpace("per-layer" if request.per_layer else "uniform", defaults)
+    space = restricted_to_device(space, profile)
+    return space if start is None else space.including(start)
+
+
+def _vocabulary(request: DesignRequest) -> int | None:
+    if request.tokenizer is None:
+        return request.vocab
+    found = vocabulary_size(request.tokenizer)
+    if request.vocab is not None and request.vocab != found:
+        raise InputError(f"--vocab {request.vocab} and the tokenizer's {found} tokens differ: give only one of them")
+    return found

@@ -1,0 +1,88 @@
+"""The settings of a `design` study as plain data: what the journal's first entry holds and a resumed run reads back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from mimar.errors import InputError
+from mimar.hardware import DeviceProfile, Workload, profile_from_json, profile_to_json
+from mimar.objectives import Budget
+from mimar.pareto import Reference
+from mimar.space import (
+    Architecture,
+    TransformerSpace,
+    architecture_from_json,
+    architecture_to_json,
+    space_from_json,
+    space_to_json,
+)
+
+COMMAND = "design"
+
+
+@dataclass(frozen=True)
+class DesignSettings:
+    """Everything that decides a study's trials, but the LLM's replies.
+
+    profile: the device's figures as they were when the study began. score_data: what the score needs beside its name
+    (the reference sample of an ensemble). start: the user's own architecture. command: how the study was started.
+    """
+
+    space: TransformerSpace
+    profile: DeviceProfile
+    workload: Workload
+    budgets: tuple[Budget, ...]
+    objectives: tuple[str, ...]
+    score: str
+    score_data: Mapping[str, Any]
+    strategy: str
+    llm: str
+    seed: int
+    reference: Reference | None
+    start: Architecture | None
+    command: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data for the journal."""
+        return {
+            "kind": COMMAND,
+            "space": space_to_json(self.space),
+            "device": profile_to_json(self.profile),
+            "workload": asdict(self.workload),
+            "budgets": [asdict(budget) for budget in self.budgets],
+            "objectives": list(self.objectives),
+            "score": self.score,
+            "score_data": dict(self.score_data),
+            "strategy": self.strategy,
+            "llm": self.llm,
+            "seed": self.seed,
+            "reference": None
+            if self.reference is None
+            else {"point": list(self.reference.point), "ideal": list(self.reference.ideal)},
+            "start": None if self.start is None else architecture_to_json(self.start),
+            "command": self.command,
+        }
+
+    @staticmethod
+    def from_json(data: Mapping[str, Any]) -> DesignSettings:
+        """Inverse of `to_json`; InputError when the study is of another kind."""
+        if data.get("kind") != COMMAND:
+            raise InputError(f"expected a study made by `mimar design`, got one of kind {data.get('kind')!r}")
+        frame = data["reference"]
+        return DesignSettings(
+            space=space_from_json(data["space"]),
+            profile=profile_from_json(data["device"], "device of the study"),
+            workload=Workload(**data["workload"]),
+            budgets=tuple(Budget(**budget) for budget in data["budgets"]),
+            objectives=tuple(data["objectives"]),
+            score=data["score"],
+            score_data=data["score_data"],
+            strategy=data["strategy"],
+            llm=data["llm"],
+            seed=data["seed"],
+            reference=None if frame is None else Reference(tuple(frame["point"]), tuple(frame["ideal"])),
+            start=None if data["start"] is None else architecture_from_json(data["start"]),
+            command=data["command"],
+        )

@@ -1,0 +1,65 @@
+"""`--start`: the user's own architecture, from our JSON or a Hugging Face config."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+from mimar.errors import InputError, MissingDependencyError
+from mimar.models import architecture_from_hf_config
+from mimar.space import Architecture, architecture_from_json
+
+
+def read_start(source: str) -> tuple[Architecture, tuple[str, ...]]:
+    """The architecture in a JSON file, a model folder or the config of a hub id, and notes on what was approximated.
+
+    Raises InputError when there is no such file or id, ArchitectureError when it cannot be represented.
+    """
+    path = _config_path(source)
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"--start {source}: expected JSON, got something else ({error})") from error
+    if isinstance(data, Mapping) and "model_type" in data:
+        return architecture_from_hf_config(cast("Mapping[str, Any]", data))
+    return architecture_from_json(data), ()
+
+
+def _config_path(source: str) -> Path:
+    path = Path(source).expanduser()
+    if path.is_dir():
+        path = path / "config.json"
+    if path.is_file():
+        return path
+    if source.count("/") == 1 and not source.endswith(".json"):
+        return _from_hub(source)
+    raise InputError(f"--start {source}: no such file; expected an architecture's JSON, a model folder or a hub id")
+
+
+def _from_hub(model: str) -> Path:
+    try:
+        from huggingface_hub import hf_hub_download
+        from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+    except ImportError as error:
+        raise MissingDependencyError("a hub id needs huggingface_hub: pip install huggingface_hub") from error
+    try:
+        return Path(hf_hub_download(model, "config.json"))
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        raise InputError(
+            f"--start {model}: the hub gave no config.json ({type(error).__name__}); check the id"
+        ) from error
+
+
+def vocabulary_size(tokenizer: Path) -> int:
+    """Number of tokens of a tokenizer, given its folder or its tokenizer.json."""
+    from tokenizers import Tokenizer
+
+    file = tokenizer / "tokenizer.json" if tokenizer.is_dir() else tokenizer
+    if not file.is_file():
+        raise InputError(f"--tokenizer {tokenizer}: expected a tokenizer.json or a folder that holds one, found none")
+    try:
+        return Tokenizer.from_file(str(file)).get_vocab_size()
+    except Exception as error:  # the library raises bare Exception for any unreadable file
+        raise InputError(f"--tokenizer {file}: not a tokenizer.json ({error})") from error

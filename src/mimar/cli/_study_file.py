@@ -1,0 +1,94 @@
+"""A study file read back: settings, trials, accounting."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from mimar.cli._settings import DesignSettings
+from mimar.design import objective_for
+from mimar.errors import ForeignFileError, InputError, UnknownNameError
+from mimar.llm import CallRecord, Ledger
+from mimar.objectives import Objective
+from mimar.space import Architecture, architecture_from_json
+from mimar.storage import SQLiteStorage
+from mimar.study import Journal, read_journal
+from mimar.trial import Trial, trial_from_json
+
+
+@dataclass(frozen=True)
+class StudyFile:
+    """Everything a finished or stopped study holds; `seconds` is the wall time of its completed runs."""
+
+    path: Path
+    settings: DesignSettings
+    trials: tuple[Trial[Architecture], ...]
+    calls: tuple[CallRecord, ...]
+    stops: tuple[str, ...]
+    seconds: float
+
+    @property
+    def objectives(self) -> tuple[Objective, ...]:
+        """The study's objectives."""
+        return tuple(objective_for(metric) for metric in self.settings.objectives)
+
+    def trial(self, number: int) -> Trial[Architecture]:
+        """The trial with this id; UnknownNameError says which there are."""
+        if not 0 <= number < len(self.trials):
+            raise UnknownNameError("trial", str(number), (f"0 to {len(self.trials) - 1}",))
+        found = self.trials[number]
+        if found.proposal.architecture is None:
+            raise InputError(f"trial {number} has no architecture: {'; '.join(found.reasons)}")
+        return found
+
+
+def open_study(path: Path) -> StudyFile:
+    """Read a study without changing it; InputError, ForeignFileError or NewerVersionError."""
+    storage = SQLiteStorage(path, read_only=True)
+    try:
+        journal = read_journal(storage)
+        if journal.settings is None:
+            raise InputError(f"{path} holds no study yet: run `mimar design --study {path}`")
+        return _study(path, journal)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ForeignFileError(f"{path} is damaged: an entry lacks its fields ({error!r}); restore a backup") from error
+    finally:
+        storage.close()
+
+
+def _study(path: Path, journal: Journal) -> StudyFile:
+    assert journal.settings is not None
+    trials = tuple(trial_from_json(journal.trials[i], architecture_of) for i in sorted(journal.trials))
+    settings = DesignSettings.from_json(journal.settings)
+    return StudyFile(path, settings, trials, tuple(journal.calls), tuple(journal.stops), journal.seconds)
+
+
+def architecture_of(data: Any) -> Architecture:
+    """An architecture as a study stores it. An illegal one is kept as it was proposed, since its trial says why."""
+    return architecture_from_json(data, check=False)
+
+
+def read_calls(path: Path) -> Sequence[CallRecord]:
+    """The LLM calls that a study recorded, for ``--llm replay:STUDY``."""
+    return open_study(path).calls
+
+
+def ledger_of(calls: Sequence[CallRecord], trials: Sequence[Trial[Any]]) -> Ledger:
+    """The ledger of a study; a unique valid candidate is an LLM's proposal that was evaluated."""
+    ledger = Ledger()
+    for call in calls:
+        ledger = ledger.add(call)
+    valid = sum(trial.proposal.origin == "llm" and trial.status == "complete" for trial in trials)
+    return replace(ledger, unique_valid=valid)
+
+
+def split_reference(text: str) -> tuple[Path, int | None]:
+    """``STUDY#ID`` → path and id; the id is None when absent."""
+    path, mark, number = text.partition("#")
+    if not mark:
+        return Path(path), None
+    if not number.isdecimal():
+        raise InputError(f"expected STUDY#ID with a whole number after #, got {text!r}")
+    return Path(path), int(number)

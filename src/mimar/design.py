@@ -1,0 +1,214 @@
+"""A design task: what to search, on which device, within which budgets, by which score.
+
+Joins a space, a device, budgets and a score into the `Problem` that strategies see and the evaluator that judges.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from typing import Final
+
+import numpy as np
+
+from mimar.errors import BudgetError, InputError
+from mimar.hardware import DeviceProfile, Workload, device_advice, hardware_metrics, unsupported_reasons
+from mimar.objectives import Budget, DesignEvaluator, Objective, losses
+from mimar.pareto import Reference
+from mimar.proxies import Proxy, ProxyInputs, hpm
+from mimar.space import WIDTH_MULTIPLE, Architecture, Choice, TransformerSpace
+from mimar.strategy import Brief, Problem, draw
+
+__all__ = ["DEFAULT_OBJECTIVES", "DesignTask", "design_task", "objective_for", "restricted_to_device"]
+
+DEFAULT_OBJECTIVES: Final = ("score", "decode_tokens_per_second", "memory_bytes")
+
+DIRECTIONS: Final[Mapping[str, str]] = {
+    "score": "max",
+    "decode_tokens_per_second": "max",
+    "params": "min",
+    "nonembedding_params": "min",
+    "flops": "min",
+    "memory_bytes": "min",
+    "ttft_s": "min",
+    "energy_j_per_token": "min",
+    "power_w": "min",
+}
+"""Metric → whether more or less of it is better."""
+
+REFERENCE_SAMPLE: Final = 64
+"""Random candidates that fix the frame of the hypervolume."""
+
+
+@dataclass(frozen=True)
+class DesignTask:
+    """Everything a study of this task needs but the strategy.
+
+    problem: for the strategy. evaluator: for the study. brief: for prompts. budgets: as given.
+    """
+
+    problem: Problem[Architecture]
+    evaluator: DesignEvaluator
+    brief: Brief
+    budgets: tuple[Budget, ...]
+
+
+def objective_for(metric: str) -> Objective:
+    """The objective for a metric's name; InputError lists the names."""
+    direction = DIRECTIONS.get(metric)
+    if direction is None:
+        raise InputError(f"unknown objective {metric!r}: expected one of {', '.join(DIRECTIONS)}")
+    return Objective(metric, "max" if direction == "max" else "min")
+
+
+def design_task(
+    space: TransformerSpace,
+    profile: DeviceProfile,
+    workload: Workload,
+    score: Proxy = hpm,
+    *,
+    budgets: Sequence[Budget] = (),
+    objectives: Sequence[str] = DEFAULT_OBJECTIVES,
+    seed: int = 0,
+    reference: Reference | None = None,
+) -> DesignTask:
+    """Join the parts; `space` should already be narrowed by `restricted_to_device`.
+
+    score: the accuracy score, from `mimar.proxies` or of the same form; `seed` decides its initial weights and data.
+    reference: the frame of the hypervolume in losses; by default it is fixed by a random sample drawn from `seed`.
+    Raises BudgetError when no architecture can keep the budgets, saying how close one can get, and InputError for
+    unknown objectives or figures that the device does not have.
+    """
+    if workload.context > space.defaults.context_length:
+        raise InputError(
+            f"the workload's context of {workload.context} tokens must not exceed the space's, "
+            f"got {space.defaults.context_length}: give TransformerSpace the same context length"
+        )
+    profile.attainable_flops(workload.dtype)
+    hardware = _hardware(profile, workload)
+    kept = tuple(budgets)
+    wanted = tuple(objective_for(metric) for metric in objectives)
+    evaluator = DesignEvaluator(hardware, partial(_scored, score, seed))
+
+    def check(arch: Architecture) -> tuple[str, ...]:
+        reasons = space.validate(arch) or unsupported_reasons(arch, profile, workload)
+        return reasons or tuple(reason for budget in kept if (reason := budget.broken(hardware(arch))))
+
+    def excess(arch: Architecture) -> float:
+        return sum(budget.excess(hardware(arch)) for budget in kept)
+
+    placeholder = reference or Reference((), ())
+    problem = Problem(space, wanted, check, excess, hardware, placeholder)
+    _require_known_metrics(problem, kept, profile)
+    _require_feasible(problem, kept, seed)
+    if reference is None:
+        problem = Problem(space, wanted, check, excess, hardware, _reference(problem, evaluator, kept, seed))
+    return DesignTask(problem, evaluator, _brief(profile, workload, kept), kept)
+
+
+def restricted_to_device(space: TransformerSpace, profile: DeviceProfile) -> TransformerSpace:
+    """`space` without what the device cannot run; InputError when nothing would be left."""
+    supports = profile.supports
+    step = supports.width_multiple
+    if step % WIDTH_MULTIPLE == 0 and step > WIDTH_MULTIPLE:
+        space = space.restricted(hidden_size=[c for c in space.sizes["hidden_size"] if int(c) % step == 0])
+    wanted: dict[str, Sequence[Choice]] = {
+        "mixer": sorted(supports.mixers),
+        "feed_forward": sorted(supports.feed_forwards),
+        "activation": sorted(supports.activations),
+        "norm": sorted(supports.norms),
+        "position": sorted({*supports.positions, "none"}),
+    }
+    return space.restricted(**wanted)
+
+
+def _scored(score: Proxy, seed: int, arch: Architecture) -> float:
+    return score(ProxyInputs(arch, seed=seed))
+
+
+def _hardware(profile: DeviceProfile, workload: Workload) -> Callable[[Architecture], Mapping[str, float]]:
+    """Hardware metrics with a memory: strategies and the evaluator ask for the same architectures."""
+
+    @lru_cache(maxsize=20_000)
+    def measure(arch: Architecture) -> Mapping[str, float]:
+        return hardware_metrics(arch, profile, workload)
+
+    return measure
+
+
+def _require_known_metrics(problem: Problem[Architecture], budgets: Sequence[Budget], profile: DeviceProfile) -> None:
+    known = {*problem.known(problem.space.sample(np.random.default_rng(0))), "score"}
+    for name in (*(objective.metric for objective in problem.objectives), *(budget.metric for budget in budgets)):
+        if name not in known:
+            raise InputError(
+                f"device {profile.name} does not state its power, so {name} is not available: "
+                "choose another device, or leave this budget or objective out"
+            )
+
+
+def _require_feasible(problem: Problem[Architecture], budgets: Sequence[Budget], seed: int) -> None:
+    if draw(problem, (), np.random.default_rng(seed)) is not None:
+        return
+    closest = _closest(problem)
+    if not problem.check(closest):
+        return
+    metrics = problem.known(closest)
+    broken = [reason for budget in budgets if (reason := budget.broken(metrics))]
+    raise BudgetError(
+        f"no architecture of the space keeps all budgets together. The closest found: {'; '.join(broken)}; "
+        f"architecture {problem.space.to_json(closest)}. Relax these budgets, or give a smaller --vocab or --ctx"
+    )
+
+
+def _closest(problem: Problem[Architecture]) -> Architecture:
+    """Coordinate descent on the excess from the smallest architecture: every choice of one variable after another."""
+    space = problem.space
+    choices = {name: _smallest(options) for name, options in space.variables.items()}
+    best, distance = space.from_choices(choices), float("inf")
+    improved = True
+    while improved:
+        improved = False
+        for candidate in _neighbours(space.to_choices(best), space.variables):
+            arch = space.from_choices(candidate)
+            if not space.validate(arch) and (found := problem.excess(arch)) < distance:
+                best, distance, improved = arch, found, True
+    return best
+
+
+def _smallest(options: Sequence[Choice]) -> Choice:
+    """The least number, the first word."""
+    return min(options, key=lambda option: option if isinstance(option, int | float) else 0.0)
+
+
+def _neighbours(
+    choices: Mapping[str, Choice], variables: Mapping[str, tuple[Choice, ...]]
+) -> Iterator[dict[str, Choice]]:
+    yield dict(choices)
+    for name, options in variables.items():
+        for option in options:
+            yield {**choices, name: option}
+
+
+def _reference(
+    problem: Problem[Architecture], evaluator: DesignEvaluator, budgets: Sequence[Budget], seed: int
+) -> Reference:
+    """Worst and best of a random sample in each objective; a budget on an objective is the worst that counts."""
+    rng = np.random.default_rng([seed, REFERENCE_SAMPLE])
+    drawn = (draw(problem, (), rng) for _ in range(REFERENCE_SAMPLE))
+    sample = [evaluator.evaluate(arch) for arch in drawn if arch is not None]
+    points = losses(sample, problem.objectives)
+    worst, best = points.max(axis=0), points.min(axis=0)
+    limits = {budget.metric: budget.limit for budget in budgets}
+    for i, objective in enumerate(problem.objectives):
+        if objective.metric in limits:
+            worst[i] = objective.sign * limits[objective.metric]
+        if worst[i] <= best[i]:
+            worst[i] = best[i] + max(1.0, abs(best[i]))
+    return Reference(tuple(map(float, worst)), tuple(map(float, best)))
+
+
+def _brief(profile: DeviceProfile, workload: Workload, budgets: Sequence[Budget]) -> Brief:
+    bounds = {"max": "at most", "min": "at least"}
+    listed = [f"{budget.metric} {bounds[budget.kind]} {budget.limit:.4g}" for budget in budgets]
+    return Brief("; ".join(listed) or "none", device_advice(profile, workload))

@@ -1,0 +1,132 @@
+"""Every error that mimar raises on purpose.
+
+    MimarError
+    ├── InputError            what the user gave cannot be used
+    │   ├── ArchitectureError     an architecture that breaks a rule or does not parse
+    │   ├── BudgetError           no architecture of the space can keep the budgets
+    │   └── UnknownNameError      a device, strategy, score, model or trial that does not exist
+    ├── StorageError          a study file cannot be read or written
+    │   ├── ForeignFileError      the file is not a mimar study, or is damaged
+    │   ├── NewerVersionError     a newer mimar wrote the file
+    │   └── StorageFullError      the disk has no room left
+    ├── LLMError              a language model gave no usable reply
+    │   ├── MissingKeyError       no API key in the environment
+    │   ├── ProviderError         the provider answered with an error, or not at all
+    │   ├── RateLimitError        the provider asks to wait
+    │   ├── ReplyError            the reply is not what the schema asks for
+    │   ├── ReplayError           a replayed run asks something that was never recorded
+    │   └── CostLimitError        the next call would exceed the cost limit
+    ├── MissingDependencyError  an optional package is not installed
+    ├── ExportError           an export does not reload to the same model
+    └── CandidateError        one candidate cannot be evaluated; becomes data, never ends a study
+
+A message says what was expected, what came, and how to fix it; `EXIT_CODES` maps the first level to exit codes.
+"""
+
+from __future__ import annotations
+
+
+class MimarError(Exception):
+    """Root of all errors raised on purpose; its text is meant for the user."""
+
+
+class InputError(MimarError):
+    """What the user gave cannot be used."""
+
+
+class ArchitectureError(InputError):
+    """An architecture breaks rules or does not parse; `reasons` holds every reason, not only the first."""
+
+    def __init__(self, message: str, reasons: tuple[str, ...] = ()) -> None:
+        super().__init__(message if not reasons else f"{message}: {'; '.join(reasons)}")
+        self.reasons = reasons or (message,)
+
+
+class BudgetError(InputError):
+    """No architecture of the space can keep the budgets."""
+
+
+class UnknownNameError(InputError):
+    """A name that does not exist; the message lists those that do."""
+
+    def __init__(self, kind: str, name: str, known: tuple[str, ...]) -> None:
+        super().__init__(f"unknown {kind} {name!r}: expected one of {', '.join(known)}")
+
+
+class StorageError(MimarError):
+    """A study file cannot be read or written."""
+
+
+class ForeignFileError(StorageError):
+    """The file is not a mimar study, or it is damaged."""
+
+
+class NewerVersionError(StorageError):
+    """A newer version of mimar wrote the file."""
+
+
+class StorageFullError(StorageError):
+    """The disk has no room left; everything stored before is intact."""
+
+
+class LLMError(MimarError):
+    """A language model gave no usable reply."""
+
+
+class MissingKeyError(LLMError):
+    """The environment holds no API key for the chosen provider."""
+
+
+class ProviderError(LLMError):
+    """The provider answered with an error, or not at all."""
+
+
+class RateLimitError(LLMError):
+    """The provider asks to wait; `retry_after` is in seconds where it was stated."""
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class ReplyError(LLMError):
+    """The reply is not what the schema asks for; `reply` is the text as it came."""
+
+    def __init__(self, message: str, reply: str = "") -> None:
+        super().__init__(message)
+        self.reply = reply
+
+
+class ReplayError(LLMError):
+    """A replayed run asks something that was never recorded."""
+
+
+class CostLimitError(LLMError):
+    """The next call would exceed the cost limit."""
+
+
+class MissingDependencyError(MimarError):
+    """An optional package is not installed; the message names the extra that brings it."""
+
+
+class ExportError(MimarError):
+    """An export does not reload to the same model."""
+
+
+class CandidateError(MimarError):
+    """One candidate cannot be evaluated; its text is stored as the reason and the study goes on."""
+
+
+EXIT_CODES: dict[type[MimarError], int] = {
+    InputError: 2,
+    StorageError: 3,
+    LLMError: 4,
+    MissingDependencyError: 5,
+    ExportError: 6,
+}
+"""Exit code of each first-level error; 1 is any other failure, 130 an interrupted run."""
+
+
+def exit_code(error: MimarError) -> int:
+    """The documented exit code for `error`."""
+    return next((code for kind, code in EXIT_CODES.items() if isinstance(error, kind)), 1)

@@ -1,0 +1,82 @@
+"""A user's tokenizer: is it one, does it fit, and its files."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from mimar.errors import InputError
+
+_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "chat_template.jinja",
+    "vocab.json",
+    "merges.txt",
+    "tokenizer.model",
+)
+
+
+def read_tokenizer(source: Path, vocab_size: int) -> dict[str, int]:
+    """``bos_token_id``, ``eos_token_id``, ``pad_token_id`` of the tokenizer.json at or in `source`, as far as named.
+
+    `InputError`: there is no tokenizer, or it has more than `vocab_size` tokens.
+    """
+    from tokenizers import Tokenizer
+
+    file = _tokenizer_file(source)
+    try:
+        tokenizer = Tokenizer.from_file(str(file))
+    except Exception as error:  # the library raises no narrower one
+        raise InputError(f"expected a tokenizer in the format of Hugging Face, got {file}: {error}") from error
+    needed = max(tokenizer.get_vocab(with_added_tokens=True).values(), default=-1) + 1
+    if needed > vocab_size:
+        raise InputError(
+            f"expected a tokenizer of at most {vocab_size} tokens, as the architecture has, got {needed} in {file}; "
+            f"give a vocabulary of at least {needed}, or another tokenizer"
+        )
+    names = {f"{name}_token_id": _token(_settings(file).get(f"{name}_token")) for name in ("bos", "eos", "pad")}
+    ids = {name: tokenizer.token_to_id(token) for name, token in names.items() if token is not None}
+    return {name: number for name, number in ids.items() if number is not None}
+
+
+def copy_tokenizer(source: Path, directory: Path) -> None:
+    """Copy the tokenizer's files; without a configuration of its own it gets the plainest one that loads."""
+    home = _tokenizer_file(source).parent
+    for name in _FILES if source.is_dir() else ("tokenizer.json",):
+        if name == "tokenizer.json":
+            shutil.copyfile(_tokenizer_file(source), directory / name)
+        elif (home / name).is_file():
+            shutil.copyfile(home / name, directory / name)
+    if not (directory / "tokenizer_config.json").exists():
+        plain = json.dumps({"tokenizer_class": "PreTrainedTokenizerFast"})
+        (directory / "tokenizer_config.json").write_text(plain + "\n", encoding="utf-8")
+
+
+def _tokenizer_file(source: Path) -> Path:
+    file = source / "tokenizer.json" if source.is_dir() else source
+    if not file.is_file():
+        raise InputError(f"expected a tokenizer.json or a directory with one, got {source}; save the tokenizer first")
+    return file
+
+
+def _settings(file: Path) -> dict[str, Any]:
+    """tokenizer_config.json beside `file`; nothing when there is none."""
+    beside = file.with_name("tokenizer_config.json")
+    if not beside.is_file():
+        return {}
+    try:
+        found = json.loads(beside.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"expected JSON in {beside}, got: {error}") from error
+    return found if isinstance(found, dict) else {}
+
+
+def _token(value: Any) -> str | None:
+    """A special token, which a configuration writes as text or as an object with its ``content``."""
+    text = value.get("content") if isinstance(value, dict) else value
+    return text if isinstance(text, str) else None

@@ -1,0 +1,86 @@
+"""Bytes: weights, KV cache, activations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mimar.hardware._workload import Workload
+from mimar.shapes import attended_pairs, parameters
+from mimar.space import SOFTMAX_MIXERS, Architecture, Block, FeedForward, Mixer
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryBreakdown:
+    """Bytes that a workload needs."""
+
+    weights: float
+    kv_cache: float
+    activations: float
+
+    @property
+    def total(self) -> float:
+        """All of it, in bytes."""
+        return self.weights + self.kv_cache + self.activations
+
+
+def memory_breakdown(arch: Architecture, workload: Workload) -> MemoryBreakdown:
+    """Bytes of `arch` at the workload's context, batch and dtype; shared and tied weights once."""
+    math_kernel = arch.attention_kernel == "math"
+    peak = max(peak_values(b, arch.hidden_size, math_kernel, workload.context) for b in set(arch.blocks))
+    return MemoryBreakdown(
+        parameters(arch) * workload.weight_bytes,
+        kv_cache_bytes(arch, workload),
+        activation_bytes(arch, workload, peak),
+    )
+
+
+def kv_cache_bytes(arch: Architecture, workload: Workload) -> float:
+    """Bytes that all layers remember of `context` tokens of `batch` sequences; shared layers remember each their own.
+
+    A full attention layer keeps 2 · kv_heads · head_size values a token (key and value), a window only those that the
+    next token sees, linear attention a state of kv_heads · head_size · (head_size + 1), a convolution its last
+    kernel_size − 1 values of every feature.
+    """
+    values = sum(kv_values(block.mixer, arch.hidden_size, workload.context) for block in arch.blocks)
+    return values * workload.batch * workload.value_bytes
+
+
+def kv_values(mixer: Mixer, hidden: int, context: int) -> int:
+    """Values that one layer remembers of one sequence of `context` tokens."""
+    if mixer.kind in SOFTMAX_MIXERS:
+        return 2 * mixer.num_kv_heads * mixer.head_size * visible_tokens(mixer, context)
+    if mixer.kind == "linear":
+        return mixer.num_kv_heads * mixer.head_size * (mixer.head_size + 1)
+    return hidden * max(0, mixer.kernel_size - 1)
+
+
+def visible_tokens(mixer: Mixer, context: int) -> int:
+    """Tokens that the last of `context` tokens sees, itself included; 0 without softmax attention."""
+    return int(attended_pairs(mixer, context) - attended_pairs(mixer, context - 1))
+
+
+def activation_bytes(arch: Architecture, workload: Workload, peak: float) -> float:
+    """Live activations while a prompt of the whole context is read in one pass, the largest moment of a run.
+
+    An estimate: the residual stream, its normed copy, what the widest layer holds (`peak` values a sequence, see
+    `peak_values`) and the logits of one position. Engines that cut the prompt into chunks need less.
+    """
+    stream = 2 * workload.context * arch.hidden_size
+    return workload.batch * (stream + peak + arch.vocab_size) * workload.value_bytes
+
+
+def peak_values(block: Block, hidden: int, math_kernel: bool, context: int) -> float:
+    """Most values of one sequence alive inside `block`: its mixer's or its feed-forward part's, whichever is more."""
+    mixer, wide = block.mixer, block.mixer.num_heads * block.mixer.head_size
+    mixing: float = context * (2 * wide + 2 * mixer.num_kv_heads * mixer.head_size)  # query, output, key, value
+    if mixer.kind == "convolution":
+        mixing = 3 * context * hidden  # gate, value, product
+    if mixer.kind in SOFTMAX_MIXERS and math_kernel:
+        mixing += 2 * mixer.num_heads * context**2  # scores before and after the softmax
+    return max(mixing, context * inner_values(block.feed_forward))
+
+
+def inner_values(part: FeedForward) -> int:
+    """Inner values of one token: before and after the activation, with a gate also the other factor."""
+    factors = 2 if part.kind == "ffn" else 3
+    return factors * part.intermediate_size * max(1, part.top_k)

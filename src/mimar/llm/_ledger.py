@@ -1,0 +1,58 @@
+"""What all calls together consumed and brought."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ._call import CallRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """A fold over call records: calls, tokens, US dollars, seconds, and unique valid candidates.
+
+    Cached calls count as calls, but their tokens, cost and seconds are not spent and not added.
+    """
+
+    calls: int = 0
+    failed: int = 0
+    cached: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost: float = 0.0
+    seconds: float = 0.0
+    unique_valid: int = 0
+
+    @property
+    def candidates_per_call(self) -> float:
+        """Unique valid candidates per call; 0 before the first call."""
+        return self.unique_valid / self.calls if self.calls else 0.0
+
+    def add(self, record: CallRecord, unique_valid: int = 0) -> Ledger:
+        """The ledger after one more call, which brought `unique_valid` new valid candidates."""
+        usage, spent = record.usage, not record.usage.cached
+        return Ledger(
+            calls=self.calls + 1,
+            failed=self.failed + (record.error is not None),
+            cached=self.cached + usage.cached,
+            input_tokens=self.input_tokens + spent * usage.input_tokens,
+            output_tokens=self.output_tokens + spent * usage.output_tokens,
+            cost=self.cost + spent * usage.cost,
+            seconds=self.seconds + spent * usage.seconds,
+            unique_valid=self.unique_valid + unique_valid,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values, with `candidates_per_call`."""
+        return {
+            "calls": self.calls,
+            "failed": self.failed,
+            "cached": self.cached,
+            "input_tokens": self.input_tokens,
+            "output_tokens": self.output_tokens,
+            "cost": self.cost,
+            "seconds": self.seconds,
+            "unique_valid": self.unique_valid,
+            "candidates_per_call": self.candidates_per_call,
+        }

@@ -1,0 +1,15 @@
+"""What is optimised, what must be kept, and how candidates are evaluated."""
+
+from mimar.objectives._evaluator import DesignEvaluator, Evaluator, Measure, Score
+from mimar.objectives._objective import Budget, Direction, Objective, losses
+
+__all__ = [
+    "Budget",
+    "DesignEvaluator",
+    "Direction",
+    "Evaluator",
+    "Measure",
+    "Objective",
+    "Score",
+    "losses",
+]

@@ -1,0 +1,87 @@
+"""Pareto dominance, ranks, crowding and quality indicators; every function takes points to be *minimised*.
+
+Points are arrays of shape (n, m): n candidates, m objectives. Negate a column to maximise it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import moocore  # pyright: ignore[reportMissingTypeStubs]
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Points", "Reference", "crowding_distance", "dominates", "front", "hypervolume", "igd_plus", "ranks"]
+
+Points = NDArray[np.float64]
+
+
+def dominates(a: Points, b: Points) -> bool:
+    """True when `a` (m,) is at least as good as `b` (m,) everywhere and better somewhere."""
+    return bool(np.all(a <= b) and np.any(a < b))
+
+
+def front(points: Points) -> NDArray[np.intp]:
+    """Indices (ascending) of the non-dominated points; equal points all stay."""
+    if len(points) == 0:
+        return np.empty(0, dtype=np.intp)
+    return np.flatnonzero(moocore.is_nondominated(points, keep_weakly=True))
+
+
+def ranks(points: Points) -> NDArray[np.int64]:
+    """Non-domination rank of each point, 0 for the front (Deb et al., NSGA-II, 2002, section III-A)."""
+    if len(points) == 0:
+        return np.empty(0, dtype=np.int64)
+    return np.asarray(moocore.pareto_rank(points), dtype=np.int64)
+
+
+def crowding_distance(points: Points) -> NDArray[np.float64]:
+    """Crowding distance of each point among `points`, inf at the ends (Deb et al., NSGA-II, 2002, section III-B)."""
+    n, m = points.shape
+    distance = np.zeros(n)
+    for column in range(m if n else 0):
+        order = np.argsort(points[:, column], kind="stable")
+        values = points[order, column]
+        span = values[-1] - values[0]
+        distance[order[[0, -1]]] = np.inf
+        if span > 0 and n > 2:
+            distance[order[1:-1]] += (values[2:] - values[:-2]) / span
+    return distance
+
+
+def hypervolume(points: Points, reference: Points) -> float:
+    """Volume dominated by `points` up to `reference` (m,), in the product of the objectives' units."""
+    inside = points[np.all(points < reference, axis=1)] if len(points) else points
+    return float(moocore.hypervolume(inside, ref=reference)) if len(inside) else 0.0
+
+
+def igd_plus(points: Points, target: Points) -> float:
+    """Mean modified distance from each point of the `target` front to `points` (Ishibuchi et al., IGD+, 2015)."""
+    return float(moocore.igd_plus(points, ref=target)) if len(points) else float("inf")
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A fixed frame in which hypervolume is measured, so that a value never changes afterwards.
+
+    point: the reference point (m,); only what is better in every objective counts.
+    ideal: a good value of each objective (m,); the box from `ideal` to `point` has volume 1, points beyond it add more.
+    """
+
+    point: tuple[float, ...]
+    ideal: tuple[float, ...]
+
+    def hypervolume(self, points: Points) -> float:
+        """Hypervolume of `points` (n, m) in units of the box."""
+        low, high = np.asarray(self.ideal), np.asarray(self.point)
+        return hypervolume((points - low) / (high - low), np.ones(len(high)))
+
+    def gains(self, points: Points) -> NDArray[np.float64]:
+        """Hypervolume that each point (n,) adds to those before it."""
+        volumes = [0.0]
+        kept = np.empty((0, len(self.point)))
+        for point in points:
+            kept = np.vstack([kept, point])
+            kept = kept[front(kept)]
+            volumes.append(self.hypervolume(kept))
+        return np.diff(volumes)

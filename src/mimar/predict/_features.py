@@ -1,0 +1,34 @@
+"""Choices of any space → numeric features."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Choice = str | int | float
+
+
+@dataclass(frozen=True)
+class Features:
+    """Encoder of a space's choices: words one-hot; numbers as log(1 + x), linear and squared.
+
+    variables: name → choices, as `SearchSpace.variables` gives them.
+    """
+
+    variables: Mapping[str, tuple[Choice, ...]]
+
+    def encode(self, rows: Sequence[Mapping[str, Choice]]) -> NDArray[np.float64]:
+        """Feature matrix, shape (n rows, number of features)."""
+        columns: list[NDArray[np.float64]] = []
+        for name, options in self.variables.items():
+            values = [row[name] for row in rows]
+            if all(isinstance(option, int | float) for option in options):
+                scale = max(abs(np.log1p(float(option))) for option in options) or 1.0
+                column = np.log1p(np.asarray(values, dtype=np.float64)) / scale
+                columns += [column, column**2]
+            else:
+                columns += [np.asarray([value == option for value in values], dtype=np.float64) for option in options]
+        return np.stack(columns, axis=1) if columns else np.zeros((len(rows), 0))

@@ -1,0 +1,110 @@
+"""Weighted sums of z-scores against a reference that never changes, so that a value never changes either."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, get_args
+
+import numpy as np
+
+from mimar.errors import InputError
+from mimar.proxies._contract import Cost, Need, Proxy
+from mimar.proxies._inputs import ProxyInputs
+from mimar.proxies._ntk import ntk
+from mimar.proxies._parameter_efficiency import parameter_efficiency
+from mimar.proxies._spectrum import spectrum
+from mimar.proxies._synflow import synflow
+from mimar.space import Architecture
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """Mean and standard deviation of each proxy over a fixed sample of architectures; name → (mean, std)."""
+
+    moments: Mapping[str, tuple[float, float]]
+
+    def z(self, name: str, value: float) -> float:
+        """Standard deviations by which `value` lies above the mean; 0 for a proxy that did not vary."""
+        mean, std = self.moments[name]
+        return (value - mean) / std if std > 0 else 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data that `from_json` reads back to an equal reference."""
+        return {name: {"mean": mean, "std": std} for name, (mean, std) in self.moments.items()}
+
+    @classmethod
+    def from_json(cls, data: Any) -> Reference:
+        """The reference in `data`; InputError when it does not have the form of `to_json`."""
+        try:
+            moments = {str(name): (float(entry["mean"]), float(entry["std"])) for name, entry in data.items()}
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise InputError(
+                f'a reference must map each score to {{"mean": number, "std": number}}, got {str(data)[:80]}; '
+                "fit it anew with fit_reference"
+            ) from error
+        return cls(moments)
+
+
+def fit_reference(members: Sequence[Proxy], architectures: Sequence[Architecture], seed: int) -> Reference:
+    """Score `architectures`, a fixed sample of the space, once; candidates must later be scored with the same `seed`.
+
+    InputError for fewer than two architectures.
+    """
+    if len(architectures) < 2:
+        raise InputError(f"a reference needs at least 2 architectures, better 30, got {len(architectures)}")
+    shared = (ProxyInputs(arch, seed=seed) for arch in architectures)
+    values = np.array([[member(inputs) for member in members] for inputs in shared])
+    spread = values.max(axis=0) > values.min(axis=0)
+    std = np.where(spread, values.std(axis=0), 0.0)
+    return Reference({m.name: (float(values[:, i].mean()), float(std[i])) for i, m in enumerate(members)})
+
+
+@dataclass(frozen=True, slots=True)
+class Ensemble:
+    """A `Proxy`: Σ weight · z-score of its members, which share module, batch and backward pass.
+
+    InputError when members and weights differ in number or the reference lacks a member.
+    """
+
+    name: str
+    members: tuple[Proxy, ...]
+    weights: tuple[float, ...]
+    reference: Reference
+    source: str
+    higher_is_better: bool = True
+
+    def __post_init__(self) -> None:
+        if len(self.members) != len(self.weights) or not self.members:
+            raise InputError(
+                f"an ensemble needs one weight for each member, got {len(self.members)} and {len(self.weights)}"
+            )
+        missing = [member.name for member in self.members if member.name not in self.reference.moments]
+        if missing:
+            raise InputError(f"the reference lacks {', '.join(missing)}; fit it with the members of the ensemble")
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        """What any member needs."""
+        return frozenset[Need]().union(*(member.needs for member in self.members))
+
+    @property
+    def cost(self) -> Cost:
+        """The cost of the dearest member."""
+        costs = {member.cost for member in self.members}
+        return next(cost for cost in reversed(get_args(Cost)) if cost in costs)
+
+    def __call__(self, inputs: ProxyInputs) -> float:
+        pairs = zip(self.members, self.weights, strict=True)
+        return sum(weight * self.reference.z(member.name, member(inputs)) for member, weight in pairs)
+
+
+_RZ_NAS = "RZ-NAS: Enhancing LLM-guided Neural Architecture Search via Reflective Zero-Cost Strategy, 2025"
+
+RZ_NAS_MEMBERS: tuple[Proxy, ...] = (synflow, ntk, spectrum, parameter_efficiency)
+"""Members of `rz_nas_ensemble`, for `fit_reference`."""
+
+
+def rz_nas_ensemble(reference: Reference) -> Ensemble:
+    """SynFlow .30, NTK .25, spectrum .20, parameter efficiency .25 on z-scores, the weights of RZ-NAS."""
+    return Ensemble("rz_nas_ensemble", RZ_NAS_MEMBERS, (0.30, 0.25, 0.20, 0.25), reference, _RZ_NAS)

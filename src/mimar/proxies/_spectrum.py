@@ -1,0 +1,41 @@
+"""Spectrum of the features: how many directions the tokens of a batch spread over at initialisation.
+
+    score = −Σ p_i ln p_i,   p_i = σ_i / Σ σ
+
+with σ the singular values of the centred final hidden states, (batch · tokens, hidden). This is the logarithm of the
+effective rank (Roy and Vetterli, The effective rank: a measure of effective dimensionality, 2007). Low values mean
+that deep attention makes tokens alike (Dong et al., Attention is not all you need, 2021). The RZ-NAS ensemble names a
+spectrum score and leaves it open; we take features, as the spectrum of initial weights follows from their shapes.
+
+It cannot exceed the logarithm of the smaller side: the default batch shows at most 512 directions.
+"""
+
+from __future__ import annotations
+
+from mimar.proxies._contract import Score
+from mimar.proxies._inputs import ProxyInputs
+
+ROUNDING = 1e-6
+"""Spread of the states, relative to their norm, that single precision makes of nothing."""
+
+
+def _spectrum(inputs: ProxyInputs) -> float:
+    import torch
+
+    module = inputs.module
+    with torch.no_grad():
+        states = module.hidden_states(module.embedding(inputs.batch)).flatten(0, 1).double()
+        centred = states - states.mean(dim=0)
+        # The smaller Gram matrix has the same spectrum and is far quicker than the singular values of the states.
+        gram = centred @ centred.T if len(centred) < centred.shape[1] else centred.T @ centred
+        singular = torch.linalg.eigvalsh(gram).clamp_min(0).sqrt()
+        if singular[-1] <= ROUNDING * states.norm():  # All states are alike: one point has no direction.
+            return 0.0
+        return float(torch.special.entr(singular / singular.sum()).sum())
+
+
+spectrum = Score(
+    "spectrum", frozenset({"weights", "data"}), "forward",
+    "Roy and Vetterli, The effective rank, 2007; place in the RZ-NAS ensemble, 2025", _spectrum,
+)  # fmt: skip
+"""Entropy of the features' singular values, in nats: the logarithm of their effective rank."""

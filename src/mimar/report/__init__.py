@@ -1,0 +1,40 @@
+"""Trials → front, tables, accounting, one self-contained HTML page, one static picture; pure functions of values."""
+
+from mimar.report._accounting import (
+    OperatorRow,
+    hypervolume_curve,
+    operator_accounting,
+    operator_shares,
+    rejection_counts,
+)
+from mimar.report._data import FamiliarShape, ReportData
+from mimar.report._describe import describe_architecture
+from mimar.report._display import Display, display_of, format_metric, format_number
+from mimar.report._front import front_rows, front_table, front_trials
+from mimar.report._page import render_html
+from mimar.report._svg import front_svg
+from mimar.report._training import A100, Accelerator, TrainingCost, training_cost
+
+__all__ = [
+    "A100",
+    "Accelerator",
+    "Display",
+    "FamiliarShape",
+    "OperatorRow",
+    "ReportData",
+    "TrainingCost",
+    "describe_architecture",
+    "display_of",
+    "format_metric",
+    "format_number",
+    "front_rows",
+    "front_svg",
+    "front_table",
+    "front_trials",
+    "hypervolume_curve",
+    "operator_accounting",
+    "operator_shares",
+    "rejection_counts",
+    "render_html",
+    "training_cost",
+]

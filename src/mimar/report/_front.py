@@ -1,0 +1,70 @@
+"""The front as trials, as plain rows and as a table for terminals."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from mimar import pareto
+from mimar.objectives import Objective, losses
+from mimar.report._accounting import complete_trials
+from mimar.report._data import ReportData
+from mimar.report._describe import describe_architecture
+from mimar.report._display import display_of, format_metric
+from mimar.space import Architecture
+from mimar.trial import Trial
+
+if TYPE_CHECKING:  # rich is imported when a table is made, not when a report is imported
+    from rich.table import Table
+
+EVERYDAY_METRICS = ("params", "memory_bytes", "decode_tokens_per_second")
+"""Shown beside the objectives in every table."""
+
+
+def front_trials(trials: Sequence[Trial[Architecture]], objectives: Sequence[Objective]) -> list[Trial[Architecture]]:
+    """The non-dominated evaluated trials, in proposal order; equal ones all stay."""
+    done = complete_trials(trials)
+    return [done[int(i)] for i in pareto.front(losses([trial.metrics for trial in done], objectives))]
+
+
+def front_rows(data: ReportData) -> list[dict[str, Any]]:
+    """The front as plain data: ``id``, ``origin``, ``metrics`` (units of their names) and ``description``."""
+    return [
+        {
+            "id": trial.id,
+            "origin": trial.proposal.origin,
+            "metrics": dict(trial.metrics),
+            "description": describe_architecture(trial.architecture),
+        }
+        for trial in front_trials(data.trials, data.objectives)
+    ]
+
+
+def table_metrics(data: ReportData) -> tuple[str, ...]:
+    """Columns of a front table: the objectives, then the everyday metrics that the trials have."""
+    known = {name for trial in complete_trials(data.trials) for name in trial.metrics}
+    wanted = (*(objective.metric for objective in data.objectives), *EVERYDAY_METRICS)
+    return tuple(name for name in dict.fromkeys(wanted) if name in known)
+
+
+def export_command(data: ReportData, trial: Trial[Architecture]) -> str:
+    """The command that writes the trial's architecture as a Hugging Face checkpoint."""
+    return f"mimar export {shlex.quote(f'{data.name}#{trial.id}')} --to hf DIR"
+
+
+def front_table(data: ReportData) -> Table:
+    """The front for a terminal of 100 columns: id, objectives, parameters, memory, speed, architecture."""
+    from rich.table import Table
+    from rich.text import Text
+
+    columns = table_metrics(data)
+    table = Table(title=Text(f"Pareto front of {data.name}"), expand=False)
+    table.add_column("id", justify="right", no_wrap=True)
+    for name in columns:
+        table.add_column(Text(display_of(name).title), justify="right", max_width=11)
+    table.add_column("architecture", overflow="fold", ratio=1)
+    for row in front_rows(data):
+        values = [format_metric(name, row["metrics"][name]) for name in columns]
+        table.add_row(str(row["id"]), *values, Text(row["description"]))
+    return table

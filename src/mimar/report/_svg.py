@@ -1,0 +1,183 @@
+"""The front as one static picture."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from mimar.errors import UnknownNameError
+from mimar.objectives import Budget
+from mimar.report._accounting import complete_trials
+from mimar.report._axis import Axis, axis_over
+from mimar.report._data import ReportData
+from mimar.report._display import display_of, format_number
+from mimar.report._front import front_trials
+
+WIDTH, HEIGHT = 860, 520
+LEFT, RIGHT, TOP, BOTTOM = 78, 24, 64, 60
+
+_INK, _SOFT, _GRID, _FAINT = "#1d2329", "#59636e", "#e3e7ea", "#9aa4ae"
+_FRONT, _BOUND, _FAMILIAR = "#0b6bb5", "#b3261e", "#7a3e9d"
+
+
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    """Two metrics and the rectangle they are drawn in; points are in pixels."""
+
+    x: str
+    y: str
+    across: Axis
+    up: Axis
+
+    def point(self, metrics: Mapping[str, float]) -> tuple[float, float]:
+        return self.left(_shown(self.x, metrics[self.x])), self.top(_shown(self.y, metrics[self.y]))
+
+    def left(self, value: float) -> float:
+        return LEFT + (WIDTH - LEFT - RIGHT) * self.across.place(value)
+
+    def top(self, value: float) -> float:
+        return HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * self.up.place(value)
+
+
+def front_svg(data: ReportData, x: str, y: str) -> str:
+    """The evaluated trials over the metrics `x` and `y`: front, dominated ones, budgets and familiar shapes.
+
+    The picture brings its own light card, so that it reads on a light and on a dark page alike. UnknownNameError when
+    trials exist and none has the metric `x` or `y`.
+    """
+    done = [dict(trial.metrics) for trial in complete_trials(data.trials)]
+    known = tuple(dict.fromkeys(name for metrics in done for name in metrics))
+    for name in (x, y):
+        if done and name not in known:
+            raise UnknownNameError("metric", name, known)
+    done = [metrics for metrics in done if x in metrics and y in metrics]
+    front = [trial.metrics for trial in front_trials(data.trials, data.objectives)]
+    members = [metrics for metrics in front if x in metrics and y in metrics]
+    familiar = {shape.name: shape.metrics for shape in data.familiar if x in shape.metrics and y in shape.metrics}
+    frame = _Frame(x, y, *(_axis(data, name, [*done, *familiar.values()]) for name in (x, y)))
+    title = f"Pareto front: {display_of(y).label} against {display_of(x).label}"
+    return "\n".join(
+        (
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" '
+            f'height="{HEIGHT}" role="img" aria-label="{_text(title)}" font-family="system-ui, sans-serif" '
+            'font-size="14">',
+            f"<title>{_text(title)}</title>",
+            f'<rect width="{WIDTH}" height="{HEIGHT}" rx="12" fill="#ffffff" stroke="#d5dade"/>',
+            *_grid(frame),
+            *(mark for budget in data.budgets for mark in _bound(frame, budget)),
+            *(_dot(frame.point(metrics), 3, _FAINT, 0.5) for metrics in done),
+            *_stairs(frame, data, members),
+            *(_dot(frame.point(metrics), 5.5, _FRONT, 1) for metrics in members),
+            *(mark for name, metrics in familiar.items() for mark in _known_shape(frame, name, metrics)),
+            *_legend(len(members), len(done)),
+            "</svg>\n",
+        )
+    )
+
+
+def _axis(data: ReportData, metric: str, points: Sequence[Mapping[str, float]]) -> Axis:
+    limits = [budget.limit for budget in data.budgets if budget.metric == metric]
+    values = [*(metrics[metric] for metrics in points), *limits]
+    return axis_over(_shown(metric, value) for value in values)
+
+
+def _shown(metric: str, value: float) -> float:
+    return value * display_of(metric).scale
+
+
+def _grid(frame: _Frame) -> list[str]:
+    right, bottom = WIDTH - RIGHT, HEIGHT - BOTTOM
+    marks: list[str] = []
+    for value in frame.across.ticks():
+        place = frame.left(value)
+        marks.append(_line((place, TOP), (place, bottom), _GRID))
+        marks.append(_label(format_number(value), (place, bottom + 20), _SOFT, "middle"))
+    for value in frame.up.ticks():
+        place = frame.top(value)
+        marks.append(_line((LEFT, place), (right, place), _GRID))
+        marks.append(_label(format_number(value), (LEFT - 10, place + 5), _SOFT, "end"))
+    middle = (TOP + bottom) / 2
+    turned = f'transform="rotate(-90 20 {middle})"'
+    return [
+        *marks,
+        _label(display_of(frame.x).title, ((LEFT + right) / 2, HEIGHT - 14), _INK, "middle"),
+        _label(display_of(frame.y).title, (20, middle), _INK, "middle", turned),
+    ]
+
+
+def _bound(frame: _Frame, budget: Budget) -> list[str]:
+    """The forbidden side shaded, its edge dashed; nothing for a budget on another metric."""
+    limit = _shown(budget.metric, budget.limit)
+    right, bottom = WIDTH - RIGHT, HEIGHT - BOTTOM
+    marks: list[str] = []
+    if budget.metric == frame.x:
+        edge = frame.left(limit)
+        start, end = (edge, right) if budget.kind == "max" else (LEFT, edge)
+        marks += [_shade(start, TOP, end, bottom), _line((edge, TOP), (edge, bottom), _BOUND, "6 4")]
+    if budget.metric == frame.y:
+        edge = frame.top(limit)
+        start, end = (TOP, edge) if budget.kind == "max" else (edge, bottom)
+        marks += [_shade(LEFT, start, right, end), _line((LEFT, edge), (right, edge), _BOUND, "6 4")]
+    return marks
+
+
+def _stairs(frame: _Frame, data: ReportData, members: Sequence[Mapping[str, float]]) -> list[str]:
+    """The attainment line, where the picture shows the only two objectives: the front dominates what lies behind it."""
+    signs = {objective.metric: objective.sign for objective in data.objectives}
+    if set(signs) != {frame.x, frame.y} or len(members) < 2:
+        return []
+    ordered = sorted(members, key=lambda metrics: (signs[frame.x] * metrics[frame.x], metrics[frame.y]))
+    path = "M{:.1f},{:.1f}".format(*frame.point(ordered[0]))
+    for metrics in ordered[1:]:
+        path += "H{:.1f}V{:.1f}".format(*frame.point(metrics))
+    return [f'<path d="{path}" fill="none" stroke="{_FRONT}" stroke-width="2" stroke-opacity="0.45"/>']
+
+
+def _known_shape(frame: _Frame, name: str, metrics: Mapping[str, float]) -> list[str]:
+    x, y = frame.point(metrics)
+    on_left = x < WIDTH / 2
+    label = (x + 11, y + 5) if on_left else (x - 11, y + 5)
+    halo = 'stroke="#ffffff" stroke-width="4" paint-order="stroke"'
+    diamond = f"M{x:.1f},{y - 7:.1f}l7,7l-7,7l-7,-7z"
+    return [f'<path d="{diamond}" fill="{_FAMILIAR}"/>', _label(name, label, _FAMILIAR, "start" if on_left else "end", halo)]
+
+
+def _legend(members: int, evaluated: int) -> list[str]:
+    y = 34
+    return [
+        _dot((LEFT + 4, y - 5), 5.5, _FRONT, 1),
+        _label(f"Pareto front ({members})", (LEFT + 16, y), _INK),
+        _dot((LEFT + 174, y - 5), 3, _FAINT, 0.8),
+        _label(f"evaluated ({evaluated})", (LEFT + 184, y), _INK),
+        f'<path d="M{LEFT + 334},{y - 12}l7,7l-7,7l-7,-7z" fill="{_FAMILIAR}"/>',
+        _label("familiar shape", (LEFT + 347, y), _INK),
+        _shade(LEFT + 480, y - 13, LEFT + 500, y + 3),
+        _label("outside a budget", (LEFT + 508, y), _INK),
+    ]
+
+
+def _text(words: str) -> str:
+    return html.escape("".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in words))
+
+
+def _label(words: str, at: tuple[float, float], fill: str, anchor: str = "start", extra: str = "") -> str:
+    return f'<text x="{at[0]:.1f}" y="{at[1]:.1f}" fill="{fill}" text-anchor="{anchor}" {extra}>{_text(words)}</text>'
+
+
+def _dot(at: tuple[float, float], radius: float, fill: str, opacity: float) -> str:
+    return f'<circle cx="{at[0]:.1f}" cy="{at[1]:.1f}" r="{radius}" fill="{fill}" fill-opacity="{opacity}"/>'
+
+
+def _line(start: tuple[float, float], end: tuple[float, float], stroke: str, dashes: str = "none") -> str:
+    return (
+        f'<line x1="{start[0]:.1f}" y1="{start[1]:.1f}" x2="{end[0]:.1f}" y2="{end[1]:.1f}" '
+        f'stroke="{stroke}" stroke-dasharray="{dashes}"/>'
+    )
+
+
+def _shade(left: float, top: float, right: float, bottom: float) -> str:
+    return (
+        f'<rect x="{left:.1f}" y="{top:.1f}" width="{right - left:.1f}" height="{bottom - top:.1f}" '
+        f'fill="{_BOUND}" fill-opacity="0.08"/>'
+    )

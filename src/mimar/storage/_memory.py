@@ -1,0 +1,24 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+from mimar.storage._event import Event, EventKind, encoded
+
+
+class MemoryStorage:
+    """A journal that lives as long as the process; bodies are kept as text, so that no caller can change them."""
+
+    def __init__(self) -> None:
+        self._events: list[tuple[EventKind, str]] = []
+
+    def append(self, event: Event) -> None:
+        """Add one event."""
+        self._events.append((event.kind, encoded(event.body)))
+
+    def events(self) -> Iterator[Event]:
+        """All events so far."""
+        return (Event(kind, json.loads(text)) for kind, text in tuple(self._events))
+
+    def close(self) -> None:
+        """Nothing to release."""

@@ -1,0 +1,131 @@
+"""The journal as one SQLite file; each append is one durable transaction."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+from mimar.errors import ForeignFileError, InputError, NewerVersionError, StorageError, StorageFullError
+from mimar.storage._event import Event, encoded
+from mimar.storage._migrations import APPLICATION_ID, MIGRATIONS, VERSION
+
+
+class SQLiteStorage:
+    """Append-only journal in an SQLite file (write-ahead log, synchronous FULL).
+
+    A power loss at any instant loses at most the append under way. Positions are handed out by this object, so that a
+    second writer is noticed instead of interleaved: its append fails with a StorageError.
+    """
+
+    def __init__(self, path: Path, *, create: bool = True, read_only: bool = False) -> None:
+        self.path = path
+        self._next = 0
+        if not path.exists() and (read_only or not create):
+            raise InputError(f"no study at {path}: check the path, or start one with `mimar design --study {path}`")
+        with _explained(path):
+            self._db = _connect(path, read_only)
+        try:
+            with _explained(path):
+                self._prepare(read_only)
+        except BaseException:
+            self._db.close()
+            raise
+
+    def append(self, event: Event) -> None:
+        """Add one event durably; StorageFullError, or StorageError when another process writes to the same study."""
+        row = (self._next, event.kind, encoded(event.body), time.time())
+        self._next += 1  # before the write: Ctrl-C after it must not make the next append look foreign
+        try:
+            with _explained(self.path), self._db:
+                self._db.execute("INSERT INTO events (position, kind, body, written_at) VALUES (?, ?, ?, ?)", row)
+        except StorageError:
+            self._next -= 1
+            raise
+
+    def events(self) -> Iterator[Event]:
+        """All events in order, read lazily."""
+        with _explained(self.path):
+            for kind, body in self._db.execute("SELECT kind, body FROM events ORDER BY position"):
+                yield Event(kind, _read_body(self.path, body))
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    def _prepare(self, read_only: bool) -> None:
+        version = _checked_version(self._db, self.path)
+        if read_only and not version:
+            raise ForeignFileError(f"{self.path} is empty: expected a mimar study; choose another file")
+        if not read_only:
+            self._migrate(version)
+        row = self._db.execute("SELECT coalesce(max(position), -1) + 1 FROM events").fetchone()
+        self._next = int(row[0])
+
+    def _migrate(self, version: int) -> None:
+        if version == VERSION:
+            return
+        self._db.execute("PRAGMA journal_mode = WAL")
+        script = "".join(MIGRATIONS[version:])
+        self._db.executescript(
+            f"BEGIN; {script} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION}; COMMIT;"
+        )
+
+
+def _connect(path: Path, read_only: bool) -> sqlite3.Connection:
+    mode = "ro" if read_only else "rwc"
+    uri = f"{path.absolute().as_uri()}?mode={mode}"
+    db = sqlite3.connect(uri, uri=True, timeout=10, check_same_thread=False)
+    if not read_only:
+        db.execute("PRAGMA synchronous = FULL")
+    return db
+
+
+def _checked_version(db: sqlite3.Connection, path: Path) -> int:
+    """Version of the file, 0 for an empty one; refuses files of others and of newer versions."""
+    application = db.execute("PRAGMA application_id").fetchone()[0]
+    version = int(db.execute("PRAGMA user_version").fetchone()[0])
+    tables = db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    if application != APPLICATION_ID and (tables or version):
+        raise ForeignFileError(f"{path} is an SQLite file of another program: choose another path for the study")
+    if version > VERSION:
+        raise NewerVersionError(
+            f"{path} was written by a newer mimar (file version {version}, this one reads up to {VERSION}): "
+            "upgrade mimar to open it"
+        )
+    return version
+
+
+def _read_body(path: Path, body: str) -> dict[str, Any]:
+    try:
+        return cast("dict[str, Any]", json.loads(body))
+    except json.JSONDecodeError as error:
+        raise ForeignFileError(f"{path} is damaged: an entry is not JSON ({error}); restore a backup") from error
+
+
+@contextmanager
+def _explained(path: Path) -> Generator[None]:
+    """Turns SQLite's errors into ours, each with what to do."""
+    try:
+        yield
+    except sqlite3.IntegrityError as error:
+        raise StorageError(f"another process is writing to {path}: wait for it to end, or use another file") from error
+    except sqlite3.OperationalError as error:
+        text = str(error)
+        if "full" in text:
+            raise StorageFullError(
+                f"no room left on the disk for {path}: free some and continue with --resume; all stored trials are safe"
+            ) from error
+        if "locked" in text:
+            raise StorageError(
+                f"{path} is locked by another process: wait for it to end, or use another file"
+            ) from error
+        raise StorageError(
+            f"cannot read or write {path} ({text}): check that its folder exists, is writable and has room"
+        ) from error
+    except sqlite3.DatabaseError as error:
+        raise ForeignFileError(f"{path} is not a mimar study, or is damaged ({error}): choose another file") from error

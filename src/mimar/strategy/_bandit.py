@@ -1,0 +1,73 @@
+"""Which operator gets the next candidates: by hypervolume gained for what was spent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """What an evaluation is worth: so many tokens, or so many US dollars at list price, count as one evaluation."""
+
+    tokens: float = 1000.0
+    dollars: float = 0.01
+
+    def cost(self, evaluations: float, tokens: float, dollars: float) -> float:
+        """The total in evaluations."""
+        return evaluations + tokens / self.tokens + dollars / self.dollars
+
+
+@dataclass(frozen=True, slots=True)
+class Bandit:
+    """Gain and cost of each operator, older ones fading, so that an operator can lose or win back its share.
+
+    gain: hypervolume added, by operator. cost: spent, in evaluations, by operator.
+    floor: least share of every operator. fade: factor on the past at each update.
+    """
+
+    gain: Mapping[str, float]
+    cost: Mapping[str, float]
+    floor: float = 0.04
+    fade: float = 0.9
+
+    @staticmethod
+    def among(arms: Sequence[str]) -> Bandit:
+        """All `arms` equal."""
+        return Bandit(dict.fromkeys(arms, 0.0), dict.fromkeys(arms, 0.0))
+
+    def shares(self) -> dict[str, float]:
+        """Probability of each operator: proportional to gain per cost, at least `floor`.
+
+        The average rate serves as a prior worth two evaluations, so that one lucky or unlucky candidate decides little.
+        """
+        total = sum(self.cost.values())
+        average = sum(self.gain.values()) / total if total else 1.0
+        prior = 2.0
+        rate = {arm: (self.gain[arm] + prior * average) / (self.cost[arm] + prior) for arm in self.gain}
+        scale = sum(rate.values())
+        if scale <= 0:
+            return dict.fromkeys(rate, 1 / len(rate))
+        free = 1.0 - self.floor * len(rate)
+        return {arm: self.floor + free * value / scale for arm, value in rate.items()}
+
+    def updated(self, gain: Mapping[str, float], cost: Mapping[str, float]) -> Bandit:
+        """After a batch: the past fades, the batch's gains and costs are added."""
+        return replace(
+            self,
+            gain={arm: self.fade * old + gain.get(arm, 0.0) for arm, old in self.gain.items()},
+            cost={arm: self.fade * old + cost.get(arm, 0.0) for arm, old in self.cost.items()},
+        )
+
+    def without(self, arm: str) -> Bandit:
+        """The same without one operator."""
+        drop = {name: value for name, value in self.gain.items() if name != arm}
+        return replace(self, gain=drop, cost={name: self.cost[name] for name in drop})
+
+    def allot(self, n: int, rng: np.random.Generator) -> dict[str, int]:
+        """`n` candidates shared out at random by `shares`."""
+        shares = self.shares()
+        counts = rng.multinomial(n, list(shares.values()))
+        return {arm: int(count) for arm, count in zip(shares, counts, strict=True)}

@@ -1,0 +1,31 @@
+"""Selection by non-domination rank and crowding, for any number of objectives."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mimar import pareto
+
+
+def order(points: pareto.Points) -> NDArray[np.intp]:
+    """Indices from best to worst: by rank, then crowding within it (Deb et al., NSGA-II, 2002), then age."""
+    rank = pareto.ranks(points)
+    crowding = np.zeros(len(points))
+    for level in np.unique(rank):
+        members = np.flatnonzero(rank == level)
+        crowding[members] = pareto.crowding_distance(points[members])
+    return np.lexsort((np.arange(len(points)), -crowding, rank))
+
+
+def tournament(points: pareto.Points, size: int, rng: np.random.Generator) -> int:
+    """Index of the best of `size` random entrants."""
+    return tournaments(points, size, 1, rng)[0]
+
+
+def tournaments(points: pareto.Points, size: int, count: int, rng: np.random.Generator) -> list[int]:
+    """Winners of `count` tournaments among the same points."""
+    place = np.empty(len(points), dtype=np.intp)
+    place[order(points)] = np.arange(len(points))
+    entrants = rng.integers(len(points), size=(count, size))
+    return [int(row[np.argmin(place[row])]) for row in entrants]

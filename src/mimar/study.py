@@ -1,0 +1,250 @@
+"""The only loop: ask → evaluate → store → tell; resumable at any instant.
+
+The journal holds the settings, every ask, every LLM call and every trial. A study is resumed by running the same loop
+again: past asks are put to a fresh strategy, past LLM calls and trials are answered from the journal, and what is
+missing is done for real. So a resumed study gives the same trials as one that was never stopped.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Generic, Literal, TypeVar, cast
+
+from mimar import pareto
+from mimar.errors import InputError, LLMError, ReplayError, StorageError
+from mimar.executor import Executor, Outcome, SerialExecutor
+from mimar.llm import CallRecord
+from mimar.objectives import Evaluator, losses
+from mimar.storage import Event, MemoryStorage, Storage
+from mimar.strategy import Problem, Strategy
+from mimar.trial import FULL, Proposal, Status, Trial, trial_to_json
+
+__all__ = ["Journal", "StopReason", "Study", "read_journal"]
+
+A = TypeVar("A")
+
+StopReason = Literal["enough trials", "nothing new found", "interrupted", "LLM failed"]
+
+PATIENCE: Final = 10
+"""Asks in a row without a new evaluated candidate after which a search ends."""
+
+
+@dataclass
+class Journal:
+    """A study's events, sorted by kind; plain data. `seconds` is the wall time of its completed runs."""
+
+    settings: Mapping[str, Any] | None = None
+    asks: list[int] = field(default_factory=list[int])
+    calls: list[CallRecord] = field(default_factory=list[CallRecord])
+    trials: dict[int, Mapping[str, Any]] = field(default_factory=dict[int, Mapping[str, Any]])
+    stops: list[str] = field(default_factory=list[str])
+    seconds: float = 0.0
+
+
+def read_journal(storage: Storage) -> Journal:
+    """Sort the events of `storage`; an empty one gives an empty journal."""
+    journal = Journal()
+    for event in storage.events():
+        match event.kind:
+            case "study":
+                journal.settings = event.body
+            case "ask":
+                journal.asks.append(event.body["n"])
+            case "call":
+                journal.calls.append(CallRecord.from_json(event.body))
+            case "trial":
+                journal.trials[event.body["id"]] = event.body
+            case "stop":
+                journal.stops.append(event.body["reason"])
+                journal.seconds += event.body["seconds"]
+    return journal
+
+
+class Study(Generic[A]):
+    """A search: one problem, one strategy, one evaluator, one journal.
+
+    settings: plain data that identifies the study; a journal with other settings is refused.
+    batch: candidates asked for at a time; part of what identifies a study.
+    on_trial: called after each trial is stored, and for each one read back from the journal; for progress displays.
+    """
+
+    def __init__(
+        self,
+        problem: Problem[A],
+        strategy: Strategy[A],
+        evaluator: Evaluator[A],
+        *,
+        storage: Storage | None = None,
+        settings: Mapping[str, Any] | None = None,
+        executor: Executor | None = None,
+        batch: int = 8,
+        on_trial: Callable[[Trial[A]], None] = lambda _: None,
+    ) -> None:
+        self._problem = problem
+        self._strategy = strategy
+        self._evaluator = evaluator
+        self._storage = storage or MemoryStorage()
+        self._executor = executor or SerialExecutor()
+        self._batch = batch
+        self._on_trial = on_trial
+        self._past = read_journal(self._storage)
+        self._asked = 0
+        self._trials: list[Trial[A]] = []
+        self._cut_short = False
+        self._begin({**(settings or {}), "batch": batch})
+
+    @property
+    def problem(self) -> Problem[A]:
+        """What is being searched."""
+        return self._problem
+
+    @property
+    def trials(self) -> Sequence[Trial[A]]:
+        """Every trial so far, in proposal order, rejected ones included."""
+        return tuple(self._trials)
+
+    def front(self) -> list[Trial[A]]:
+        """The non-dominated complete trials, in proposal order."""
+        done = self._complete()
+        points = losses([trial.metrics for trial in done], self._problem.objectives)
+        return [done[int(i)] for i in pareto.front(points)]
+
+    def hypervolume(self) -> float:
+        """Hypervolume of the complete trials in the problem's frame."""
+        points = losses([trial.metrics for trial in self._complete()], self._problem.objectives)
+        return self._problem.reference.hypervolume(points)
+
+    def run(self, trials: int) -> StopReason:
+        """Search until `trials` candidates have been evaluated, those of earlier runs included.
+
+        Ctrl-C ends the run at once and loses nothing that was stored. An LLM that fails for good ends the run of a
+        strategy that cannot do without it: the LLMError is raised after the stop is recorded. InputError after a run
+        that ended amid a batch: what the strategy knows is then unknown, so build the study anew over its storage.
+        """
+        if self._cut_short:
+            raise InputError(
+                "the last run of this study ended amid a batch: to go on, build a Study over the same storage with a "
+                "fresh strategy"
+            )
+        start = time.perf_counter()
+        reason: StopReason = "LLM failed"
+        try:
+            reason = self._search(trials)
+        except KeyboardInterrupt:
+            reason = "interrupted"
+        except LLMError:
+            self._stopped(reason, start)
+            raise
+        self._stopped(reason, start)
+        return reason
+
+    def _stopped(self, reason: StopReason, start: float) -> None:
+        self._storage.append(Event("stop", {"reason": reason, "seconds": time.perf_counter() - start}))
+
+    def _begin(self, settings: Mapping[str, Any]) -> None:
+        settings = json.loads(json.dumps(settings))  # as the journal gives them back: tuples are lists there
+        if self._past.settings is None:
+            self._storage.append(Event("study", settings))
+        elif self._past.settings != settings:
+            changed = [key for key in settings if settings[key] != self._past.settings.get(key)]
+            changed += [key for key in self._past.settings if key not in settings]
+            raise InputError(
+                f"the study was started with other settings ({', '.join(changed)}): "
+                "resume it without changing them, or start a new study at another path"
+            )
+
+    def _search(self, target: int) -> StopReason:
+        fruitless = 0
+        while len(self._complete()) < target or self._asked < len(self._past.asks):
+            good = self._step(target)
+            fruitless = 0 if good else fruitless + 1
+            if fruitless >= PATIENCE and self._asked >= len(self._past.asks):
+                return "nothing new found"
+        return "enough trials"
+
+    def _step(self, target: int) -> bool:
+        """One round of ask, evaluate, store and tell; True when a candidate was evaluated with success."""
+        self._cut_short = True
+        proposals = self._proposals(target)
+        first = len(self._trials)
+        outcomes = self._settled(proposals, first)
+        told = [_trial(first + i, proposals[i], outcomes[i]) for i in range(len(proposals))]
+        self._trials += told
+        self._strategy.tell(told)
+        self._cut_short = False
+        return any(trial.status == "complete" for trial in told)
+
+    def _proposals(self, target: int) -> Sequence[Proposal[A]]:
+        """What the strategy puts forward; nothing for a recorded ask that ended its run because the LLM failed."""
+        recorded = self._asked < len(self._past.asks)
+        n = self._ask_size(target)
+        self._asked += 1
+        try:
+            return self._strategy.ask(n)
+        except ReplayError:
+            raise
+        except LLMError:
+            if not recorded:
+                raise
+            return ()
+
+    def _ask_size(self, target: int) -> int:
+        """Candidates to ask for: as recorded, or a new recorded number. It is stored before the LLM is asked."""
+        if self._asked < len(self._past.asks):
+            return self._past.asks[self._asked]
+        n = min(self._batch, target - len(self._complete()))
+        self._storage.append(Event("ask", {"n": n}))
+        return n
+
+    def _settled(self, proposals: Sequence[Proposal[A]], first: int) -> list[Outcome]:
+        """An outcome for each proposal: none for a rejected one, recorded where there is one, else evaluated."""
+        outcomes = [Outcome() for _ in proposals]
+        open_: list[int] = []
+        for i, proposal in enumerate(proposals):
+            recorded = self._past.trials.get(first + i)
+            if recorded is not None:
+                self._check_same(recorded, proposal)
+                outcomes[i] = _recorded_outcome(recorded)
+                self._on_trial(_trial(first + i, proposal, outcomes[i]))
+            elif proposal.reasons:
+                self._store(_trial(first + i, proposal, outcomes[i]))
+            else:
+                open_.append(i)
+        candidates = [cast("A", proposals[i].architecture) for i in open_]
+        for index, outcome in self._executor.map(self._evaluator.evaluate, candidates):
+            i = open_[index]
+            outcomes[i] = outcome
+            self._store(_trial(first + i, proposals[i], outcome))
+        return outcomes
+
+    def _store(self, trial: Trial[A]) -> None:
+        self._storage.append(Event("trial", trial_to_json(trial, self._architecture_json(trial.proposal))))
+        self._on_trial(trial)
+
+    def _architecture_json(self, proposal: Proposal[A]) -> dict[str, Any] | None:
+        arch = proposal.architecture
+        return None if arch is None else self._problem.space.to_json(arch)
+
+    def _check_same(self, recorded: Mapping[str, Any], proposal: Proposal[A]) -> None:
+        if recorded["architecture"] != self._architecture_json(proposal):
+            raise StorageError(
+                f"trial {recorded['id']} of the study cannot be reproduced: expected the recorded architecture, got "
+                "another one; continue with the version of mimar that started it, or start a new study"
+            )
+
+    def _complete(self) -> list[Trial[A]]:
+        return [trial for trial in self._trials if trial.status == "complete"]
+
+
+def _trial(index: int, proposal: Proposal[A], outcome: Outcome) -> Trial[A]:
+    status: Status = "invalid" if proposal.reasons else "complete" if outcome.failure is None else "failed"
+    reasons = proposal.reasons or (() if outcome.failure is None else (outcome.failure,))
+    return Trial(index, proposal, status, outcome.metrics, reasons, FULL, outcome.seconds)
+
+
+def _recorded_outcome(recorded: Mapping[str, Any]) -> Outcome:
+    failure = "; ".join(recorded["reasons"]) if recorded["status"] == "failed" else None
+    return Outcome(recorded["metrics"], failure, recorded["seconds"])

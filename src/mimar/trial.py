@@ -1,0 +1,85 @@
+"""The values a search produces: proposals that go in, trials that come out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, Literal, TypeVar
+
+A = TypeVar("A")
+
+Status = Literal["complete", "invalid", "failed"]
+
+__all__ = ["FULL", "Proposal", "Status", "Trial", "trial_from_json", "trial_to_json"]
+
+FULL = "full"
+"""The fidelity of an evaluation that spares nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal(Generic[A]):
+    """A candidate that a strategy puts forward.
+
+    architecture: None when an LLM's answer did not even parse; `reasons` then says why.
+    origin: the operator that made it, for example ``mutation`` or ``llm``; credit is shared out by this name.
+    parents: ids of the trials it was made from.
+    reasons: why it must not be evaluated (illegal, over budget, repeated); empty for a good one.
+    note: free text that came along, for example an LLM's rationale or its raw answer; data, never executed.
+    """
+
+    architecture: A | None
+    origin: str
+    parents: tuple[int, ...] = ()
+    reasons: tuple[str, ...] = ()
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Trial(Generic[A]):
+    """What became of a proposal.
+
+    id: position in proposal order, from 0.
+    metrics: name → value, in the units of the metric's name; empty unless `status` is ``complete``.
+    status: ``complete``, ``invalid`` (never evaluated, `reasons` says why), ``failed`` (evaluation gave up on it).
+    """
+
+    id: int
+    proposal: Proposal[A]
+    status: Status
+    metrics: Mapping[str, float] = field(default_factory=dict[str, float])
+    reasons: tuple[str, ...] = ()
+    fidelity: str = FULL
+    seconds: float = 0.0
+
+    @property
+    def architecture(self) -> A:
+        """The architecture; raises ValueError when the proposal did not parse."""
+        if self.proposal.architecture is None:
+            raise ValueError(f"trial {self.id} has no architecture: {'; '.join(self.reasons)}")
+        return self.proposal.architecture
+
+
+def trial_to_json(trial: Trial[Any], architecture: Any) -> dict[str, Any]:
+    """`trial` as plain data; `architecture` is its architecture's own JSON form, None when it did not parse."""
+    return {
+        "id": trial.id,
+        "status": trial.status,
+        "origin": trial.proposal.origin,
+        "parents": list(trial.proposal.parents),
+        "reasons": list(trial.reasons),
+        "note": trial.proposal.note,
+        "fidelity": trial.fidelity,
+        "seconds": trial.seconds,
+        "metrics": dict(trial.metrics),
+        "architecture": architecture,
+    }
+
+
+def trial_from_json(data: Mapping[str, Any], read: Callable[[Any], A]) -> Trial[A]:
+    """Inverse of `trial_to_json`; `read` turns an architecture's JSON form into the architecture."""
+    arch = None if data["architecture"] is None else read(data["architecture"])
+    rejected = tuple(data["reasons"]) if data["status"] == "invalid" else ()
+    proposal = Proposal(arch, data["origin"], tuple(data["parents"]), rejected, data["note"])
+    return Trial(
+        data["id"], proposal, data["status"], data["metrics"], tuple(data["reasons"]), data["fidelity"], data["seconds"]
+    )

@@ -1,0 +1,116 @@
+"""Every proxy keeps the contract; none can be forgotten."""
+
+import functools
+import importlib
+import pickle
+import pkgutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import mimar.proxies
+from mimar.proxies import PROXIES, RZ_NAS_MEMBERS, Proxy, ProxyInputs, Score, fit_reference, rz_nas_ensemble
+from mimar.testing._proxy_contract import PROBE_ARCHITECTURES, check_proxy
+
+SAMPLE = list(PROBE_ARCHITECTURES.values())[:6]
+
+
+@functools.cache
+def every_proxy() -> list[Proxy]:
+    return [*PROXIES, rz_nas_ensemble(fit_reference(RZ_NAS_MEMBERS, SAMPLE, seed=0))]
+
+
+@pytest.mark.parametrize("proxy", every_proxy(), ids=lambda proxy: proxy.name)
+def test_contract(proxy):
+    check_proxy(proxy)
+
+
+def draws(inputs):
+    return float(np.random.default_rng().random())
+
+
+def moves_global_state(inputs):
+    return float(np.random.random()) * 0
+
+
+def builds(inputs):
+    return float(sum(weight.numel() for weight in inputs.module.parameters()))
+
+
+def changes_weights(inputs):
+    inputs.module.norm.weight.data.mul_(2)
+    return 1.0
+
+
+def takes_data(inputs):
+    return float(inputs.batch.shape[0]) if inputs.module else 0.0
+
+
+@pytest.mark.parametrize(
+    ("function", "need", "complaint"),
+    [
+        (draws, "shapes", "for the same inputs"),
+        (moves_global_state, "shapes", "global random state"),
+        (builds, "shapes", "needs shapes only"),
+        (changes_weights, "weights", "changed norm.weight"),
+        (takes_data, "weights", "uses data"),
+        (lambda inputs: float("nan"), "shapes", "finite"),
+        (lambda inputs: 3, "shapes", "expected a float"),
+    ],
+)
+def test_contract_catches(function, need, complaint):
+    bad = Score("bad", frozenset({need}), "weights", "test", function)
+    with pytest.raises(AssertionError, match=complaint):
+        check_proxy(bad)
+
+
+@pytest.mark.parametrize("proxy", every_proxy(), ids=lambda proxy: proxy.name)
+def test_survives_pickling(proxy):
+    inputs = ProxyInputs(SAMPLE[0], batch_size=2, tokens=8)
+    assert pickle.loads(pickle.dumps(proxy))(inputs) == proxy(inputs)
+
+
+def test_list_is_complete():
+    """Each score that any module of the package defines, and what each factory makes, is in the list by name."""
+    found = {proxy.name for proxy in (mimar.proxies.zerolm(), mimar.proxies.zerolm_weights())}
+    for info in pkgutil.iter_modules(mimar.proxies.__path__):
+        module = importlib.import_module(f"mimar.proxies.{info.name}")
+        found |= {value.name for value in vars(module).values() if isinstance(value, Score)}
+    assert sorted(found) == sorted(proxy.name for proxy in PROXIES)
+    exported = {name for name in mimar.proxies.__all__ if isinstance(getattr(mimar.proxies, name), Score)}
+    assert exported == found - {"zerolm", "zerolm_weights"}
+
+
+def test_exports():
+    assert mimar.proxies.__all__ == sorted(mimar.proxies.__all__, key=lambda n: (not n.isupper(), n.islower(), n))
+    assert set(mimar.proxies.__all__) == {
+        "PROXIES", "PROXY_VOCABULARY", "RZ_NAS_MEMBERS", "Cost", "Ensemble", "Need", "Proxy", "ProxyInputs",
+        "Reference", "Score", "depth_width", "fit_alpha", "fit_reference", "flops", "grad_norm", "hpm", "hpm_plus",
+        "nonembedding_params", "nsc_mp", "ntk", "parameter_efficiency", "params", "rz_nas_ensemble",
+        "score_population", "spectrum", "synflow", "zerolm", "zerolm_parts", "zerolm_weights",
+    }  # fmt: skip
+
+
+def test_import_and_closed_forms_need_no_torch():
+    code = (
+        "import sys; from mimar.proxies import PROXIES, ProxyInputs; from mimar.space import *;"
+        "arch = Architecture(64, (Block(Mixer('attention', 4, 4, 16), FeedForward('ffn', 64, 'relu')),));"
+        "[proxy(ProxyInputs(arch)) for proxy in PROXIES if proxy.needs == {'shapes'}];"
+        "print([name for name in ('torch', 'scipy', 'transformers') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_same_score_on_gpu():
+    torch = pytest.importorskip("torch")
+    if not torch.cuda.is_available():
+        pytest.skip("no GPU here")
+    for proxy in every_proxy():
+        check_proxy(proxy, device="cuda")
+        for label, arch in PROBE_ARCHITECTURES.items():
+            on_cpu = proxy(ProxyInputs(arch, batch_size=4, tokens=12))
+            on_gpu = proxy(ProxyInputs(arch, batch_size=4, tokens=12, device="cuda"))
+            assert on_gpu == pytest.approx(on_cpu, rel=0.02), (proxy.name, label)
