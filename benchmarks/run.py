@@ -24,9 +24,7 @@ from mimar.storage import SQLiteStorage
 from mimar.strategy import AdaptivePortfolio, RandomSearch
 from mimar.study import Study
 
-LLAMA = Architecture(
-    256, (Block(Mixer("attention", 4, 2, 64), FeedForward("swiglu", 704, "silu")),) * 6, 4096, 512
-)
+LLAMA = Architecture(256, (Block(Mixer("attention", 4, 2, 64), FeedForward("swiglu", 704, "silu")),) * 6, 4096, 512)
 """A LLaMA-shaped model small enough to be timed in seconds."""
 
 

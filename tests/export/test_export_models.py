@@ -179,6 +179,36 @@ def test_a_directory_that_cannot_be_made_is_one_sentence(tmp_path):
         export_json(LLAMA, tmp_path / "file" / "out", model_name="m", estimated_metrics={})
 
 
+FULL = """
+import resource, sys
+from pathlib import Path
+from mimar.errors import ExportError
+from mimar.export import export_code, export_hf
+from mimar.space import Architecture, Block, FeedForward, Mixer
+
+block = Block(Mixer("attention", 4, 2, 16), FeedForward("swiglu", 128, "silu"))
+resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000))
+for export, position in ((export_hf, "rope"), (export_hf, "none"), (export_code, "rope")):
+    try:
+        export(Architecture(64, (block,), vocab_size=97, position=position), Path(sys.argv[1]))
+    except ExportError as error:
+        print(error)
+"""
+
+
+@pytest.mark.slow
+def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path):
+    run = subprocess.run(
+        [sys.executable, "-c", FULL, str(tmp_path / "out")],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    assert run.stdout.count("make room or choose another directory") == 3, run.stdout + run.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_illegal_architectures_are_refused_by_every_form(tmp_path):
     illegal = Architecture(100, (Block(GROUPED, SWIGLU),))
     for export in (export_code, export_hf):

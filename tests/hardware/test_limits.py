@@ -72,6 +72,7 @@ def test_rows_of_all_devices(tmp_path, monkeypatch):
     rows = device_rows()
     assert [row["name"] for row in rows] == list(profile_names())
     assert "not measured yet" in rows[0]["description"]
+    assert rows[0].keys() == rows[1].keys()
     assert not cache_file().exists()
     npu = next(row for row in rows if row["name"] == "phone-npu")
     assert npu["restrictions"] == [

@@ -3,7 +3,7 @@ import timeit
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mimar.errors import InputError, UnknownNameError
@@ -11,6 +11,7 @@ from mimar.hardware import Workload, hardware_metrics, latency_breakdown, load_p
 from mimar.shapes import flops, nonembedding_parameters, parameters
 from mimar.space import Architecture, Block, FeedForward, Mixer, illegal_reasons
 
+QUICK = settings(max_examples=50, deadline=None)
 SPEED = "decode_tokens_per_second"
 MIXERS = [
     Mixer("attention", 4, 4, 32),
@@ -52,6 +53,7 @@ workloads = st.builds(Workload, st.integers(128, 1024), st.integers(1, 8), st.in
 devices = st.sampled_from(profile_names()[1:]).map(load_profile)
 
 
+@QUICK
 @given(architectures(), devices, workloads)
 def test_counts_agree_with_shapes(arch, device, workload):
     assert not illegal_reasons(arch)
@@ -61,6 +63,7 @@ def test_counts_agree_with_shapes(arch, device, workload):
     assert found["flops"] == pytest.approx(flops(arch, workload.context), rel=1e-12)
 
 
+@QUICK
 @given(architectures(), devices, workloads)
 def test_the_breakdown_adds_up(arch, device, workload):
     found, layers = hardware_metrics(arch, device, workload), latency_breakdown(arch, device, workload)
@@ -70,6 +73,7 @@ def test_the_breakdown_adds_up(arch, device, workload):
     assert all(0 <= layer.launch_s <= layer.decode_s for layer in layers)
 
 
+@QUICK
 @given(architectures(), devices, workloads)
 def test_more_layers_cost_more(arch, device, workload):
     less, more = (hardware_metrics(a, device, workload) for a in (arch, replace(arch, blocks=arch.blocks * 2)))
@@ -78,6 +82,7 @@ def test_more_layers_cost_more(arch, device, workload):
     assert more[SPEED] < less[SPEED]
 
 
+@QUICK
 @given(architectures(), devices, workloads)
 def test_a_longer_context_costs_no_less(arch, device, workload):
     short, long = (hardware_metrics(arch, device, replace(workload, context=c)) for c in (workload.context, 4096))
@@ -87,6 +92,7 @@ def test_a_longer_context_costs_no_less(arch, device, workload):
     assert long["ttft_s"] == short["ttft_s"]
 
 
+@QUICK
 @given(architectures(), devices, workloads)
 def test_a_larger_batch_slows_each_sequence_and_serves_more(arch, device, workload):
     one, many = (hardware_metrics(arch, device, replace(workload, batch=b)) for b in (1, 16))

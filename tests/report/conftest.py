@@ -116,7 +116,7 @@ def data() -> ReportData:
 HOSTILE = (
     "</script><script>window.owned = 1; alert(1)</script>",
     "<img src=x onerror='window.owned = 2'>",
-    "<a href=\"javascript:window.owned = 3\">'\" autofocus onfocus='window.owned = 4</a>",
+    '<a href="javascript:window.owned = 3">\'" autofocus onfocus=\'window.owned = 4</a>',
     "<!-- <script> ]]> \u2028\u2029 \x00\x1b[31m &lt;b&gt; ${name} $name \ud800",
 )
 

@@ -51,6 +51,8 @@ const column = () => [...document.querySelectorAll("#front-table tbody tr")].map
   told.upload = document.querySelectorAll('[data-title*="loud"], a[href*="plotly"]').length;
   told.owned = String(window.owned);
   told.images = document.querySelectorAll("img, iframe, object, [onfocus], [onerror]").length;
+  pick("#front-plot").emit("plotly_click", { points: [{ customdata: 1 }] });
+  told.clicked = pick("#selected h3").textContent;
   const answer = document.createElement("pre");
   answer.id = "told";
   answer.textContent = JSON.stringify(told);
@@ -110,6 +112,7 @@ def test_plots_table_and_choice_work_together(data, browse):
     assert told["grown"] == pytest.approx(10)
     assert told["chosen"].startswith(f"#{rows[0]['id']}: {rows[0]['description']}")
     assert told["command"] == f"mimar export '{data.name}#{rows[0]['id']}' --to hf DIR"
+    assert told["clicked"].startswith(f"#{front_rows(data)[1]['id']}: ")
     assert (told["pressed"], told["rings"], told["lines"]) == (1, 1, 3)
     assert told["title"] == "parameters (M)"
     assert told["boxes"] == 10

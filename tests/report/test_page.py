@@ -14,10 +14,13 @@ from mimar.objectives import Budget, Objective
 from mimar.pareto import Reference
 from mimar.report import front_rows, render_html, training_cost
 
-OWN_TAGS = frozenset(
-    "html head meta title link style body a header h1 p dl div dt dd strong span main noscript section h2 label select "
-    "figure figcaption aside input table caption thead tbody tr th td button fieldset legend details summary h3 pre "
-    "footer script".split()
+OWN_TAGS = set(
+    re.findall(
+        r"\w+",
+        "html head meta title link style body a header h1 p dl div dt dd strong span main noscript section h2 label "
+        "select figure figcaption aside input table caption thead tbody tr th td button fieldset legend details "
+        "summary h3 pre footer script",
+    )
 )
 
 
@@ -66,6 +69,11 @@ def hostile_page(hostile):
     return page_of(hostile)
 
 
+def shown(text):
+    """What no page can show is replaced, all else stays."""
+    return re.sub(r"[\x00\x1b\ud800]", "\N{REPLACEMENT CHARACTER}", text)
+
+
 def payload_of(page):
     return json.loads(page.all("script", id="study-data")[0][1])
 
@@ -82,7 +90,7 @@ def test_hostile_text_makes_no_element_and_no_attribute(page, hostile_page):
 
 
 def test_hostile_text_is_readable_as_it_came(hostile_page, hostile_texts):
-    cleaned = [re.sub(r"[\x00\x1b\ud800]", "\N{REPLACEMENT CHARACTER}", text) for text in hostile_texts]
+    cleaned = [shown(text) for text in hostile_texts]
     blocks = [text for _, text in hostile_page.all("pre")]
     assert " ".join(cleaned) in blocks
     cells = {text for _, text in hostile_page.all("td")}
@@ -93,7 +101,7 @@ def test_data_cannot_leave_its_element(hostile, hostile_page, hostile_texts):
     raw = hostile_page.all("script", id="study-data")[0][1]
     assert not set("<>&\u2028\u2029") & set(raw)
     assert raw.isascii()
-    assert payload_of(hostile_page)["familiar"] == list(hostile_texts)
+    assert payload_of(hostile_page)["familiar"] == [shown(text) for text in hostile_texts]
     assert payload_of(hostile_page)["commands"][0].startswith("mimar export 'x")
 
 
@@ -163,7 +171,11 @@ def test_summary_prompts_ledger_and_rejections_are_there(data, page):
     assert "reference score 0, memory 400 MB, decoding speed 0 tok/s" in told
     assert "interrupted; enough trials" in told
     assert "memory at most 300 MB; decoding speed at least 40 tok/s" in told
-    assert [text for _, text in page.all("pre")][:3] == ["You design Transformers.", "Propose four.", '{"candidates": []}']
+    assert [text for _, text in page.all("pre")][:3] == [
+        "You design Transformers.",
+        "Propose four.",
+        '{"candidates": []}',
+    ]
     assert "Propose three & explain <why>." in told
     assert "failed: ReplyError" in told
     assert "Sure! Here is" in told

@@ -66,7 +66,7 @@ def test_unknown_metric_is_named(data):
 def test_floor_budget_shades_what_lies_below(data):
     bounded = replace(data, budgets=(Budget("score", "min", 7.5),))
     dashed = next(line for line in picture(bounded).findall(f"{SVG}line") if line.get("stroke-dasharray") == "6 4")
-    shade = [rect for rect in picture(bounded).findall(f"{SVG}rect") if rect.get("fill-opacity") == "0.08"][0]
+    shade = next(rect for rect in picture(bounded).findall(f"{SVG}rect") if rect.get("fill-opacity") == "0.08")
     assert float(shade.get("y")) == float(dashed.get("y1"))
 
 

@@ -9,7 +9,7 @@ from mimar.hardware import THIS, DeviceProfile, load_profile, measured_profile, 
 
 def device_rows(measure: bool = False) -> list[dict[str, Any]]:
     """One row a device, plain data. ``this`` is shown as it was measured before, and with `measure` measured now if it
-    never was; without figures it has only its name and a description that says what to do.
+    never was; without figures its other fields are None and its description says what to do.
 
     memory_bytes, memory_bandwidth (bytes/s) and peak_flops (FLOP/s by dtype) are the profile's; power_w is {idle, peak}
     or None, restrictions are words, sources is where each figure comes from.
@@ -19,9 +19,19 @@ def device_rows(measure: bool = False) -> list[dict[str, Any]]:
 
 def _row(name: str, measure: bool) -> dict[str, Any]:
     profile = load_profile(name) if measure or name != THIS else measured_profile()
-    if profile is None:
-        return {"name": name, "description": "this machine, not measured yet: the first run with --device this does it"}
-    return _describe(profile)
+    if profile is not None:
+        return _describe(profile)
+    return {
+        "name": name,
+        "description": "this machine, not measured yet: the first run with --device this does it",
+        "engine": None,
+        "memory_bytes": None,
+        "memory_bandwidth": None,
+        "peak_flops": None,
+        "power_w": None,
+        "restrictions": None,
+        "sources": None,
+    }
 
 
 def _describe(profile: DeviceProfile) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from mimar.export._publish import ExportResult, publish
 from mimar.space import Architecture
@@ -33,15 +34,13 @@ def export_code(arch: Architecture, directory: Path, *, class_name: str = "Model
     code = generate_code(arch, class_name=class_name)
 
     def write(aside: Path) -> dict[str, str]:
-        from tempfile import TemporaryDirectory
-
         from safetensors.torch import save_file
 
-        from mimar.export._reload import Expected, check_logits
+        from mimar.export._reload import Expected, check_logits, weights_written
 
         expected = Expected.of(arch, seed)
         (aside / "model.py").write_text(code, encoding="utf-8")
-        with TemporaryDirectory() as work:
+        with TemporaryDirectory() as work, weights_written():
             weights = f"{work}/weights.safetensors"
             save_file(expected.state, weights)
             verdict = check_logits(_LOAD, aside, (class_name, weights), expected)

@@ -51,12 +51,13 @@ def export_hf(arch: Architecture, directory: Path, *, seed: int = 0, tokenizer: 
     special = {} if tokenizer is None else read_tokenizer(tokenizer, arch.vocab_size)
 
     def write(aside: Path) -> dict[str, str]:
-        from mimar.export._reload import Expected, check_logits
+        from mimar.export._reload import Expected, check_logits, weights_written
         from mimar.models import MODEL_CLASSES, stock_family
 
         family = stock_family(arch)
         expected = Expected.of(arch, seed)
-        (_write_custom if family is None else _write_stock)(arch, expected.state, special, aside)
+        with weights_written():
+            (_write_custom if family is None else _write_stock)(arch, expected.state, special, aside)
         if tokenizer is not None:
             copy_tokenizer(tokenizer, aside)
         flags = tuple("yes" if flag else "no" for flag in (family is None, tokenizer is not None))
@@ -74,7 +75,8 @@ def _write_stock(arch: Architecture, state: Mapping[str, Tensor], special: dict[
 
     from mimar.models import to_hf_config, to_hf_state_dict
 
-    config = AutoConfig.for_model(**to_hf_config(arch) | special, dtype=torch.float32)
+    settings: dict[str, Any] = {**to_hf_config(arch), **special, "dtype": torch.float32}
+    config = AutoConfig.for_model(**settings)
     with torch.device("meta"):  # All weights are replaced, none needs to be drawn.
         model = AutoModelForCausalLM.from_config(config)
     model.load_state_dict(to_hf_state_dict(arch, state), strict=True, assign=True)

@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -27,6 +30,7 @@ _BEFORE = """
 import sys
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 directory, given, answer, *arguments = sys.argv[1:]
@@ -58,6 +62,15 @@ class Expected:
             return cls(tokens, model(tokens), model.state_dict())
 
 
+@contextmanager
+def weights_written() -> Iterator[None]:
+    """Around code that writes weights: a full disk is an OSError here too, which safetensors makes its own error."""
+    try:
+        yield
+    except SafetensorError as error:
+        raise OSError(str(error)) from error
+
+
 def check_logits(load: str, directory: Path, arguments: tuple[str, ...], expected: Expected) -> str:
     """Run `load` in a fresh process and compare its `logits` with the expected ones; says how far they lie apart.
 
@@ -67,8 +80,8 @@ def check_logits(load: str, directory: Path, arguments: tuple[str, ...], expecte
     with TemporaryDirectory() as work:
         given, answer = f"{work}/tokens.safetensors", f"{work}/logits.safetensors"
         save_file({"tokens": expected.tokens}, given)
-        # -I: nothing of this process's paths; -B: no bytecode beside the exported files.
-        command = [sys.executable, "-I", "-B", "-c", f"{_BEFORE}{load}{_AFTER}"]
+        # -P: nothing is imported from the working directory; -B: no bytecode beside the exported files.
+        command = [sys.executable, "-P", "-B", "-c", f"{_BEFORE}{load}{_AFTER}"]
         _run([*command, str(directory), given, answer, *arguments], work)
         got = load_file(answer)["logits"]
     if got.shape != expected.logits.shape:

@@ -7,7 +7,8 @@ slower of its arithmetic and its memory traffic, plus the time to launch it. The
   each, E·(1 − (1 − k/E)ⁿ), as if choices were even and independent.
 - A layer that shares its weights with the one before reads them again, unless the whole block fits the last cache;
   then only its arithmetic counts.
-- A decoding step reads the layer's KV cache, which a window limits, or reads and writes its recurrent state.
+- A decoding step reads the layer's KV cache, which a window limits, at a speed of its own, as engines are slower there
+  than with weights; or it reads and writes a recurrent state.
 - Activations that fit the cache cost no traffic.
 - Softmax scores are in memory with the math kernel only: written, masked, normalised (each reads and writes them) and
   read again. That kernel also computes the pairs it masks. Flash does neither.
@@ -30,8 +31,8 @@ from mimar.space import HEADED_MIXERS, SOFTMAX_MIXERS, Architecture, Block
 class Rates(NamedTuple):
     """Device and workload as a layer feels them; a flat tuple, since it is hashed for every layer.
 
-    flops: attainable FLOP/s. bandwidth, kv_bandwidth: attainable bytes/s of weights and of the KV cache. overhead: seconds
-    for each operator. cache: bytes.
+    flops: attainable FLOP/s. bandwidth, kv_bandwidth: attainable bytes/s of weights and of the KV cache. overhead:
+    seconds for each operator. cache: bytes.
     """
 
     flops: float

@@ -37,7 +37,7 @@ from mimar.space import (
     Position,
 )
 
-SPEED_SECONDS = 4.0
+SPEED_SECONDS = 3.0
 STEP_SECONDS = 0.3
 """Rounds, and decoding steps of the small models, go on for this time; there is at least one."""
 
@@ -77,28 +77,11 @@ def measure_profile(date: str) -> DeviceProfile:
     device = torch.device("cuda" if cuda else "cpu")
     properties = torch.cuda.get_device_properties(0) if cuda else None
     cache = cache_bytes() if properties is None else float(properties.L2_cache_size)
-    products, streams = _speeds(device, cache)
-    caches = {dtype: kv_bandwidth(device, dtype) for dtype in TORCH_DTYPES}
-    bandwidth = max(*streams.values(), *caches.values())
-    overhead = launch_overhead(device)
-    threads = f"{torch.get_num_threads()} CPU threads"
-    where = torch.cuda.get_device_name() if cuda else f"{cpu_model()}, {threads}"
-    largest = torch.ones(2048, 2048, device=device)
-    power = measure_power(lambda: seconds(lambda: largest @ largest), cuda)
-    measured = f"measured on this machine on {date}, the fastest of repeated runs"
-    sources = {
-        "memory_bytes": "reported by the operating system or the driver",
-        "memory_bandwidth": f"{measured}: matrix–vector products over weights of {_stream_bytes(cache) / 1e6:.0f} MB, "
-        "fastest dtype",
-        "cache_bytes": "reported by the operating system or the driver; 0 stands for unknown",
-        "launch_overhead_s": f"{measured}: time a layer adds to decoding steps of a very small model, by its operators",
-        "peak_flops": f"{measured}: matrix products of layer shapes",
-        "compute_efficiency": "1, as peak_flops is what was reached",
-        "bandwidth_efficiency": f"{measured}: the same as memory_bandwidth, for each dtype",
-        "cache_efficiency": f"{measured}: what {LONG - SHORT} more tokens of context add to a decoding step",
-        "supports": "everything that mimar.models builds",
-        "power": f"{measured}: energy counter at rest and during matrix products",
-    }
+    bandwidth, throughput = _throughput(device, cache)
+    large = torch.ones(2048, 2048, device=device)
+    power = measure_power(lambda: seconds(lambda: large @ large), cuda)
+    threads = torch.get_num_threads()
+    where = torch.cuda.get_device_name() if cuda else f"{cpu_model()}, {threads} thread{'s' * (threads > 1)}"
     return DeviceProfile(
         name=THIS,
         description=f"this machine: {where}",
@@ -106,12 +89,41 @@ def measure_profile(date: str) -> DeviceProfile:
         memory_bytes=memory_bytes() if properties is None else float(properties.total_memory),
         memory_bandwidth=bandwidth,
         cache_bytes=cache,
-        launch_overhead_s=overhead,
-        throughput={d: Throughput(products[d], 1.0, streams[d] / bandwidth, caches[d] / bandwidth) for d in caches},
+        launch_overhead_s=launch_overhead(device),
+        throughput=throughput,
         supports=everything(),
-        sources=sources if power else {name: text for name, text in sources.items() if name != "power"},
+        sources=_sources(date, cache, power is not None),
         power=power,
     )
+
+
+def _throughput(device: torch.device, cache: float) -> tuple[float, dict[Dtype, Throughput]]:
+    """The largest bytes/s seen, and each dtype's speed."""
+    products, streams = _speeds(device, cache)
+    kept = {dtype: kv_bandwidth(device, dtype) for dtype in TORCH_DTYPES}
+    largest = max(*streams.values(), *kept.values())
+    found: dict[Dtype, Throughput] = {}
+    for dtype in TORCH_DTYPES:
+        found[dtype] = Throughput(products[dtype], 1.0, streams[dtype] / largest, kept[dtype] / largest)
+    return largest, found
+
+
+def _sources(date: str, cache: float, power: bool) -> dict[str, str]:
+    measured = f"measured on this machine on {date}, the fastest of repeated runs"
+    system = "reported by the operating system or the driver"
+    stream = f"matrix–vector products over {_stream_bytes(cache) / 1e6:.0f} MB of weights"
+    found = {
+        "memory_bytes": system,
+        "memory_bandwidth": f"{measured}: {stream}, the fastest dtype",
+        "cache_bytes": f"{system}; 0 stands for unknown",
+        "launch_overhead_s": f"{measured}: time a layer adds to decoding steps of a very small model, by its operators",
+        "peak_flops": f"{measured}: matrix products of layer shapes",
+        "compute_efficiency": f"1, as peak_flops was {measured}",
+        "bandwidth_efficiency": f"{measured}: {stream}",
+        "cache_efficiency": f"{measured}: what {LONG - SHORT} more tokens of context add to a decoding step",
+        "supports": "everything that mimar.models builds",
+    }
+    return found | ({"power": f"{measured}: energy counter at rest and during matrix products"} if power else {})
 
 
 def everything() -> Support:

@@ -53,7 +53,7 @@ class Power:
 
     def __post_init__(self) -> None:
         if self.peak_w < self.idle_w:
-            raise ValueError(f"peak_w must be at least idle_w, got {self.peak_w} and {self.idle_w}")
+            raise InputError(f"power: peak_w must be at least idle_w, got {self.peak_w} and {self.idle_w}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ class DeviceProfile:
     def __post_init__(self) -> None:
         missing = [name for name in self.figures if name not in self.sources]
         if missing:
-            raise ValueError(f"sources must say where each figure comes from, nothing found for {', '.join(missing)}")
+            raise InputError(f"sources must say where each figure comes from, nothing found for {', '.join(missing)}")
 
     @property
     def figures(self) -> tuple[str, ...]:
@@ -152,6 +152,8 @@ def profile_from_json(data: Any, where: str = "device profile") -> DeviceProfile
         return TypeAdapter(DeviceProfile).validate_python(data)
     except ValidationError as error:
         raise InputError(f"{where}: {'; '.join(_complaints(error))}") from None
+    except InputError as error:  # What `__post_init__` found.
+        raise InputError(f"{where}: {error}") from None
 
 
 def shipped_profile_names() -> tuple[str, ...]:
@@ -183,12 +185,9 @@ def _read(path: Path) -> str:
 
 def _complaints(error: ValidationError) -> list[str]:
     """One clause for each wrong field: its path, what was expected, what came."""
-    found = []
+    found: list[str] = []
     for item in error.errors(include_url=False):
         where = ".".join(str(step) for step in item["loc"] if step != "[key]") or "profile"
-        came = "nothing" if item["type"] == "missing" else repr(item["input"])
-        if item["type"] == "value_error":  # Its text says what came.
-            found.append(f"{where}: {item['msg'].removeprefix('Value error, ')}")
-        else:
-            found.append(f"{where}: expected: {item['msg']}, got {came[:60]}")
+        came = "nothing" if item["type"] == "missing" else repr(item["input"])[:60]
+        found.append(f"{where}: expected: {item['msg']}, got {came}")
     return found

@@ -47,8 +47,9 @@ class Reference:
 
 
 def fit_reference(members: Sequence[Proxy], architectures: Sequence[Architecture], seed: int) -> Reference:
-    """Score `architectures`, a fixed sample of the space, once; candidates must later be scored with the same `seed`.
+    """Score `architectures`, a fixed sample of the space, once, with the random batch that `seed` gives.
 
+    Candidates must later be scored with the same seed, and with that batch too.
     InputError for fewer than two architectures.
     """
     if len(architectures) < 2:

@@ -10,9 +10,14 @@ _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 """Control characters, which HTML forbids, and lone surrogates, which UTF-8 cannot hold."""
 
 
+def visible(value: str) -> str:
+    """`value` with a replacement character for each character that cannot be shown."""
+    return _UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", value)
+
+
 def text(value: str) -> str:
-    """`value` as HTML text or as a quoted attribute's value; what cannot be shown becomes a replacement character."""
-    return html.escape(_UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", value), quote=True)
+    """`value` as HTML text or as a quoted attribute's value; also fit for XML."""
+    return html.escape(visible(value), quote=True)
 
 
 def table(caption: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -16,6 +16,7 @@ from mimar.report._data import ReportData
 from mimar.report._describe import describe_architecture
 from mimar.report._display import display_of
 from mimar.report._front import export_command
+from mimar.report._html import visible
 from mimar.space import Architecture
 from mimar.trial import Trial
 
@@ -49,13 +50,13 @@ def payload(data: ReportData) -> dict[str, Any]:
         "ids": [trial.id for trial in trials],
         "order": [i + 1 for i in drawn],
         "front": len(on_front),
-        "origins": origins,
+        "origins": [visible(origin) for origin in origins],
         "origin": [origins.index(trial.proposal.origin) for trial in trials],
         "descriptions": [describe_architecture(trial.architecture) for trial in trials],
-        "commands": [export_command(data, trial) for trial in trials[: len(on_front)]],
-        "familiar": [shape.name for shape in data.familiar],
+        "commands": [visible(export_command(data, trial)) for trial in trials[: len(on_front)]],
+        "familiar": [visible(shape.name) for shape in data.familiar],
         "hypervolume": _steps(data),
-        "shares": {"ends": ends, "of": list(shares.items())},
+        "shares": {"ends": ends, "of": [[visible(origin), values] for origin, values in shares.items()]},
     }
 
 

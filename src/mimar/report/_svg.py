@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,6 +12,7 @@ from mimar.report._axis import Axis, axis_over
 from mimar.report._data import ReportData
 from mimar.report._display import display_of, format_number
 from mimar.report._front import front_trials
+from mimar.report._html import text
 
 WIDTH, HEIGHT = 860, 520
 LEFT, RIGHT, TOP, BOTTOM = 78, 24, 64, 60
@@ -60,9 +60,9 @@ def front_svg(data: ReportData, x: str, y: str) -> str:
     return "\n".join(
         (
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" '
-            f'height="{HEIGHT}" role="img" aria-label="{_text(title)}" font-family="system-ui, sans-serif" '
+            f'height="{HEIGHT}" role="img" aria-label="{text(title)}" font-family="system-ui, sans-serif" '
             'font-size="14">',
-            f"<title>{_text(title)}</title>",
+            f"<title>{text(title)}</title>",
             f'<rect width="{WIDTH}" height="{HEIGHT}" rx="12" fill="#ffffff" stroke="#d5dade"/>',
             *_grid(frame),
             *(mark for budget in data.budgets for mark in _bound(frame, budget)),
@@ -135,12 +135,12 @@ def _stairs(frame: _Frame, data: ReportData, members: Sequence[Mapping[str, floa
 
 
 def _known_shape(frame: _Frame, name: str, metrics: Mapping[str, float]) -> list[str]:
+    """A diamond with its name below, turned inwards at the sides; a white halo keeps the name legible over dots."""
     x, y = frame.point(metrics)
-    on_left = x < WIDTH / 2
-    label = (x + 11, y + 5) if on_left else (x - 11, y + 5)
+    anchor = "start" if x < LEFT + 60 else "end" if x > WIDTH - 100 else "middle"
     halo = 'stroke="#ffffff" stroke-width="4" paint-order="stroke"'
-    diamond = f"M{x:.1f},{y - 7:.1f}l7,7l-7,7l-7,-7z"
-    return [f'<path d="{diamond}" fill="{_FAMILIAR}"/>', _label(name, label, _FAMILIAR, "start" if on_left else "end", halo)]
+    diamond = f'<path d="M{x:.1f},{y - 7:.1f}l7,7l-7,7l-7,-7z" fill="{_FAMILIAR}"/>'
+    return [diamond, _label(name, (x, y + 22), _FAMILIAR, anchor, halo)]
 
 
 def _legend(members: int, evaluated: int) -> list[str]:
@@ -157,12 +157,8 @@ def _legend(members: int, evaluated: int) -> list[str]:
     ]
 
 
-def _text(words: str) -> str:
-    return html.escape("".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in words))
-
-
 def _label(words: str, at: tuple[float, float], fill: str, anchor: str = "start", extra: str = "") -> str:
-    return f'<text x="{at[0]:.1f}" y="{at[1]:.1f}" fill="{fill}" text-anchor="{anchor}" {extra}>{_text(words)}</text>'
+    return f'<text x="{at[0]:.1f}" y="{at[1]:.1f}" fill="{fill}" text-anchor="{anchor}" {extra}>{text(words)}</text>'
 
 
 def _dot(at: tuple[float, float], radius: float, fill: str, opacity: float) -> str:

@@ -25,7 +25,10 @@ class SearchSpace(Protocol[A]):
         ...
 
     def to_choices(self, arch: A) -> dict[str, Choice]:
-        """One choice for every variable; a variable that `arch` does not use takes its first choice."""
+        """One choice for every variable; a variable that `arch` does not use takes its first choice.
+
+        A number may lie between the listed choices, where the space holds architectures that no sample would hit.
+        """
         ...
 
     def from_choices(self, choices: Choices) -> A:

@@ -268,16 +268,25 @@ class TransformerSpace:
                 yield _not_a_choice(name, choice, options)
         for block in dict.fromkeys(arch.blocks):
             for role, choice in choices_of(block, arch.hidden_size, self.layer).items():
-                if choice not in self.layer[role]:
-                    yield _not_a_choice(role, choice, self.layer[role])
+                options = self.layer[role]
+                # Every width between the extremes belongs to the space; `ratio` lists only the steps of a search.
+                fits = _between(choice, options) if role == "ratio" else choice in options
+                if not fits:
+                    yield _not_a_choice(role, choice, options)
+
+
+def _between(choice: Choice, options: tuple[Choice, ...]) -> bool:
+    numbers = cast("tuple[float, ...]", options)
+    return min(numbers) <= cast("float", choice) <= max(numbers)
 
 
 def _not_a_choice(name: str, choice: Choice, options: tuple[Choice, ...]) -> str:
     if isinstance(choice, int | float):
         low, high = min(cast("tuple[float, ...]", options)), max(cast("tuple[float, ...]", options))
-        if len(options) > 12 or name == "ratio":
-            label = "intermediate_size / hidden_size" if name == "ratio" else name
-            return f"{label} must be one of {len(options)} steps from {low:g} to {high:g}, got {choice:g}"
+        if name == "ratio":
+            return f"intermediate_size / hidden_size must be between {low:g} and {high:g}, got {choice:.3g}"
+        if len(options) > 12:
+            return f"{name} must be one of {len(options)} steps from {low:g} to {high:g}, got {choice:g}"
     return f"{name} must be one of {', '.join(map(str, options))}, got {choice}"
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import numpy as np
 
 from mimar.errors import ArchitectureError
 from mimar.llm import schema_error
-from mimar.space import Choice, SearchSpace, schema_fields
+from mimar.space import Choice, SearchSpace
 
 A = TypeVar("A")
 
@@ -30,6 +31,7 @@ def check_space(space: SearchSpace[A], rng: np.random.Generator, samples: int = 
         again = space.from_choices(space.to_choices(first))
         assert first == again, "expected arguments that nobody changed"
         assert hash(first) == hash(again), "expected equal architectures to have equal hashes"
+    check_schema(space, rng, samples)
     check_seeding(space)
 
 
@@ -43,7 +45,7 @@ def check_variables(space: SearchSpace[Any]) -> None:
 
 
 def check_architecture(space: SearchSpace[A], arch: A) -> None:
-    """`arch` is valid, survives choices and JSON, and its short JSON form keeps to the schema."""
+    """`arch` is valid and survives choices and JSON."""
     reasons = space.validate(arch)
     assert not reasons, f"expected a valid architecture, got {arch}: {reasons}"
     choices, options = space.to_choices(arch), space.variables
@@ -53,11 +55,31 @@ def check_architecture(space: SearchSpace[A], arch: A) -> None:
     assert space.from_choices(choices) == arch, f"expected the same from its choices: {arch}"
     data = json.loads(json.dumps(space.to_json(arch)))
     assert space.from_json(data) == arch, f"expected the same from its JSON form: {arch}"
+
+
+def check_schema(space: SearchSpace[Any], rng: np.random.Generator, replies: int) -> None:
+    """What fits the schema can be read: it is an architecture, or is refused with reasons; each variant in turn."""
     schema = space.schema()
-    asked = {name: value for name, value in data.items() if name in schema_fields(schema)}
-    if any(set(variant["required"]) <= set(asked) for variant in schema.get("anyOf", [schema])):
-        error = schema_error(asked, schema)
-        assert error is None, error
+    variants = schema.get("anyOf", [schema])
+    for index in range(replies):
+        reply = _reply(variants[index % len(variants)], rng)
+        assert schema_error(reply, schema) is None, f"expected {reply} to fit the schema"
+        reasons = _refusal(space, reply)
+        assert reasons or space.from_json(space.to_json(space.from_json(reply))) == space.from_json(reply)
+        fields = [reason for reason in reasons if "unknown field" in reason or "got nothing" in reason]
+        assert not fields, f"expected the schema to name all fields and no other, got {fields}"
+
+
+def _reply(variant: Mapping[str, Any], rng: np.random.Generator) -> dict[str, Any]:
+    """A random value that fits an object schema."""
+    return {name: _value(variant["properties"][name], rng) for name in variant["required"]}
+
+
+def _value(rule: Mapping[str, Any], rng: np.random.Generator) -> Any:
+    if "enum" in rule:
+        return rule["enum"][int(rng.integers(len(rule["enum"])))]
+    step = rule.get("multipleOf", 1)
+    return step * int(rng.integers(-(-rule["minimum"] // step), rule["maximum"] // step + 1))
 
 
 def check_refusal(space: SearchSpace[Any]) -> None:

@@ -116,20 +116,25 @@
   function drawFront() {
     const [x, y] = ["x-axis", "y-axis"].map((id) => study.axes[Number(at(id).value)]);
     const [across, up] = [scaleOf(x), scaleOf(y)];
+    const rim = { color: color("card"), width: 1 };
     const traces = [
       points("dominated", dominated, x, y, { size: 6, color: color("faint"), opacity: 0.45 }),
-      points("Pareto front", onFront, x, y, { size: 9, color: color("front"), line: { color: color("card"), width: 1 } }),
+      points("Pareto front", onFront, x, y, { size: 9, color: color("front"), line: rim }),
       familiarPoints(x, y),
     ].filter((trace) => trace.x.length);
     if (chosen !== null) {
-      const ring = { size: 17, symbol: "circle-open", color: color("chosen"), line: { width: 3, color: color("chosen") } };
+      const stroke = { width: 3, color: color("chosen") };
+      const ring = { size: 17, symbol: "circle-open", color: color("chosen"), line: stroke };
       traces.push(points("selected", [chosen], x, y, ring));
     }
+    const scaled = (axis, { log, range, ticks }) => ({
+      title: { text: plain(axis.title) }, type: log ? "log" : "linear", range, ...ticks,
+    });
     draw("front-plot", traces, {
       annotations: familiarNames(x, y, across, up),
       shapes: [...budgetShapes(x, across, "x"), ...budgetShapes(y, up, "y")],
-      xaxis: { title: { text: plain(x.title) }, type: across.log ? "log" : "linear", range: across.range, ...across.ticks },
-      yaxis: { title: { text: plain(y.title) }, type: up.log ? "log" : "linear", range: up.range, ...up.ticks },
+      xaxis: scaled(x, across),
+      yaxis: scaled(y, up),
     });
   }
 
@@ -169,12 +174,14 @@
       x: k, y, text: show(value), showarrow: false, yanchor: anchor, font: { size: 11, color: color("soft") },
       bgcolor: color("card"), borderpad: 1,
     });
-    at("parallel-plot").style.minWidth = `${6.2 * axes.length}rem`;
+    at("parallel-plot").style.minWidth = `${6.6 * axes.length}rem`;
     draw("parallel-plot", traces, {
-      annotations: axes.flatMap((_, k) => [label(k, 1.01, "bottom", scales[k].high), label(k, -0.01, "top", scales[k].low)]),
+      annotations: scales.flatMap(({ low, high }, k) => [label(k, 1.01, "bottom", high), label(k, -0.01, "top", low)]),
       margin: { l: 40, r: 40, t: 30, b: 60 },
-      xaxis: { tickvals: across, ticktext: axes.map((axis) => wrapped(axis.title, 12)), range: [-0.4, axes.length - 0.6],
-        tickangle: 0, fixedrange: true, gridcolor: color("soft") },
+      xaxis: {
+        tickvals: across, ticktext: axes.map((axis) => wrapped(axis.title, 12)), range: [-0.4, axes.length - 0.6],
+        tickangle: 0, fixedrange: true, gridcolor: color("soft"),
+      },
       yaxis: { range: [-0.1, 1.1], visible: false, fixedrange: true },
     });
     at("parallel-note").textContent =
@@ -191,7 +198,10 @@
     draw("hypervolume-plot", [{
       type: "scatter", mode: "lines", line: { shape: "hv", color: color("front"), width: 2 },
       x: [0, ...evaluations], y: [0, ...values], hovertemplate: "%{y:.4g} after %{x}<extra></extra>",
-    }], { shapes, xaxis: { title: { text: "evaluations" } }, yaxis: { title: { text: "hypervolume" }, rangemode: "tozero" } });
+    }], {
+      shapes, xaxis: { title: { text: "evaluations" } },
+      yaxis: { title: { text: "hypervolume" }, rangemode: "tozero" },
+    });
   }
 
   function drawShares() {
