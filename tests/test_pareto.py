@@ -119,5 +119,5 @@ def test_igd_plus():
     target = np.array([[0.0, 1.0], [1.0, 0.0]])
     assert pareto.igd_plus(target, target) == 0.0
     assert pareto.igd_plus(target - 1.0, target) == 0.0  # better than the target is no distance
-    assert pareto.igd_plus(target + [[0.3, 0.4]], target) == pytest.approx(0.5)
+    assert pareto.igd_plus(target + np.array([0.3, 0.4]), target) == pytest.approx(0.5)
     assert pareto.igd_plus(np.empty((0, 2)), target) == np.inf

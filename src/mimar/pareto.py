@@ -77,11 +77,14 @@ class Reference:
         return hypervolume((points - low) / (high - low), np.ones(len(high)))
 
     def gains(self, points: Points) -> NDArray[np.float64]:
-        """Hypervolume that each point (n,) adds to those before it."""
-        volumes = [0.0]
-        kept = np.empty((0, len(self.point)))
-        for point in points:
-            kept = np.vstack([kept, point])
-            kept = kept[front(kept)]
-            volumes.append(self.hypervolume(kept))
-        return np.diff(volumes)
+        """Hypervolume that each point (n,) adds to those before it; points already covered cost next to nothing."""
+        found = np.zeros(len(points))
+        leading = np.empty((0, len(self.point)))
+        volume = 0.0
+        for i, point in enumerate(points):
+            if np.any(np.all(leading <= point, axis=1)):
+                continue
+            leading = np.vstack([leading[~np.all(leading >= point, axis=1)], point])
+            before, volume = volume, self.hypervolume(leading)
+            found[i] = volume - before
+        return found

@@ -84,7 +84,7 @@ def test_many_runs_stay_one_short_line(make_trials):
 
 def test_numbers():
     assert [format_number(v) for v in (0, 0.012345, 12.3456, 123456.7, -5e6)] == [
-        "0", "0.01235", "12.35", "123,457", "-5,000,000",
+        "0", "0.01235", "12.35", "123,457", "-5M",
     ]  # fmt: skip
     assert format_metric("params", 135e6) == "135"
     assert display_of("memory_bytes").title == "memory (MB)"

@@ -23,7 +23,7 @@ from mimar.cli._options import (
     Tokenizer,
     Tokens,
 )
-from mimar.cli._output import INTERRUPTED, errors_explained, print_json, say
+from mimar.cli._output import INTERRUPTED, errors_explained, explain, print_json, say
 
 app = typer.Typer(
     name="mimar",
@@ -37,8 +37,14 @@ app = typer.Typer(
 
 
 def main() -> None:
-    """Entry point of the `mimar` command."""
-    app()
+    """Entry point of the `mimar` command; an option that typer refuses ends like every other bad input."""
+    try:
+        code = app(standalone_mode=False)
+    except typer.TyperException as error:
+        code = error.exit_code
+        if message := error.format_message():  # empty where the help was shown in its stead
+            explain(f"{message} (see --help)", "UsageError", code, "--json" in sys.argv)
+    sys.exit(code)
 
 
 def _show_version(wanted: bool) -> None:
@@ -76,15 +82,27 @@ def design(
         str, typer.Option(help="A name from `mimar devices`, or a profile file.", rich_help_panel=CONDITIONS)
     ] = "this",
     ctx: Annotated[
-        int | None, typer.Option(help="Context length in tokens. [default: 1024]", rich_help_panel=CONDITIONS)
+        int | None, typer.Option(help="Context length in tokens.", show_default="1024", rich_help_panel=CONDITIONS)
     ] = None,
     batch: Annotated[int, typer.Option(help="Sequences at once.", rich_help_panel=CONDITIONS)] = 1,
-    prompt_tokens: Annotated[int, typer.Option(help="Length of the prompt.", rich_help_panel=CONDITIONS)] = 128,
+    prompt_tokens: Annotated[
+        int | None,
+        typer.Option(
+            help="Length of the prompt, at most --ctx.",
+            show_default="128, or --ctx where that is less",
+            rich_help_panel=CONDITIONS,
+        ),
+    ] = None,
     dtype: Annotated[
-        str | None, typer.Option(help="Of the weights. [default: the device's best]", rich_help_panel=CONDITIONS)
+        str | None,
+        typer.Option(
+            help="Of the weights: fp32, bf16, fp16, int8 or int4.",
+            show_default="what the device takes by default",
+            rich_help_panel=CONDITIONS,
+        ),
     ] = None,
     vocab: Annotated[
-        int | None, typer.Option(help="Vocabulary size. [default: 32000]", rich_help_panel=CONDITIONS)
+        int | None, typer.Option(help="Vocabulary size.", show_default="32000", rich_help_panel=CONDITIONS)
     ] = None,
     tokenizer: Annotated[
         Path | None, typer.Option(help="Take the vocabulary size from this tokenizer.", rich_help_panel=CONDITIONS)
@@ -94,10 +112,10 @@ def design(
         str, typer.Option(help="adaptive, random, evolution, nsga2 or zerolm.", rich_help_panel=SEARCH)
     ] = "adaptive",
     score: Annotated[
-        str, typer.Option(help="Accuracy score; an unknown name lists them.", rich_help_panel=SEARCH)
+        str, typer.Option(help="Accuracy score: hpm, nsc_mp, zerolm, …; an unknown name lists all.", rich_help_panel=SEARCH)
     ] = "hpm",
     objectives: Annotated[
-        str, typer.Option(help="Comma-separated metrics.", rich_help_panel=SEARCH)
+        str, typer.Option(help="Comma-separated metrics; an unknown name lists all.", rich_help_panel=SEARCH)
     ] = "score,decode_tokens_per_second,memory_bytes",
     llm: Annotated[
         str,

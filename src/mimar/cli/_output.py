@@ -39,8 +39,13 @@ def errors_explained(as_json: bool) -> Generator[None]:
         _end("interrupted; everything stored so far is safe", "KeyboardInterrupt", INTERRUPTED, as_json)
 
 
-def _end(message: str, kind: str, code: int, as_json: bool) -> None:
+def explain(message: str, kind: str, code: int, as_json: bool) -> None:
+    """Say what went wrong: a sentence for the person and, with `as_json`, an object on standard output."""
     if as_json:
         print_json({"error": message, "kind": kind, "exit_code": code})
     say(f"error: {message}")
+
+
+def _end(message: str, kind: str, code: int, as_json: bool) -> None:
+    explain(message, kind, code, as_json)
     raise typer.Exit(code)

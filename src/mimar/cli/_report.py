@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -58,11 +59,16 @@ def report_data(study: StudyFile) -> ReportData:
         device=f"{settings.profile.name}: {settings.profile.description}",
         workload=f"{workload.dtype} weights, context {workload.context}, batch {workload.batch}, "
         f"prompt of {workload.prompt_tokens} tokens",
-        score=settings.score,
+        score=_score_sentence(settings.score, settings.score_data),
         familiar=_familiar(study),
         seconds=study.seconds,
         stop_reasons=study.stops,
     )
+
+
+def _score_sentence(name: str, data: Mapping[str, Any]) -> str:
+    score = score_named(name, data)
+    return f"{score.name}, higher is better; needs {', '.join(sorted(score.needs))}, nothing trained; {score.source}"
 
 
 def _familiar(study: StudyFile) -> tuple[FamiliarShape, ...]:

@@ -19,6 +19,7 @@ from mimar.objectives import Budget
 from mimar.space import Architecture, Defaults, TransformerSpace
 
 DEFAULT_CONTEXT = 1024
+DEFAULT_PROMPT = 128
 DEFAULT_VOCABULARY = 32000
 
 
@@ -30,7 +31,7 @@ class DesignRequest:
     device: str
     context: int | None
     batch: int
-    prompt_tokens: int
+    prompt_tokens: int | None
     dtype: str | None
     vocab: int | None
     tokenizer: Path | None
@@ -54,10 +55,10 @@ def settings_for(request: DesignRequest) -> DesignSettings:
     workload = Workload(
         space.defaults.context_length,
         request.batch,
-        min(request.prompt_tokens, space.defaults.context_length),
+        _given(request.prompt_tokens, min(DEFAULT_PROMPT, space.defaults.context_length)),
         cast("Dtype", request.dtype or profile.default_dtype),
     )
-    objectives = tuple(name.strip() for name in request.objectives.split(",") if name.strip())
+    objectives = tuple(dict.fromkeys(name.strip() for name in request.objectives.split(",") if name.strip()))
     for name in objectives:
         objective_for(name)
     if not objectives:
@@ -92,21 +93,26 @@ def _start(request: DesignRequest) -> Architecture | None:
     vocab = _vocabulary(request)
     return replace(
         arch,
-        vocab_size=arch.vocab_size if vocab is None else vocab,
-        context_length=request.context or arch.context_length,
+        vocab_size=_given(vocab, arch.vocab_size),
+        context_length=_given(request.context, arch.context_length),
     )
 
 
 def _space(request: DesignRequest, profile: DeviceProfile, start: Architecture | None) -> TransformerSpace:
     vocab = _vocabulary(request)
-    defaults = Defaults(
-        DEFAULT_VOCABULARY if vocab is None else vocab, request.context or DEFAULT_CONTEXT, request.tied
-    )
+    defaults = Defaults(_given(vocab, DEFAULT_VOCABULARY), _given(request.context, DEFAULT_CONTEXT), request.tied)
     if defaults.vocab_size < 2 or defaults.context_length < 1:
-        raise InputError("--vocab must be at least 2 and --ctx at least 1")
+        raise InputError(
+            f"the vocabulary must have at least 2 tokens and the context at least 1, got {defaults.vocab_size} and "
+            f"{defaults.context_length}: check --vocab, --tokenizer and --ctx"
+        )
     space = TransformerSpace("per-layer" if request.per_layer else "uniform", defaults)
     space = restricted_to_device(space, profile)
     return space if start is None else space.including(start)
+
+
+def _given(value: int | None, default: int) -> int:
+    return default if value is None else value
 
 
 def _vocabulary(request: DesignRequest) -> int | None:

@@ -8,6 +8,7 @@ torch, so it is imported only where something is measured.
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -38,7 +39,7 @@ from mimar.space import (
 )
 
 SPEED_SECONDS = 3.0
-STEP_SECONDS = 0.3
+STEP_SECONDS = 0.8
 """Rounds, and decoding steps of the small models, go on for this time; there is at least one."""
 
 TORCH_DTYPES: dict[Dtype, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -100,8 +101,9 @@ def measure_profile(date: str) -> DeviceProfile:
 def _throughput(device: torch.device, cache: float) -> tuple[float, dict[Dtype, Throughput]]:
     """The largest bytes/s seen, and each dtype's speed."""
     products, streams = _speeds(device, cache)
-    kept = {dtype: kv_bandwidth(device, dtype) for dtype in TORCH_DTYPES}
-    largest = max(*streams.values(), *kept.values())
+    largest = max(streams.values())
+    # A cache of a few megabytes may stay in the CPU's; a model's does not, and is not read faster than its weights.
+    kept = {dtype: min(kv_bandwidth(device, dtype), streams[dtype]) for dtype in TORCH_DTYPES}
     found: dict[Dtype, Throughput] = {}
     for dtype in TORCH_DTYPES:
         found[dtype] = Throughput(products[dtype], 1.0, streams[dtype] / largest, kept[dtype] / largest)
@@ -109,7 +111,8 @@ def _throughput(device: torch.device, cache: float) -> tuple[float, dict[Dtype, 
 
 
 def _sources(date: str, cache: float, power: bool) -> dict[str, str]:
-    measured = f"measured on this machine on {date}, the fastest of repeated runs"
+    load = f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
+    measured = f"measured on this machine on {date} ({load}), the fastest of repeated runs"
     system = "reported by the operating system or the driver"
     stream = f"matrix–vector products over {_stream_bytes(cache) / 1e6:.0f} MB of weights"
     found = {
@@ -193,9 +196,9 @@ def launch_overhead(device: torch.device) -> float:
     """Seconds for each operator: what ten more layers add to the decoding step of a model so small that nothing else
     takes time, divided by the operators that `operators` counts in them."""
     block = Block(Mixer("attention", 4, 2, 16), FeedForward("swiglu", 64, "silu"))
-    few, many = (_step_seconds(Architecture(64, (block,) * layers, vocab_size=64), device) for layers in (2, 12))
-    per_layer = max(0.0, many - few) / 10  # On a busy machine the difference can be noise.
-    return per_layer / operators(block, frame_of(Architecture(64, (block,))), 1)
+    few, many = (Architecture(64, (block,) * layers, vocab_size=64) for layers in (2, 12))
+    added = _difference(_step(few, device, "fp32", 16), _step(many, device, "fp32", 16))
+    return added / 10 / operators(block, frame_of(few), 1)
 
 
 def kv_bandwidth(device: torch.device, dtype: Dtype) -> float:
@@ -203,21 +206,24 @@ def kv_bandwidth(device: torch.device, dtype: Dtype) -> float:
     kv head, over a short one."""
     block = Block(Mixer("attention", 8, 4, 64), FeedForward("none"))
     arch = Architecture(512, (block,) * 4, vocab_size=64)
-    short, long = (_step_seconds(arch, device, TORCH_DTYPES[dtype], tokens) for tokens in (SHORT, LONG))
-    added = [kv_cache_bytes(arch, Workload(tokens, prompt_tokens=1, dtype=dtype)) for tokens in (SHORT, LONG)]
-    return (added[1] - added[0]) / max(long - short, 0.01 * long)  # Noise must not make it endless.
+    added = _difference(_step(arch, device, dtype, SHORT), _step(arch, device, dtype, LONG))
+    return kv_cache_bytes(arch, Workload(LONG - SHORT, prompt_tokens=1, dtype=dtype)) / added
 
 
-def _step_seconds(
-    arch: Architecture, device: torch.device, dtype: torch.dtype = torch.float32, tokens: int = 16
-) -> float:
-    """Fastest of many decoding steps after a prompt of `tokens`."""
-    model = build(arch, device=device, dtype=dtype).eval()
+def _step(arch: Architecture, device: torch.device, dtype: Dtype, tokens: int) -> Callable[[], object]:
+    """A decoding step after a prompt of `tokens`; each call makes the context one token longer."""
+    model = build(arch, device=device, dtype=TORCH_DTYPES[dtype]).eval()
     cache = model.new_cache()
     model(torch.zeros(1, tokens, dtype=torch.long, device=device), cache)
-    token = torch.zeros(1, 1, dtype=torch.long, device=device)
+    return partial(model, torch.zeros(1, 1, dtype=torch.long, device=device), cache)
+
+
+def _difference(short: Callable[[], object], long: Callable[[], object]) -> float:
+    """Seconds that `long` takes beyond `short`, each at its fastest, taking turns; at least a hundredth of `long`, so
+    that noise cannot make a figure endless."""
     start = time.perf_counter()
-    steps = [seconds(lambda: model(token, cache)) for _ in range(3)]
+    pairs = [(seconds(short), seconds(long)) for _ in range(3)]
     while time.perf_counter() - start < STEP_SECONDS:
-        steps.append(seconds(lambda: model(token, cache)))
-    return min(steps)
+        pairs.append((seconds(short), seconds(long)))
+    fast, slow = (min(took) for took in zip(*pairs, strict=True))
+    return max(slow - fast, 0.01 * slow)

@@ -59,7 +59,7 @@ def operator_accounting(
     done = complete_trials(trials)
     points = losses([trial.metrics for trial in done], objectives)
     origins = [trial.proposal.origin for trial in done]
-    credit = _sums(origins, gains(points, reference))
+    credit = _sums(origins, reference.gains(points))
     on_front = Counter(origins[int(i)] for i in front(points))
     counts = Counter((trial.proposal.origin, trial.status) for trial in trials)
     return [
@@ -82,7 +82,7 @@ def hypervolume_curve(
 ) -> NDArray[np.float64]:
     """Hypervolume after each evaluation, shape (evaluated,), in units of the reference's box; never falls."""
     points = losses([trial.metrics for trial in complete_trials(trials)], objectives)
-    return np.cumsum(gains(points, reference))
+    return np.cumsum(reference.gains(points))
 
 
 def operator_shares(trials: Sequence[Trial[Any]], bins: int) -> tuple[list[int], dict[str, list[float]]]:
@@ -109,22 +109,6 @@ def rejection_counts(trials: Sequence[Trial[Any]]) -> dict[str, int]:
 def complete_trials(trials: Sequence[Trial[Any]]) -> list[Trial[Any]]:
     """The evaluated trials, in proposal order."""
     return [trial for trial in trials if trial.status == "complete"]
-
-
-def gains(points: Points, reference: Reference) -> NDArray[np.float64]:
-    """`Reference.gains` (n,), sparing the hypervolume of points that an earlier one already covers: they add nothing.
-
-    The saving is what lets a study of 100,000 trials be reported in seconds.
-    """
-    leading = np.empty((0, points.shape[1]))
-    fresh = np.zeros(len(points), dtype=bool)
-    for i, point in enumerate(points):
-        if not np.any(np.all(leading <= point, axis=1)):
-            fresh[i] = True
-            leading = np.vstack([leading[~np.all(leading >= point, axis=1)], point])
-    found = np.zeros(len(points))
-    found[fresh] = reference.gains(points[fresh])
-    return found
 
 
 def _sums(names: Sequence[str], values: NDArray[np.float64]) -> Mapping[str, float]:

@@ -38,8 +38,11 @@ def display_of(metric: str) -> Display:
 
 
 def format_number(value: float) -> str:
-    """Four significant digits, thousands separated, no exponent up to a trillion."""
-    return f"{value:,.0f}" if 1000 <= abs(value) < 1e12 else f"{value:.4g}"
+    """Four significant digits; thousands are separated, millions and more carry M, G or T."""
+    for factor, suffix in ((1e12, "T"), (1e9, "G"), (1e6, "M")):
+        if factor <= abs(value) < 1000 * factor:
+            return f"{value / factor:.4g}{suffix}"
+    return f"{value:,.0f}" if 1000 <= abs(value) < 1e6 else f"{value:.4g}"
 
 
 def format_metric(metric: str, value: float) -> str:

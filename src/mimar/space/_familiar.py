@@ -24,6 +24,5 @@ FAMILIAR: Final[Mapping[str, Architecture]] = {
     "GPT-2 small": _gpt2(12, 768, 12),
     "SmolLM2-135M": _llama(30, 576, (9, 3), 1536, 49152),
     "SmolLM2-360M": _llama(32, 960, (15, 5), 2560, 49152),
-    "MobileLLM-125M": _llama(30, 576, (9, 3), 1536, 32000),
 }
 """Name → architecture, from the models' published configurations."""

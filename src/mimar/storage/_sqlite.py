@@ -8,11 +8,14 @@ import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from mimar.errors import ForeignFileError, InputError, NewerVersionError, StorageError, StorageFullError
 from mimar.storage._event import Event, encoded
 from mimar.storage._migrations import APPLICATION_ID, MIGRATIONS, VERSION
+
+MAGIC: Final = b"SQLite format 3\0"
+"""First bytes of every SQLite file (https://sqlite.org/fileformat.html, section 1.3)."""
 
 
 class SQLiteStorage:
@@ -77,12 +80,25 @@ class SQLiteStorage:
 
 
 def _connect(path: Path, read_only: bool) -> sqlite3.Connection:
-    mode = "ro" if read_only else "rwc"
-    uri = f"{path.absolute().as_uri()}?mode={mode}"
-    db = sqlite3.connect(uri, uri=True, timeout=10, check_same_thread=False)
+    _check_magic(path)
+    mode = "mode=rwc"
+    if read_only:
+        # Without a log nobody writes; immutable then reads where no lock file can be made, as in a read-only folder.
+        mode = "mode=ro" if path.with_name(f"{path.name}-wal").exists() else "mode=ro&immutable=1"
+    db = sqlite3.connect(f"{path.absolute().as_uri()}?{mode}", uri=True, timeout=10, check_same_thread=False)
     if not read_only:
         db.execute("PRAGMA synchronous = FULL")
     return db
+
+
+def _check_magic(path: Path) -> None:
+    """Refuses a file that SQLite would take for an empty one and write over, as it does with very short ones."""
+    if not path.is_file():
+        return
+    with path.open("rb") as file:
+        start = file.read(len(MAGIC))
+    if start and start != MAGIC:
+        raise ForeignFileError(f"{path} is not a mimar study, or is damaged: choose another file")
 
 
 def _checked_version(db: sqlite3.Connection, path: Path) -> int:
@@ -114,7 +130,7 @@ def _explained(path: Path) -> Generator[None]:
         yield
     except sqlite3.IntegrityError as error:
         raise StorageError(f"another process is writing to {path}: wait for it to end, or use another file") from error
-    except sqlite3.OperationalError as error:
+    except (OSError, sqlite3.OperationalError) as error:
         text = str(error)
         if "full" in text:
             raise StorageFullError(

@@ -6,7 +6,12 @@
   const FAINT_LINES = 300;
   const at = (id) => document.getElementById(id);
   const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
-  const show = (value) => (value === null ? "–" : String(Number(value.toPrecision(4)).toLocaleString("en")));
+  // Four significant digits; millions and more carry a suffix, as in the tables.
+  const shorten = (value) => {
+    const [factor, suffix] = [[1e12, "T"], [1e9, "G"], [1e6, "M"]].find(([f]) => Math.abs(value) >= f) || [1, ""];
+    return Number((value / factor).toPrecision(4)).toLocaleString("en") + suffix;
+  };
+  const show = (value) => (value === null ? "–" : shorten(value));
   const present = (value) => value !== null && value !== undefined;
   const indices = study.ids.map((_, i) => i);
   const onFront = indices.slice(0, study.front);
