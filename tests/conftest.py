@@ -1,6 +1,87 @@
-"""Settings shared by all tests: property tests draw the same examples in every run and have no deadline."""
+"""Settings and fixtures shared by all tests.
 
+Property tests draw the same examples in every run and have no deadline.
+"""
+
+import json
+
+import numpy as np
+import pytest
 from hypothesis import settings
+
+from mimar.errors import ProviderError
+from mimar.strategy import (
+    NSGA2,
+    AdaptivePortfolio,
+    Brief,
+    RandomSearch,
+    RegularisedEvolution,
+    Started,
+    ZeroLMLoop,
+)
+from mimar.testing import ScriptedLLM
 
 settings.register_profile("repeatable", derandomize=True, deadline=None, max_examples=50, database=None)
 settings.load_profile("repeatable")
+
+BRIEF = Brief("at most 60M parameters", "A test bench.")
+
+
+def unreliable_script(space):
+    """Samples of the space, spoiled in a way that depends on the seed alone: illegal, repeated, prose, no answer."""
+
+    def reply(messages, schema, seed):
+        rng = np.random.default_rng(seed)
+        if seed % 11 == 0:
+            raise ProviderError("the provider answered HTTP 500")
+        if seed % 5 == 0:
+            return "A deeper network would do. \ud800"
+        candidates = [space.to_json(space.sample(rng)) for _ in range(3)]
+        return json.dumps({"candidates": [*candidates, candidates[0], {"num_layers": "many"}, None]})
+
+    return reply
+
+
+def strategy_factories():
+    """Every strategy by the name of its case: (problem, seed, LLM) → strategy; those without an LLM ignore it."""
+    return {
+        "random": lambda problem, seed, llm: RandomSearch(problem, seed),
+        "evolution": lambda problem, seed, llm: RegularisedEvolution(problem, seed, population=12, entrants=4),
+        "nsga2": lambda problem, seed, llm: NSGA2(problem, seed, population=8),
+        "zerolm": lambda problem, seed, llm: ZeroLMLoop(problem, seed, llm, BRIEF, batch=5),
+        "adaptive": lambda problem, seed, llm: AdaptivePortfolio(problem, seed, initial=8),
+        "adaptive with an LLM": lambda problem, seed, llm: AdaptivePortfolio.with_llm(problem, seed, llm, BRIEF),
+        "started": lambda problem, seed, llm: Started(
+            RandomSearch(problem, seed), problem, problem.space.sample(np.random.default_rng(0)), seed
+        ),
+    }
+
+
+STRATEGY_CASES = tuple(strategy_factories())
+
+
+def pytest_generate_tests(metafunc):
+    """A test that takes `strategy_case` runs once for each strategy."""
+    if "strategy_case" in metafunc.fixturenames:
+        metafunc.parametrize("strategy_case", STRATEGY_CASES)
+
+
+@pytest.fixture
+def make_strategy(strategy_case):
+    """(problem, seed, LLM) → a fresh strategy of this case."""
+    return strategy_factories()[strategy_case]
+
+
+@pytest.fixture
+def unreliable_llm():
+    """Space → a fresh LLM whose replies depend on the seed alone and are often spoiled."""
+    return lambda space: ScriptedLLM(unreliable_script(space))
+
+
+@pytest.fixture
+def strategy_classes():
+    """The classes that the cases cover."""
+    from mimar.testing import layerdrop_problem
+
+    problem = layerdrop_problem().problem
+    return {type(make(problem, 0, ScriptedLLM([]))) for make in strategy_factories().values()}

@@ -5,6 +5,7 @@ Joins a space, a device, budgets and a score into the `Problem` that strategies 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -157,7 +158,8 @@ def _require_feasible(problem: Problem[Architecture], budgets: Sequence[Budget],
     broken = [reason for budget in budgets if (reason := budget.broken(metrics))]
     raise BudgetError(
         f"no architecture of the space keeps all budgets together. The closest found: {'; '.join(broken)}; "
-        f"architecture {problem.space.to_json(closest)}. Relax these budgets, or give a smaller --vocab or --ctx"
+        f"architecture {json.dumps(problem.space.to_json(closest))}. "
+        "Relax these budgets, or give a smaller --vocab or --ctx"
     )
 
 

@@ -41,6 +41,12 @@ def test_it_does_not_count_for_another_machine(round_device, change):
     assert measured_profile() is None
 
 
+def test_a_profile_of_another_version_counts_as_none(round_device):
+    keep(round_device)
+    cache_file().write_text(cache_file().read_text("utf-8").replace("cache_efficiency", "kv_efficiency"), "utf-8")
+    assert measured_profile() is None
+
+
 @pytest.mark.parametrize("damage", ["", "{", "[]", '{"machine": 1}', "\x00"])
 def test_a_damaged_cache_counts_as_none(damage):
     cache_file().parent.mkdir(parents=True)

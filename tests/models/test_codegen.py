@@ -14,9 +14,7 @@ import pytest
 import torch
 
 from mimar.errors import ArchitectureError, InputError
-from mimar.models import build
-from mimar.models._codegen import generate_code
-from mimar.models._codegen_hf import CONFIGURATION_CODE, generate_modeling_code
+from mimar.models import CONFIGURATION_CODE, build, generate_code, generate_modeling_code
 from mimar.models._codegen_template import render
 from mimar.shapes import matrices, parameters
 from mimar.space import SOFTMAX_MIXERS, Architecture, Block, FeedForward, Mixer, illegal_reasons
@@ -25,12 +23,17 @@ MIXERS = {
     "multi_head": Mixer("attention", 4, 4, 16),
     "grouped_query": Mixer("attention", 4, 2, 16),
     "multi_query": Mixer("attention", 4, 1, 16),
-    "uneven_heads": Mixer("attention", 1, 1, 32),
+    "one_head": Mixer("attention", 1, 1, 32),
+    "narrow_heads": Mixer("attention", 2, 2, 6),
     "linear": Mixer("linear", 4, 4, 16),
     "linear_grouped": Mixer("linear", 4, 2, 16),
     "sliding_window": Mixer("sliding_window", 4, 2, 16, window=5),
     "block_sparse": Mixer("block_sparse", 4, 4, 16, window=4),
+    "window_of_one": Mixer("sliding_window", 4, 4, 16, window=1),
+    "window_of_all": Mixer("sliding_window", 4, 4, 16, window=32),
+    "block_of_one": Mixer("block_sparse", 4, 4, 16, window=1),
     "convolution": Mixer("convolution", kernel_size=4),
+    "short_convolution": Mixer("convolution", kernel_size=2),
     "none": Mixer("none"),
 }
 PARTS = {
@@ -79,7 +82,7 @@ def _single_choices():
     for name, choices in GLOBALS.items():
         for choice in choices:
             yield f"{name}-{choice}", replace(BASE, **{name: choice})
-    for name in ("grouped_query", "uneven_heads", "sliding_window", "block_sparse"):
+    for name in ("grouped_query", "one_head", "sliding_window", "block_sparse"):
         blocks = (Block(MIXERS[name], PARTS["gelu"]),) * 2
         for position, kernel in itertools.product(GLOBALS["position"], GLOBALS["attention_kernel"]):
             yield (

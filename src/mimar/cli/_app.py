@@ -31,6 +31,7 @@ app = typer.Typer(
     epilog="Exit codes: 0 done, 1 other failure, 2 bad input, 3 study file, 4 language model, 5 missing package, "
     "6 export, 130 interrupted.",
     no_args_is_help=True,
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
     add_completion=False,
 )
@@ -112,7 +113,8 @@ def design(
         str, typer.Option(help="adaptive, random, evolution, nsga2 or zerolm.", rich_help_panel=SEARCH)
     ] = "adaptive",
     score: Annotated[
-        str, typer.Option(help="Accuracy score: hpm, nsc_mp, zerolm, …; an unknown name lists all.", rich_help_panel=SEARCH)
+        str,
+        typer.Option(help="Accuracy score: hpm, nsc_mp, zerolm, …; an unknown name lists all.", rich_help_panel=SEARCH),
     ] = "hpm",
     objectives: Annotated[
         str, typer.Option(help="Comma-separated metrics; an unknown name lists all.", rich_help_panel=SEARCH)

@@ -31,12 +31,17 @@ def run_design(
     """Start or resume the study at `path` and search until `trials` candidates are evaluated.
 
     settings: of a new study; None takes those of the study that is resumed. Returns the result as plain data.
+    A new study that is refused before it begins leaves no file behind.
     """
+    fresh = not path.exists()
     storage = SQLiteStorage(path, create=not resume)
     try:
         return _run(_settled(settings, path, storage, resume), path, storage, trials, max_cost)
     finally:
+        unused = fresh and next(storage.events(), None) is None
         storage.close()
+        if unused:
+            path.unlink()
 
 
 def _settled(settings: DesignSettings | None, path: Path, storage: Storage, resume: bool) -> DesignSettings:

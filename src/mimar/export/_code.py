@@ -29,7 +29,7 @@ def export_code(arch: Architecture, directory: Path, *, class_name: str = "Model
     logits. `InputError`: a class name or a directory that cannot be used. `ArchitectureError`: `arch` is not legal.
     `ExportError`: other logits.
     """
-    from mimar.models._codegen import generate_code
+    from mimar.models import generate_code
 
     code = generate_code(arch, class_name=class_name)
 

@@ -89,7 +89,7 @@ def _write_custom(arch: Architecture, state: Mapping[str, Tensor], special: dict
     """The same files and the modelling code; weights keep our own names."""
     from safetensors.torch import save_file
 
-    from mimar.models._codegen_hf import CONFIGURATION_CODE, generate_modeling_code
+    from mimar.models import CONFIGURATION_CODE, generate_modeling_code
 
     (aside / "modeling_mimar.py").write_text(generate_modeling_code(arch), encoding="utf-8")
     (aside / "configuration_mimar.py").write_text(CONFIGURATION_CODE, encoding="utf-8")

@@ -57,14 +57,13 @@ def measure_this(refresh: bool = False) -> DeviceProfile:
 
 def measured_profile() -> DeviceProfile | None:
     """The kept measurement of this machine; None when there is none or the machine has changed."""
-    path = cache_file()
     try:
-        kept = json.loads(path.read_text("utf-8"))
-    except (FileNotFoundError, json.JSONDecodeError, UnicodeDecodeError):  # A cache may be lost or damaged.
-        return None
-    if not isinstance(kept, dict) or kept.get("machine") != fingerprint():
-        return None
-    return profile_from_json(kept.get("profile"), f"device profile {path}")
+        kept = json.loads(cache_file().read_text("utf-8"))
+        if not isinstance(kept, dict) or kept.get("machine") != fingerprint():
+            return None
+        return profile_from_json(kept.get("profile"))
+    except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError, UnicodeDecodeError, InputError):
+        return None  # A cache may be lost, damaged or of another version; measuring anew costs seconds.
 
 
 def cache_file() -> Path:

@@ -60,7 +60,7 @@ class MimarForCausalLM(PreTrainedModel, GenerationMixin):
         """The token embedding."""
         return self.embedding
 
-    def set_input_embeddings(self, value: nn.Module) -> None:
+    def set_input_embeddings(self, value: nn.Embedding) -> None:
         """Replace the token embedding."""
         self.embedding = value
 #? !tied
