@@ -36,6 +36,7 @@ class SlowDecoder:
         arch = self.arch
         x = self.state["embedding.weight"][ids]
         if arch.position == "sinusoidal":
+            x = x * math.sqrt(arch.hidden_size)
             for t, i in np.ndindex(x.shape):
                 angle = t / 10000 ** ((i - i % 2) / arch.hidden_size)
                 x[t, i] += math.cos(angle) if i % 2 else math.sin(angle)

@@ -72,7 +72,7 @@ class $class_name(nn.Module):
         cache = cache or Cache()
         x = self.embedding(token_ids)
         codes = sinusoids(cache.length, token_ids.shape[1], x.device)  #? sinusoidal
-        x = x + codes.to(x.dtype)  #? sinusoidal
+        x = x * HIDDEN_SIZE**0.5 + codes.to(x.dtype)  #? sinusoidal
         cache.length += token_ids.shape[1]  #? sinusoidal
         for layer, state in enumerate(cache.states):  #? shared
             x = self.blocks[layer // LAYER_SHARING](x, state)  #? shared

@@ -93,7 +93,8 @@ class MimarForCausalLM(PreTrainedModel, GenerationMixin):
         if use_cache or past_key_values is not None:
             raise ValueError("this model keeps no cache: pass use_cache=False")
         x = self.embedding(input_ids)
-        x = x + sinusoids(input_ids.shape[1], x.device).to(x.dtype)  #? sinusoidal
+        codes = sinusoids(input_ids.shape[1], x.device)  #? sinusoidal
+        x = x * HIDDEN_SIZE**0.5 + codes.to(x.dtype)  #? sinusoidal
         for layer in range(NUM_LAYERS):  #? shared
             x = self.blocks[layer // LAYER_SHARING](x)  #? shared
         for block in self.blocks:  #? !shared

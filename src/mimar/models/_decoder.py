@@ -49,7 +49,7 @@ class DecoderLM(nn.Module):
         start = 0 if cache is None else cache.length
         positions = place(start, x.shape[1], self._rotary_sizes, x)
         if self.arch.position == "sinusoidal":
-            x = x + sinusoids(positions, x)
+            x = x * self.arch.hidden_size**0.5 + sinusoids(positions, x)
         for layer in range(self.arch.num_layers):
             block = self.blocks[layer // self.arch.layer_sharing]
             x = block(x, positions, None if cache is None else cache.layers[layer])
