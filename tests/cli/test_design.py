@@ -81,7 +81,7 @@ def test_the_seed_decides_the_front(design) -> None:
 
 def test_all_budgets_hold_together_at_the_conditions_asked_for(design) -> None:
     outcome = design(
-        "--max-params", "40M", "--max-memory", "250MB", "--max-ttft", "300ms", "--min-tokens-per-second", 30,
+        "--max-params", "60M", "--max-memory", "250MB", "--max-ttft", "400ms", "--min-tokens-per-second", 30,
         "--max-energy", 0.4, "--max-power", 40, "--ctx", 512, "--batch", 2, "--prompt-tokens", 64, "--dtype", "int8",
         "--vocab", 8000, "--untied",
     )  # fmt: skip
@@ -90,9 +90,9 @@ def test_all_budgets_hold_together_at_the_conditions_asked_for(design) -> None:
         arch = architecture_from_json(member["architecture"])
         assert (arch.vocab_size, arch.context_length, arch.tied_embeddings) == (8000, 512, False)
         found = recomputed(member, "laptop-cpu", Workload(512, 2, 64, "int8"))
-        assert found["params"] <= 40e6
+        assert found["params"] <= 60e6
         assert found["memory_bytes"] <= 250e6
-        assert found["ttft_s"] <= 0.3
+        assert found["ttft_s"] <= 0.4
         assert found["decode_tokens_per_second"] >= 30
         assert found["energy_j_per_token"] <= 0.4
         assert found["power_w"] <= 40
@@ -101,17 +101,17 @@ def test_all_budgets_hold_together_at_the_conditions_asked_for(design) -> None:
 @pytest.mark.parametrize(
     ("option", "limit", "metric"),
     [
-        ("--max-params", "12M", "params"),
-        ("--max-memory", "30MB", "memory_bytes"),
-        ("--max-ttft", "40ms", "ttft_s"),
-        ("--min-tokens-per-second", "900", "decode_tokens_per_second"),
-        ("--max-energy", "0.03", "energy_j_per_token"),
+        ("--max-params", "60M", "params"),
+        ("--max-memory", "150MB", "memory_bytes"),
+        ("--max-ttft", "300ms", "ttft_s"),
+        ("--min-tokens-per-second", "150", "decode_tokens_per_second"),
+        ("--max-energy", "0.1", "energy_j_per_token"),
     ],
 )
 def test_each_budget_binds_by_itself(design, option: str, limit: str, metric: str) -> None:
-    bound = {"12M": 12e6, "30MB": 30e6, "40ms": 0.04}.get(limit) or float(limit)
-    free = design("--study", "free.db", "--strategy", "random").json["front"]
-    kept = design("--study", "kept.db", "--strategy", "random", option, limit).json["front"]
+    bound = {"60M": 60e6, "150MB": 150e6, "300ms": 0.3}.get(limit) or float(limit)
+    free = design("--study", "free.db", "--trials", 8).json["front"]
+    kept = design("--study", "kept.db", "--trials", 8, option, limit).json["front"]
     sign = -1 if metric in MORE_IS_BETTER else 1
     assert any(sign * member["metrics"][metric] > sign * bound for member in free)
     assert all(sign * member["metrics"][metric] <= sign * bound for member in kept)
@@ -164,7 +164,7 @@ def test_objectives_are_chosen_by_name(design, objectives: tuple[str, ...]) -> N
 
 @pytest.mark.parametrize("score", [name for name in score_names() if name not in SLOW_SCORES])
 def test_every_closed_form_score_guides_a_search(design, score: str) -> None:
-    result = design("--score", score, "--max-params", "20M", "--trials", 8).json
+    result = design("--score", score, "--trials", 8).json
     assert (result["trials"], result["failed"]) == (8, 0)
     require_front(result)
 
