@@ -4,6 +4,7 @@ Property tests draw the same examples in every run and have no deadline.
 """
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from mimar.strategy import (
     Started,
     ZeroLMLoop,
 )
-from mimar.testing import ScriptedLLM
+from mimar.testing import ScriptedLLM, layerdrop_problem
 
 settings.register_profile("repeatable", derandomize=True, deadline=None, max_examples=50, database=None)
 settings.load_profile("repeatable")
@@ -81,7 +82,23 @@ def unreliable_llm():
 @pytest.fixture
 def strategy_classes():
     """The classes that the cases cover."""
-    from mimar.testing import layerdrop_problem
-
     problem = layerdrop_problem().problem
     return {type(make(problem, 0, ScriptedLLM([]))) for make in strategy_factories().values()}
+
+
+@pytest.fixture
+def check_golden(request):
+    """(file, text): the text must equal the golden file beside the test; MIMAR_UPDATE_GOLDEN=1 writes it anew."""
+
+    def check(name, text):
+        path = request.path.parent / "golden" / name
+        if os.environ.get("MIMAR_UPDATE_GOLDEN") == "1":
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        expected = path.read_text(encoding="utf-8") if path.exists() else ""
+        assert text == expected, (
+            f"{path.name} differs from what it was; where that is meant, write it anew with\n"
+            f"  MIMAR_UPDATE_GOLDEN=1 pytest {request.node.nodeid}"
+        )
+
+    return check

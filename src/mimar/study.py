@@ -93,6 +93,7 @@ class Study(Generic[A]):
         self._past = read_journal(self._storage)
         self._asked = 0
         self._trials: list[Trial[A]] = []
+        self._llm_failures = 0
         self._cut_short = False
         self._begin({**(settings or {}), "batch": batch})
 
@@ -178,8 +179,7 @@ class Study(Generic[A]):
         return any(trial.status == "complete" for trial in told)
 
     def _proposals(self, target: int) -> Sequence[Proposal[A]]:
-        """What the strategy puts forward; nothing for a recorded ask that ended its run because the LLM failed."""
-        recorded = self._asked < len(self._past.asks)
+        """What the strategy puts forward; nothing where the LLM failed for good and ended an earlier run."""
         n = self._ask_size(target)
         self._asked += 1
         try:
@@ -187,7 +187,8 @@ class Study(Generic[A]):
         except ReplayError:
             raise
         except LLMError:
-            if not recorded:
+            self._llm_failures += 1
+            if self._llm_failures > self._past.stops.count("LLM failed"):
                 raise
             return ()
 

@@ -149,11 +149,12 @@ def serve() -> Iterator[Callable[..., Stub]]:
 
 @pytest.fixture
 def good_llm() -> Callable[[Any, Mapping[str, str]], Answer]:
-    """Four small legal candidates, the same ones for the same request."""
+    """As many small legal candidates as are asked for, the same ones for the same request."""
 
     def answer(request: Any, _: Mapping[str, str]) -> Answer:
         rng = random.Random(json.dumps(request, sort_keys=True))
-        return 200, json.dumps({"candidates": [_candidate(rng) for _ in range(4)]})
+        count = request["response_format"]["json_schema"]["schema"]["properties"]["candidates"]["minItems"]
+        return 200, json.dumps({"candidates": [_candidate(rng) for _ in range(count)]})
 
     return answer
 

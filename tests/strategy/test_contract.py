@@ -12,6 +12,19 @@ from mimar.trial import Proposal
 TOYS = {
     "transformer": toy_problem(TransformerSpace().restricted(num_layers=[4, 6, 8], hidden_size=[256, 320, 384, 448])),
     "layer drop": layerdrop_problem(),
+    "five architectures": toy_problem(
+        TransformerSpace().restricted(
+            num_layers=[4],
+            hidden_size=[256],
+            layer_sharing=[1],
+            topology=["sequential"],
+            norm=["rmsnorm"],
+            norm_placement=["pre"],
+            mixer=["convolution"],
+            feed_forward=["none"],
+            position=["none"],
+        )
+    ),
 }
 
 

@@ -30,7 +30,6 @@ app = typer.Typer(
     help="Find language-model architectures for a device and a budget.",
     epilog="Exit codes: 0 done, 1 other failure, 2 bad input, 3 study file, 4 language model, 5 missing package, "
     "6 export, 130 interrupted.",
-    no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     add_completion=False,
@@ -40,11 +39,10 @@ app = typer.Typer(
 def main() -> None:
     """Entry point of the `mimar` command; an option that typer refuses ends like every other bad input."""
     try:
-        code = app(standalone_mode=False)
+        code = app(sys.argv[1:] or ["--help"], standalone_mode=False)
     except typer.TyperException as error:
         code = error.exit_code
-        if message := error.format_message():  # empty where the help was shown in its stead
-            explain(f"{message} (see --help)", "UsageError", code, "--json" in sys.argv)
+        explain(f"{error.format_message().rstrip('.')} (see --help)", "UsageError", code, "--json" in sys.argv)
     sys.exit(code)
 
 
@@ -132,6 +130,10 @@ def design(
     per_layer: Annotated[
         bool, typer.Option("--per-layer", help="Let layers differ from each other.", rich_help_panel=SEARCH)
     ] = False,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(help="VARIABLE=CHOICE,… keeps a variable to these choices; repeatable.", rich_help_panel=SEARCH),
+    ] = None,
     start: Annotated[
         str | None,
         typer.Option(help="Begin from FILE.json, a model folder or a hub id.", rich_help_panel=SEARCH),
@@ -160,7 +162,7 @@ def design(
             },
             device=device, context=ctx, batch=batch, prompt_tokens=prompt_tokens, dtype=dtype, vocab=vocab,
             tokenizer=tokenizer, tied=not untied, strategy=strategy, score=score, objectives=objectives, llm=llm,
-            seed=seed, per_layer=per_layer, start=start, command=shlex.join(["mimar", *sys.argv[1:]]),
+            seed=seed, per_layer=per_layer, only=only or (), start=start, command=shlex.join(["mimar", *sys.argv[1:]]),
         )  # fmt: skip
         settings = None if resume else settings_for(request)
         result = run_design(settings, study, trials, resume=resume, max_cost=max_cost)

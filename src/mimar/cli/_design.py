@@ -13,7 +13,7 @@ from mimar.cli._names import score_data, score_named, strategy_named
 from mimar.cli._output import say
 from mimar.cli._progress import Progress
 from mimar.cli._settings import DesignSettings
-from mimar.cli._study_file import ledger_of, read_calls
+from mimar.cli._study_file import ledger_of, open_study, read_calls
 from mimar.design import DesignTask, design_task
 from mimar.errors import InputError
 from mimar.llm import LLM, CallRecord, Ledger
@@ -36,7 +36,7 @@ def run_design(
     fresh = not path.exists()
     storage = SQLiteStorage(path, create=not resume)
     try:
-        return _run(_settled(settings, path, storage, resume), path, storage, trials, max_cost)
+        return _run(_settled(settings, path, storage), path, storage, trials, max_cost)
     finally:
         unused = fresh and next(storage.events(), None) is None
         storage.close()
@@ -44,15 +44,12 @@ def run_design(
             path.unlink()
 
 
-def _settled(settings: DesignSettings | None, path: Path, storage: Storage, resume: bool) -> DesignSettings:
+def _settled(settings: DesignSettings | None, path: Path, storage: Storage) -> DesignSettings:
     """The settings of the stored study, or those of the new one with what is fixed at its start filled in."""
-    stored = read_journal(storage).settings
-    if stored is not None and not resume:
-        raise InputError(f"{path} already holds a study: add --resume to continue it, or choose another --study")
-    if stored is not None:
-        return DesignSettings.from_json({name: value for name, value in stored.items() if name != "batch"})
     if settings is None:
-        raise InputError(f"{path} holds no study to resume: leave --resume out to start one")
+        return open_study(path).settings  # read whole, so that a damaged study is refused before anything is added
+    if read_journal(storage).settings is not None:
+        raise InputError(f"{path} already holds a study: add --resume to continue it, or choose another --study")
     settings = replace(settings, score_data=score_data(settings.score, settings.space, settings.seed))
     return replace(settings, reference=_task(settings).problem.reference)
 

@@ -16,15 +16,15 @@ from mimar.report import FamiliarShape, ReportData, front_rows, front_svg, front
 from mimar.space import FAMILIAR
 
 
-def show_study(path: Path, as_json: bool) -> None:
-    """Print the front of the study at `path`, as a table or as JSON."""
+def show_study(path: Path, as_json: bool, limit: int | None = None) -> None:
+    """Print the front of the study at `path`, as a table of at most `limit` rows or as JSON."""
     data = report_data(open_study(path))
     if as_json:
         print_json(_summary(data))
         return
     from rich.console import Console
 
-    Console().print(front_table(data))
+    Console().print(front_table(data, limit))
 
 
 def write_report(path: Path, out: Path | None, training_tokens: float) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
@@ -13,10 +13,10 @@ from mimar.cli._quantities import count, seconds, size
 from mimar.cli._settings import DesignSettings
 from mimar.cli._start import read_start, vocabulary_size
 from mimar.design import objective_for, restricted_to_device
-from mimar.errors import InputError
+from mimar.errors import InputError, UnknownNameError
 from mimar.hardware import DeviceProfile, Dtype, Workload, load_profile
 from mimar.objectives import Budget
-from mimar.space import Architecture, Defaults, TransformerSpace
+from mimar.space import Architecture, Choice, Defaults, TransformerSpace
 
 DEFAULT_CONTEXT = 1024
 DEFAULT_PROMPT = 128
@@ -42,6 +42,7 @@ class DesignRequest:
     llm: str
     seed: int
     per_layer: bool
+    only: Sequence[str]
     start: str | None
     command: str
 
@@ -107,12 +108,28 @@ def _space(request: DesignRequest, profile: DeviceProfile, start: Architecture |
             f"{defaults.context_length}: check --vocab, --tokenizer and --ctx"
         )
     space = TransformerSpace("per-layer" if request.per_layer else "uniform", defaults)
-    space = restricted_to_device(space, profile)
+    space = restricted_to_device(space, profile).restricted(**_only(request.only, space))
     return space if start is None else space.including(start)
 
 
 def _given(value: int | None, default: int) -> int:
     return default if value is None else value
+
+
+def _only(typed: Sequence[str], space: TransformerSpace) -> dict[str, list[Choice]]:
+    """``NAME=V1,V2`` → the choices of that variable, as values of the space."""
+    domains = {**space.sizes, **space.layer, **space.final}
+    found: dict[str, list[Choice]] = {}
+    for text in typed:
+        name, mark, values = text.partition("=")
+        if name not in domains or not mark:
+            raise InputError(f"--only must be VARIABLE=CHOICE,…, got {text!r}; variables are {', '.join(domains)}")
+        known = {f"{choice:.4g}" if isinstance(choice, float) else str(choice): choice for choice in domains[name]}
+        unknown = [value for value in values.split(",") if value not in known]
+        if unknown:
+            raise UnknownNameError(f"choice of {name}", unknown[0], tuple(known))
+        found[name] = [known[value] for value in values.split(",")]
+    return found
 
 
 def _vocabulary(request: DesignRequest) -> int | None:

@@ -20,7 +20,7 @@ def read_start(source: str) -> tuple[Architecture, tuple[str, ...]]:
     path = _config_path(source)
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InputError(f"--start {source}: expected JSON, got something else ({error})") from error
     if isinstance(data, Mapping) and "model_type" in data:
         return architecture_from_hf_config(cast("Mapping[str, Any]", data))

@@ -9,11 +9,15 @@ from typing import Any
 from mimar.cli._output import say
 
 
+SHOWN = 12
+"""Front members printed after a search; `mimar show` prints them all."""
+
+
 def print_result(path: Path, result: Mapping[str, Any]) -> None:
     """The front, then what it cost to find."""
     from mimar.cli._report import show_study
 
-    show_study(path, as_json=False)
+    show_study(path, as_json=False, limit=SHOWN)
     llm = result["llm"]
     say(
         f"{result['trials']} evaluated, {result['invalid']} rejected, {result['failed']} failed in "
@@ -30,8 +34,8 @@ def print_devices(rows: Sequence[Mapping[str, Any]]) -> None:
 
     table = Table("device", "memory GB", "GB/s", "peak TFLOP/s", "watts", "description", box=None, pad_edge=False)
     for row in rows:
-        figures = _figures(row) if "memory_bytes" in row else ("",) * 4
-        limits = row.get("restrictions", [])
+        figures = ("",) * 4 if row["memory_bytes"] is None else _figures(row)
+        limits = row["restrictions"] or ()
         note = f"\n[dim]{'; '.join(limits)}[/]" if len(limits) > 1 else ""
         table.add_row(row["name"], *figures, row["description"] + note)
     Console().print(table)

@@ -67,8 +67,8 @@ def alibi_slopes(num_heads: int) -> list[float]:
 def sinusoids(positions: Positions, like: Tensor) -> Tensor:
     """Sinusoidal codes (count, hidden) for x (…, hidden): sines at even features, cosines at odd ones.
 
-    Vaswani et al., Attention Is All You Need, 2017, §3.5; as there (§3.4) the embeddings they are added to are scaled by
-    √hidden, else the codes would drown small initial weights.
+    Vaswani et al., Attention Is All You Need, 2017, §3.5; as there (§3.4) the embeddings they are added to are
+    scaled by √hidden, else the codes would drown small initial weights.
     """
     hidden = like.shape[-1]
     where = torch.arange(positions.start, positions.start + positions.count, device=like.device)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mimar.objectives import Objective, losses
-from mimar.pareto import Points, Reference, front
+from mimar.pareto import Reference, front
 from mimar.trial import Trial
 
 REASON_LENGTH = 160

@@ -53,8 +53,8 @@ def export_command(data: ReportData, trial: Trial[Architecture]) -> str:
     return f"mimar export {shlex.quote(f'{data.name}#{trial.id}')} --to hf DIR"
 
 
-def front_table(data: ReportData) -> Table:
-    """The front for a terminal of 100 columns: id, objectives, parameters, memory, speed, architecture."""
+def front_table(data: ReportData, limit: int | None = None) -> Table:
+    """The front for a terminal of 100 columns, best first objective on top; at most `limit` members."""
     from rich.table import Table
     from rich.text import Text
 
@@ -64,7 +64,11 @@ def front_table(data: ReportData) -> Table:
     for name in columns:
         table.add_column(Text(display_of(name).title), justify="right", max_width=11)
     table.add_column("architecture", overflow="fold", ratio=1)
-    for row in front_rows(data):
+    first = data.objectives[0]
+    rows = sorted(front_rows(data), key=lambda row: first.sign * row["metrics"][first.metric])
+    for row in rows[:limit]:
         values = [format_metric(name, row["metrics"][name]) for name in columns]
         table.add_row(str(row["id"]), *values, Text(row["description"]))
+    if limit is not None and len(rows) > limit:
+        table.caption = f"{len(rows) - limit} more: mimar show {shlex.quote(data.name)}"
     return table

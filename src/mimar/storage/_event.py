@@ -32,7 +32,7 @@ class Storage(Protocol):
     """An append-only journal: what was appended is on disk when `append` returns and never changes."""
 
     def append(self, event: Event) -> None:
-        """Add one event; StorageError when that is not possible, and then nothing was added."""
+        """Add one event; nothing is added by a StorageError, nor by the TypeError or ValueError of a body not JSON."""
         ...
 
     def events(self) -> Iterator[Event]:

@@ -7,6 +7,7 @@ from mimar.testing._executor_contract import check_executor
 from mimar.testing._layerdrop import LayerDrop, LayerDropSpace, layerdrop_problem
 from mimar.testing._llm import FAULTY_ERRORS, FAULTY_TEXTS, FaultyLLM, ScriptedLLM
 from mimar.testing._llm_contract import CONTRACT_SCHEMA, check_llm
+from mimar.testing._proxy_contract import check_proxy
 from mimar.testing._space_contract import check_reachable, check_space
 from mimar.testing._storage_contract import check_storage
 from mimar.testing._strategy_contract import MakeStrategy, check_strategy
@@ -24,6 +25,7 @@ __all__ = [
     "Toy",
     "check_executor",
     "check_llm",
+    "check_proxy",
     "check_reachable",
     "check_space",
     "check_storage",

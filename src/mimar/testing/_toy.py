@@ -32,8 +32,8 @@ class Toy(Generic[A]):
 def toy_problem(space: TransformerSpace | None = None, *, max_params: float = 60e6) -> Toy[Architecture]:
     """High ``quality`` at few ``flops`` (of 256 tokens) within `max_params` parameters, over a Transformer space.
 
-    quality is made up: it grows with the logarithm of the parameters, likes layers about 48 features apart in width
-    for each layer of depth, SwiGLU, RoPE and grouped queries. ``params`` and ``flops`` are known without evaluation.
+    quality is made up: it grows with the logarithm of the parameters and favours a width of about 48 features for each
+    layer, SwiGLU, RoPE and grouped queries. ``params`` and ``flops`` are known without evaluation.
     """
     searched = space or TransformerSpace()
     budget = Budget("params", "max", max_params)
