@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import Final
 
@@ -16,7 +16,7 @@ import numpy as np
 from mimar.errors import BudgetError, InputError
 from mimar.hardware import DeviceProfile, Workload, device_advice, hardware_metrics, unsupported_reasons
 from mimar.objectives import Budget, DesignEvaluator, Objective, losses
-from mimar.pareto import Reference
+from mimar.pareto import Points, Reference
 from mimar.proxies import Proxy, ProxyInputs, hpm
 from mimar.space import WIDTH_MULTIPLE, Architecture, Choice, TransformerSpace
 from mimar.strategy import Brief, Problem, draw
@@ -40,6 +40,9 @@ DIRECTIONS: Final[Mapping[str, str]] = {
 
 REFERENCE_SAMPLE: Final = 64
 """Random candidates that fix the frame of the hypervolume."""
+
+COSTLY_REFERENCE_SAMPLE: Final = 12
+"""The same where the score builds a model for each of them."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +107,11 @@ def design_task(
     _require_known_metrics(problem, kept, profile)
     _require_feasible(problem, kept, seed)
     if reference is None:
-        problem = Problem(space, wanted, check, excess, hardware, _reference(problem, evaluator, kept, seed))
+        size = REFERENCE_SAMPLE if score.cost == "closed form" else COSTLY_REFERENCE_SAMPLE
+        rng = np.random.default_rng([seed, size])
+        drawn = [arch for _ in range(size) if (arch := draw(problem, (), rng)) is not None]
+        sample = losses([evaluator.evaluate(arch) for arch in drawn], wanted)
+        problem = replace(problem, reference=_frame(sample, wanted, kept))
     return DesignTask(problem, evaluator, _brief(profile, workload, kept), kept)
 
 
@@ -192,17 +199,11 @@ def _neighbours(
             yield {**choices, name: option}
 
 
-def _reference(
-    problem: Problem[Architecture], evaluator: DesignEvaluator, budgets: Sequence[Budget], seed: int
-) -> Reference:
-    """Worst and best of a random sample in each objective; a budget on an objective is the worst that counts."""
-    rng = np.random.default_rng([seed, REFERENCE_SAMPLE])
-    drawn = (draw(problem, (), rng) for _ in range(REFERENCE_SAMPLE))
-    sample = [evaluator.evaluate(arch) for arch in drawn if arch is not None]
-    points = losses(sample, problem.objectives)
-    worst, best = points.max(axis=0), points.min(axis=0)
+def _frame(sample: Points, objectives: Sequence[Objective], budgets: Sequence[Budget]) -> Reference:
+    """Worst and best of a sample (n, m) in each objective; a budget on an objective is the worst that counts."""
+    worst, best = sample.max(axis=0), sample.min(axis=0)
     limits = {budget.metric: budget.limit for budget in budgets}
-    for i, objective in enumerate(problem.objectives):
+    for i, objective in enumerate(objectives):
         if objective.metric in limits:
             worst[i] = objective.sign * limits[objective.metric]
         if worst[i] <= best[i]:

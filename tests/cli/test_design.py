@@ -136,6 +136,16 @@ def test_per_layer_lets_layers_differ(design) -> None:
     assert not all(uniform[1])
 
 
+def test_only_keeps_variables_to_some_choices(design) -> None:
+    front = design("--only", "mixer=attention", "--only", "hidden_size=256,512", "--only", "position=rope").json[
+        "front"
+    ]
+    found = [architecture_from_json(member["architecture"]) for member in front]
+    assert {arch.hidden_size for arch in found} <= {256, 512}
+    assert {arch.position for arch in found} == {"rope"}
+    assert {block.mixer.kind for arch in found for block in arch.blocks} == {"attention"}
+
+
 def test_the_tokenizer_gives_the_vocabulary(design, tmp_path: Path) -> None:
     from tokenizers import Tokenizer, models
 

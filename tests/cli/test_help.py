@@ -13,7 +13,7 @@ OPTIONS = {
     "design": (
         "--max-params --max-memory --max-ttft --min-tokens-per-second --max-energy --max-power --device --ctx --batch "
         "--prompt-tokens --dtype --vocab --tokenizer --untied --strategy --score --objectives --llm --max-cost "
-        "--trials --seed --per-layer --start --study --resume --json"
+        "--trials --seed --per-layer --only --start --study --resume --json"
     ),
     "show": "--json",
     "report": "--out --tokens --json",

@@ -164,7 +164,13 @@ def test_zerolm_gives_up_after_a_few_failures_in_a_row_only():
 
 def test_operators_are_named_and_have_parents():
     study = searched(AdaptivePortfolio, DROP, 0, 120)
-    parents = {"random": {0}, "mutation": {1}, "crossover": {1, 2}, "screened": {1, 2}}
+    parents = {"random": {0}, "mutation": {1}, "crossover": {1, 2}, "screened": {1, 2, 3, 4}}
     found = {trial.proposal.origin for trial in study.trials}
     assert found == set(parents)
     assert all(len(trial.proposal.parents) in parents[trial.proposal.origin] for trial in study.trials)
+
+
+def test_the_portfolio_comes_close_to_the_exact_front_of_layer_drop_in_150_evaluations():
+    exact = DROP.problem.reference.hypervolume(LayerDrop.seeded(0).front())
+    shares = [searched(AdaptivePortfolio, DROP, seed, 150).hypervolume() / exact for seed in range(3)]
+    assert np.median(shares) >= 0.9

@@ -17,6 +17,7 @@ from mimar.cli._study_file import ledger_of, open_study, read_calls
 from mimar.design import DesignTask, design_task
 from mimar.errors import InputError
 from mimar.llm import LLM, CallRecord, Ledger
+from mimar.proxies import Proxy, hpm
 from mimar.report import operator_accounting
 from mimar.space import Architecture
 from mimar.storage import Event, SQLiteStorage, Storage
@@ -50,16 +51,17 @@ def _settled(settings: DesignSettings | None, path: Path, storage: Storage) -> D
         return open_study(path).settings  # read whole, so that a damaged study is refused before anything is added
     if read_journal(storage).settings is not None:
         raise InputError(f"{path} already holds a study: add --resume to continue it, or choose another --study")
-    settings = replace(settings, score_data=score_data(settings.score, settings.space, settings.seed))
+    budgeted = _task(settings, hpm).problem  # which candidates are legal does not depend on the score
+    settings = replace(settings, score_data=score_data(settings.score, budgeted, settings.seed))
     return replace(settings, reference=_task(settings).problem.reference)
 
 
-def _task(settings: DesignSettings) -> DesignTask:
+def _task(settings: DesignSettings, score: Proxy | None = None) -> DesignTask:
     return design_task(
         settings.space,
         settings.profile,
         settings.workload,
-        score_named(settings.score, settings.score_data),
+        score or score_named(settings.score, settings.score_data),
         budgets=settings.budgets,
         objectives=settings.objectives,
         seed=settings.seed,

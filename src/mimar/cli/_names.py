@@ -10,7 +10,7 @@ import numpy as np
 from mimar.errors import InputError, UnknownNameError
 from mimar.llm import LLM
 from mimar.proxies import PROXIES, RZ_NAS_MEMBERS, Proxy, Reference, fit_reference, rz_nas_ensemble
-from mimar.space import Architecture, TransformerSpace
+from mimar.space import Architecture
 from mimar.strategy import (
     NSGA2,
     AdaptivePortfolio,
@@ -20,6 +20,7 @@ from mimar.strategy import (
     RegularisedEvolution,
     Strategy,
     ZeroLMLoop,
+    draw,
 )
 
 STRATEGIES = ("adaptive", "random", "evolution", "nsga2", "zerolm")
@@ -53,13 +54,13 @@ def score_names() -> tuple[str, ...]:
     return (*(proxy.name for proxy in PROXIES), ENSEMBLE)
 
 
-def score_data(name: str, space: TransformerSpace, seed: int) -> dict[str, Any]:
+def score_data(name: str, problem: Problem[Architecture], seed: int) -> dict[str, Any]:
     """What a score needs beside its name, fixed when a study starts: the reference sample of an ensemble."""
     if name != ENSEMBLE:
         return {}
     rng = np.random.default_rng([seed, REFERENCE_SAMPLE])
-    sample = [space.sample(rng) for _ in range(REFERENCE_SAMPLE)]
-    return {"reference": fit_reference(RZ_NAS_MEMBERS, sample, seed).to_json()}
+    drawn = (draw(problem, (), rng) for _ in range(REFERENCE_SAMPLE))
+    return {"reference": fit_reference(RZ_NAS_MEMBERS, [arch for arch in drawn if arch], seed).to_json()}
 
 
 def score_named(name: str, data: Mapping[str, Any]) -> Proxy:

@@ -74,6 +74,8 @@ def _score_sentence(name: str, data: Mapping[str, Any]) -> str:
 def _familiar(study: StudyFile) -> tuple[FamiliarShape, ...]:
     settings = study.settings
     score = score_named(settings.score, settings.score_data)
+    if score.cost != "closed form":
+        return ()  # building models of this size to score them would take minutes and gigabytes
     return tuple(
         FamiliarShape(
             name,

@@ -8,7 +8,6 @@ from typing import Any
 
 from mimar.cli._output import say
 
-
 SHOWN = 12
 """Front members printed after a search; `mimar show` prints them all."""
 

@@ -1,6 +1,6 @@
 """Surrogates that learn metrics from trials."""
 
 from mimar.predict._features import Features
-from mimar.predict._ridge import Ridge
+from mimar.predict._ridge import MetricModel, Ridge
 
-__all__ = ["Features", "Ridge"]
+__all__ = ["Features", "MetricModel", "Ridge"]

@@ -10,10 +10,13 @@ from numpy.typing import NDArray
 
 Choice = str | int | float
 
+ONE_HOT = 8
+"""Numbers with at most this many choices are treated as words: few levels need no assumption about their shape."""
+
 
 @dataclass(frozen=True)
 class Features:
-    """Encoder of a space's choices: words one-hot; numbers as log(1 + x), linear and squared.
+    """Encoder of a space's choices: words and numbers of few choices one-hot, other numbers as log(1 + x), squared too.
 
     variables: name → choices, as `SearchSpace.variables` gives them.
     """
@@ -25,10 +28,10 @@ class Features:
         columns: list[NDArray[np.float64]] = []
         for name, options in self.variables.items():
             values = [row[name] for row in rows]
-            if all(isinstance(option, int | float) for option in options):
-                scale = max(abs(np.log1p(float(option))) for option in options) or 1.0
+            if len(options) <= ONE_HOT or not all(isinstance(option, int | float) for option in options):
+                columns += [np.asarray([value == option for value in values], dtype=np.float64) for option in options]
+            else:
+                scale = max(abs(np.log1p(float(option))) for option in options)
                 column = np.log1p(np.asarray(values, dtype=np.float64)) / scale
                 columns += [column, column**2]
-            else:
-                columns += [np.asarray([value == option for value in values], dtype=np.float64) for option in options]
         return np.stack(columns, axis=1) if columns else np.zeros((len(rows), 0))

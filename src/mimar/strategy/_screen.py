@@ -1,79 +1,108 @@
-"""Predictor-screened offspring: breed many, keep those a surrogate expects to add the most hypervolume."""
+"""Predictor-screened offspring: evolve on a surrogate's predictions, evaluate only what it expects to gain most."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import numpy as np
 
 from mimar import pareto
 from mimar.objectives import losses
-from mimar.predict import Features, Ridge
+from mimar.predict import Features, MetricModel
 from mimar.strategy._archive import Archive
 from mimar.strategy._feasible import breed
 from mimar.strategy._protocol import Problem
-from mimar.strategy._selection import tournaments
-from mimar.trial import Proposal, Trial
+from mimar.strategy._selection import order, tournaments
+from mimar.trial import Proposal
 
 A = TypeVar("A")
 
+Expect = Callable[[Sequence[A]], pareto.Points]
+"""Candidates → expected losses (n, m)."""
 
-def screened(
-    problem: Problem[A], archive: Archive[A], n: int, rng: np.random.Generator, *, pool: int = 12
-) -> list[Proposal[A]]:
-    """`n` children chosen from about ``pool * n``.
+GENERATIONS = 6
+POPULATION = 40
+FINALISTS = 48
+"""Size of the inner search on predictions, and how many of its candidates are compared by hypervolume."""
 
-    Metrics that cost nothing are computed, the others predicted by ridge regression on the space's choices. Children
-    are picked greedily by the hypervolume they are expected to add to the front and to those picked before them.
+
+def screened(problem: Problem[A], archive: Archive[A], n: int, rng: np.random.Generator) -> list[Proposal[A]]:
+    """`n` new candidates from an inner NSGA-II on expected losses (LINAS, Cummings et al., 2022, in small).
+
+    Metrics that cost nothing are computed, the others predicted from the trials so far by ridge regression on the
+    space's choices. Of the inner search's best, those are picked greedily that are expected to add the most hypervolume
+    to the front and to those picked before them.
     """
-    children = _offspring(problem, archive, pool * n, rng)
-    if not children:
+    expect = _surrogate(problem, archive)
+    found = _inner_search(problem, archive, expect, rng)
+    if not found:
         return []
-    expected = _expected_losses(problem, archive, [arch for arch, _ in children])
-    kept = archive.losses[pareto.front(archive.losses)]
-    chosen: list[Proposal[A]] = []
-    left = list(range(len(children)))
-    while left and len(chosen) < n:
-        base = problem.reference.hypervolume(kept)
-        gain = [problem.reference.hypervolume(np.vstack([kept, expected[i]])) - base for i in left]
-        best = left.pop(int(np.argmax(gain)))
-        kept = np.vstack([kept, expected[best]])
-        arch, parents = children[best]
+    candidates = list(found)
+    expected = expect(candidates)
+    finalists = [int(i) for i in order(expected)[:FINALISTS]]
+    chosen = _greedy(problem, archive, expected[finalists], n)
+    picked = [candidates[finalists[i]] for i in chosen]
+    for arch in picked:
         archive.mark(arch)
-        chosen.append(Proposal(arch, "screened", parents))
-    return chosen
+    return [Proposal(arch, "screened", found[arch]) for arch in picked]
 
 
-def _offspring(
-    problem: Problem[A], archive: Archive[A], count: int, rng: np.random.Generator
-) -> list[tuple[A, tuple[int, ...]]]:
-    winners = tournaments(archive.losses, 3, 2 * count, rng)
-    found: dict[A, tuple[int, ...]] = {}
-    for first, second in zip(winners[::2], winners[1::2], strict=True):
-        parents = [archive.complete[first], *([archive.complete[second]] if rng.random() < 0.5 else [])]
-        arch = breed(problem, tuple(parent.architecture for parent in parents), archive, rng)
-        if arch is not None:
-            found.setdefault(arch, tuple(parent.id for parent in parents))
-    return list(found.items())
+def _surrogate(problem: Problem[A], archive: Archive[A]) -> Expect[A]:
+    features = Features(problem.space.variables)
+    known = problem.known(archive.complete[0].architecture)
+    unknown = [objective.metric for objective in problem.objectives if objective.metric not in known]
+    seen = features.encode([problem.space.to_choices(trial.architecture) for trial in archive.complete])
+    models = {
+        name: MetricModel.fit(seen, np.asarray([trial.metrics[name] for trial in archive.complete])) for name in unknown
+    }
 
-
-def _expected_losses(problem: Problem[A], archive: Archive[A], candidates: Sequence[A]) -> pareto.Points:
-    metrics: list[dict[str, float]] = [dict(problem.known(arch)) for arch in candidates]
-    unknown = [objective.metric for objective in problem.objectives if objective.metric not in metrics[0]]
-    if unknown:
-        features = Features(problem.space.variables)
-        seen = features.encode([problem.space.to_choices(trial.architecture) for trial in archive.complete])
-        new = features.encode([problem.space.to_choices(arch) for arch in candidates])
-        for name in unknown:
-            for row, value in zip(metrics, _predicted(name, archive.complete, seen, new), strict=True):
+    def expect(candidates: Sequence[A]) -> pareto.Points:
+        rows = [dict(problem.known(arch)) for arch in candidates]
+        encoded = features.encode([problem.space.to_choices(arch) for arch in candidates]) if unknown else seen
+        for name, model in models.items():
+            for row, value in zip(rows, model.predict(encoded), strict=True):
                 row[name] = float(value)
-    return losses(metrics, problem.objectives)
+        return losses(rows, problem.objectives)
+
+    return expect
 
 
-def _predicted(name: str, trials: Sequence[Trial[Any]], seen: pareto.Points, new: pareto.Points) -> pareto.Points:
-    """Ridge on the metric, on its logarithm where it is positive throughout: sizes act as factors."""
-    values = np.asarray([trial.metrics[name] for trial in trials])
-    if np.all(values > 0):
-        return np.exp(Ridge.fit(seen, np.log(values)).predict(new))
-    return Ridge.fit(seen, values).predict(new)
+def _inner_search(
+    problem: Problem[A], archive: Archive[A], expect: Expect[A], rng: np.random.Generator
+) -> dict[A, tuple[int, ...]]:
+    """New candidates of a few generations on expected losses, each with the trials it descends from."""
+    best = [archive.complete[int(i)] for i in order(archive.losses)[:POPULATION]]
+    origin: dict[A, tuple[int, ...]] = {trial.architecture: (trial.id,) for trial in best}
+    population: list[A] = list(origin)
+    points = archive.losses[order(archive.losses)[:POPULATION]]
+    new: dict[A, tuple[int, ...]] = {}
+    for _ in range(GENERATIONS):
+        winners = tournaments(points, 2, 2 * POPULATION, rng)
+        children: dict[A, tuple[int, ...]] = {}
+        for first, second in zip(winners[::2], winners[1::2], strict=True):
+            parents = (population[first], population[second]) if rng.random() < 0.5 else (population[first],)
+            child = breed(problem, parents, archive, rng)
+            if child is not None and child not in origin:
+                children[child] = tuple(sorted({root for parent in parents for root in origin[parent]}))[:4]
+        if not children:
+            break
+        new |= children
+        origin |= children
+        points = np.vstack([points, expect(list(children))])
+        population += list(children)
+        keep = order(points)[:POPULATION]
+        population, points = [population[int(i)] for i in keep], points[keep]
+    return new
+
+
+def _greedy(problem: Problem[A], archive: Archive[A], expected: pareto.Points, n: int) -> list[int]:
+    """Indices of `n` points, each adding the most hypervolume to the front and to those before it."""
+    kept = archive.losses[pareto.front(archive.losses)]
+    left, chosen = list(range(len(expected))), list[int]()
+    while left and len(chosen) < n:
+        volume = [problem.reference.hypervolume(np.vstack([kept, expected[i]])) for i in left]
+        best = left.pop(int(np.argmax(volume)))
+        kept = np.vstack([kept, expected[best]])
+        chosen.append(best)
+    return chosen
