@@ -86,10 +86,11 @@ def test_an_impossible_budget_names_the_closest_architecture(design, budgets: tu
     assert design("--start", "nearest.json", "--trials", 2).code == 0
 
 
+@pytest.mark.slow
 def test_the_closest_that_is_named_is_close(design) -> None:
     message = design("--max-params", "1M").json["error"]
     least = float(message.partition("got ")[2].partition(";")[0])
-    assert design("--max-params", f"{1.5 * least:.0f}", "--trials", 1).code == 0
+    assert design("--max-params", f"{2 * least:.0f}", "--trials", 1).code == 0
 
 
 def test_two_budgets_that_exclude_each_other(design) -> None:
