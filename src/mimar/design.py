@@ -13,7 +13,7 @@ from typing import Final
 
 import numpy as np
 
-from mimar.errors import BudgetError, InputError
+from mimar.errors import BudgetError, CandidateError, InputError
 from mimar.hardware import DeviceProfile, Workload, device_advice, hardware_metrics, unsupported_reasons
 from mimar.objectives import Budget, DesignEvaluator, Objective, losses
 from mimar.pareto import Points, Reference
@@ -40,6 +40,8 @@ DIRECTIONS: Final[Mapping[str, str]] = {
 
 REFERENCE_SAMPLE: Final = 64
 """Random candidates that fix the frame of the hypervolume."""
+
+MOST_OBJECTIVES: Final = 5
 
 COSTLY_REFERENCE_SAMPLE: Final = 12
 """The same where the score builds a model for each of them."""
@@ -90,6 +92,8 @@ def design_task(
             f"got {space.defaults.context_length}: give TransformerSpace the same context length"
         )
     profile.attainable_flops(workload.dtype)
+    if len(objectives) > MOST_OBJECTIVES:
+        raise InputError(f"at most {MOST_OBJECTIVES} objectives (hypervolume grows too costly), got {len(objectives)}")
     hardware = _hardware(profile, workload)
     kept = tuple(budgets)
     wanted = tuple(objective_for(metric) for metric in objectives)
@@ -110,6 +114,8 @@ def design_task(
         size = REFERENCE_SAMPLE if score.cost == "closed form" else COSTLY_REFERENCE_SAMPLE
         rng = np.random.default_rng([seed, size])
         drawn = [arch for _ in range(size) if (arch := draw(problem, (), rng)) is not None]
+        if not drawn:
+            raise BudgetError("the budgets leave next to nothing of the space to search: relax them a little")
         sample = losses([evaluator.evaluate(arch) for arch in drawn], wanted)
         problem = replace(problem, reference=_frame(sample, wanted, kept))
     return DesignTask(problem, evaluator, _brief(profile, workload, kept), kept)
@@ -132,7 +138,13 @@ def restricted_to_device(space: TransformerSpace, profile: DeviceProfile) -> Tra
 
 
 def _scored(score: Proxy, seed: int, arch: Architecture) -> float:
-    return score(ProxyInputs(arch, seed=seed))
+    try:
+        return score(ProxyInputs(arch, seed=seed))
+    except (MemoryError, RuntimeError) as error:
+        # torch reports exhausted memory as a RuntimeError: one candidate too large must not end a study.
+        if isinstance(error, MemoryError) or "memory" in str(error):
+            raise CandidateError(f"not enough memory to score it: {str(error)[:200]}") from error
+        raise
 
 
 def _hardware(profile: DeviceProfile, workload: Workload) -> Callable[[Architecture], Mapping[str, float]]:
@@ -148,6 +160,8 @@ def _hardware(profile: DeviceProfile, workload: Workload) -> Callable[[Architect
 def _require_known_metrics(problem: Problem[Architecture], budgets: Sequence[Budget], profile: DeviceProfile) -> None:
     known = {*problem.known(problem.space.sample(np.random.default_rng(0))), "score"}
     for name in (*(objective.metric for objective in problem.objectives), *(budget.metric for budget in budgets)):
+        if name not in DIRECTIONS:
+            raise InputError(f"unknown metric {name!r} in a budget: expected one of {', '.join(DIRECTIONS)}")
         if name not in known:
             raise InputError(
                 f"device {profile.name} does not state its power, so {name} is not available: "

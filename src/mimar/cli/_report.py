@@ -10,6 +10,7 @@ from typing import Any
 from mimar.cli._names import score_named
 from mimar.cli._output import print_json
 from mimar.cli._study_file import StudyFile, ledger_of, open_study
+from mimar.errors import InputError
 from mimar.hardware import hardware_metrics
 from mimar.proxies import ProxyInputs
 from mimar.report import FamiliarShape, ReportData, front_rows, front_svg, front_table, operator_accounting, render_html
@@ -29,7 +30,9 @@ def show_study(path: Path, as_json: bool, limit: int | None = None) -> None:
 
 def write_report(path: Path, out: Path | None, training_tokens: float) -> dict[str, Any]:
     """Write the page, or with an .svg target the picture of the front; returns its path and size."""
-    target = out or path.with_suffix(".html")
+    target = out or path.with_name(f"{path.name.removesuffix('.db')}.html")
+    if target.resolve() == path.resolve():
+        raise InputError(f"--out {target} is the study itself: choose another file")
     data = report_data(open_study(path))
     if target.suffix == ".svg":
         x, y = (objective.metric for objective in (*data.objectives, *data.objectives)[:2])

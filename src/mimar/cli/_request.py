@@ -13,10 +13,10 @@ from mimar.cli._quantities import count, seconds, size
 from mimar.cli._settings import DesignSettings
 from mimar.cli._start import read_start, vocabulary_size
 from mimar.design import objective_for, restricted_to_device
-from mimar.errors import InputError, UnknownNameError
+from mimar.errors import ArchitectureError, InputError, UnknownNameError
 from mimar.hardware import DeviceProfile, Dtype, Workload, load_profile
 from mimar.objectives import Budget
-from mimar.space import Architecture, Choice, Defaults, TransformerSpace
+from mimar.space import Architecture, Choice, Defaults, TransformerSpace, illegal_reasons
 
 DEFAULT_CONTEXT = 1024
 DEFAULT_PROMPT = 128
@@ -91,12 +91,16 @@ def _start(request: DesignRequest) -> Architecture | None:
     arch, notes = read_start(request.start)
     for note in notes:
         say(f"note: {note}")
-    vocab = _vocabulary(request)
-    return replace(
+    arch = replace(
         arch,
-        vocab_size=_given(vocab, arch.vocab_size),
+        vocab_size=_given(_vocabulary(request), arch.vocab_size),
         context_length=_given(request.context, arch.context_length),
+        tied_embeddings=arch.tied_embeddings and request.tied,
     )
+    reasons = illegal_reasons(arch)
+    if reasons:
+        raise ArchitectureError(f"--start {request.start} with these options", reasons)
+    return arch
 
 
 def _space(request: DesignRequest, profile: DeviceProfile, start: Architecture | None) -> TransformerSpace:

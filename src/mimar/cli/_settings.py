@@ -49,7 +49,7 @@ class DesignSettings:
         return {
             "kind": COMMAND,
             "space": space_to_json(self.space),
-            "device": _ordered(profile_to_json(self.profile)),
+            "device": profile_to_json(self.profile),
             "workload": asdict(self.workload),
             "budgets": [asdict(budget) for budget in self.budgets],
             "objectives": list(self.objectives),
@@ -83,12 +83,6 @@ class DesignSettings:
             llm=data["llm"],
             seed=data["seed"],
             reference=None if frame is None else Reference(tuple(frame["point"]), tuple(frame["ideal"])),
-            start=None if data["start"] is None else architecture_from_json(data["start"]),
+            start=None if data["start"] is None else architecture_from_json(data["start"], check=False),
             command=data["command"],
         )
-
-
-def _ordered(profile: Mapping[str, Any]) -> dict[str, Any]:
-    """`profile` with its sets of words sorted: every process has another order, and a journal must not change."""
-    words = profile["supports"].items()
-    return {**profile, "supports": {name: sorted(v) if isinstance(v, list) else v for name, v in words}}

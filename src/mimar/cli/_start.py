@@ -41,12 +41,12 @@ def _config_path(source: str) -> Path:
 def _from_hub(model: str) -> Path:
     try:
         from huggingface_hub import hf_hub_download
-        from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+        from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
     except ImportError as error:
         raise MissingDependencyError("a hub id needs huggingface_hub: pip install huggingface_hub") from error
     try:
         return Path(hf_hub_download(model, "config.json"))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         raise InputError(
             f"--start {model}: the hub gave no config.json ({type(error).__name__}); check the id"
         ) from error

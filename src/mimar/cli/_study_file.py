@@ -36,9 +36,9 @@ class StudyFile:
 
     def trial(self, number: int) -> Trial[Architecture]:
         """The trial with this id; UnknownNameError says which there are."""
-        if not 0 <= number < len(self.trials):
-            raise UnknownNameError("trial", str(number), (f"0 to {len(self.trials) - 1}",))
-        found = self.trials[number]
+        found = next((trial for trial in self.trials if trial.id == number), None)
+        if found is None:
+            raise UnknownNameError("trial", str(number), (f"0 to {max((t.id for t in self.trials), default=0)}",))
         if found.proposal.architecture is None:
             raise InputError(f"trial {number} has no architecture: {'; '.join(found.reasons)}")
         return found

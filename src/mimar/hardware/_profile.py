@@ -142,8 +142,11 @@ class DeviceProfile:
 
 
 def profile_to_json(profile: DeviceProfile) -> dict[str, Any]:
-    """Plain data that `profile_from_json` reads back to an equal profile."""
-    return TypeAdapter(DeviceProfile).dump_python(profile, mode="json")
+    """Plain data that `profile_from_json` reads back to an equal profile; equal profiles give equal data."""
+    data: dict[str, Any] = TypeAdapter(DeviceProfile).dump_python(profile, mode="json")
+    # Every process orders sets in its own way, and a journal must not change from one to the next.
+    supports = {name: sorted(v) if isinstance(v, list) else v for name, v in data["supports"].items()}
+    return data | {"supports": supports}
 
 
 def profile_from_json(data: Any, where: str = "device profile") -> DeviceProfile:

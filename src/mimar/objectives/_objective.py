@@ -47,7 +47,7 @@ class Budget:
         if kept:
             return None
         bound = "at most" if self.kind == "max" else "at least"
-        return f"over budget: {self.metric} must be {bound} {self.limit:.4g}, got {value:.4g}"
+        return f"over budget: {self.metric} must be {bound} {self.limit:,.6g}, got {value:,.6g}"
 
 
 def losses(metrics: Sequence[Mapping[str, float]], objectives: Sequence[Objective]) -> Points:

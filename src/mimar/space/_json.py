@@ -188,22 +188,21 @@ def _hidden_of(fields: FieldReader) -> int:
 
 
 def _read_short_feed_forward(fields: FieldReader) -> FeedForward:
-    kind = fields.word("feed_forward", ("ffn", "moe", "none", *GATE_ACTIVATION), "ffn")
-    if kind == "none":
+    """`activation` alone names a plain activation or a gated kind; `feed_forward`, where given, must agree with it."""
+    given = fields.word("feed_forward", ("ffn", "moe", "none", *GATE_ACTIVATION), "ffn")
+    if given == "none":
         return FeedForward("none")
-    activation = fields.word("activation", SHORT_ACTIVATIONS)
-    size = fields.integer("intermediate_size")
-    if kind == "moe":
-        plain = cast("Activation", GATE_ACTIVATION.get(activation, activation))
-        return FeedForward("moe", size, plain, fields.integer("num_experts"), fields.integer("top_k"))
-    if activation in GATE_ACTIVATION:
-        kind = activation
+    word = fields.word("activation", SHORT_ACTIVATIONS)
+    kind = word if word in GATE_ACTIVATION and "feed_forward" not in fields else given
+    implied = GATE_ACTIVATION.get(kind)
+    if word not in ((kind, implied) if implied else PLAIN_ACTIVATIONS):
+        fields.reasons.append(f"activation {word} does not go with feed_forward {kind}")
     return FeedForward(
         cast("FeedForwardKind", kind),
-        size,
-        GATE_ACTIVATION.get(kind, cast("Activation", activation)),
-        fields.integer("num_experts", 0),
-        fields.integer("top_k", 0),
+        fields.integer("intermediate_size"),
+        implied or cast("Activation", word),
+        fields.integer("num_experts", None if kind == "moe" else 0),
+        fields.integer("top_k", None if kind == "moe" else 0),
     )
 
 

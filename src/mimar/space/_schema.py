@@ -21,6 +21,8 @@ def architecture_schema(sizes: Domain, layer: Domain, final: Domain) -> dict[str
     first = {"num_layers": _range(sizes["num_layers"]), "hidden_size": _enum(sizes["hidden_size"])}
     names = ("norm", "norm_placement", "topology", "layer_sharing")
     last = {"position_encoding": _enum(final["position"]), **{name: _enum(sizes[name]) for name in names}}
+    if "flash" not in final["attention_kernel"]:
+        last["attention_kernel"] = _enum(final["attention_kernel"])
     variants = [
         {**first, **mixer, **part, **last}
         for mixer in _mixer_variants(layer)

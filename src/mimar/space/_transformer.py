@@ -58,6 +58,9 @@ class TransformerSpace:
 
     def restricted(self, **choices: Sequence[Choice]) -> TransformerSpace:
         """The same space with fewer choices for the named variables; InputError when nothing would be left."""
+        words = [name for name, options in choices.items() if isinstance(options, str)]
+        if words:
+            raise InputError(f"the choices of {words[0]} must be a list, got the text {choices[words[0]]!r}")
         parts = [self._narrowed(part, choices) for part in (self.sizes, self.layer, self.final)]
         unknown = set(choices) - {name for part in parts for name in part}
         if unknown:
@@ -111,7 +114,7 @@ class TransformerSpace:
 
     def mutate(self, arch: Architecture, rng: np.random.Generator) -> Architecture:
         """Change one variable, more with falling probability; later ones follow only where legality forces them."""
-        choices = self.to_choices(arch)
+        choices = self._extended_choices(arch)
         for _ in range(32):
             child = self.from_choices(self._mutated(choices, rng))
             if child != arch and not self.validate(child):
@@ -120,7 +123,7 @@ class TransformerSpace:
 
     def cross(self, a: Architecture, b: Architecture, rng: np.random.Generator) -> Architecture:
         """Uniform crossover over the variables."""
-        first, second = self.to_choices(a), self.to_choices(b)
+        first, second = self._extended_choices(a), self._extended_choices(b)
         mixed = {name: (first if rng.random() < 0.5 else second)[name] for name in first}
         return self.from_choices(self._completed(mixed, rng))
 
@@ -176,8 +179,21 @@ class TransformerSpace:
                 legal = legal_layer_choices(role, self.layer, layer, hidden, self.defaults.context_length)
                 if role == "mixer":
                     legal = [c for c in legal if c in mixers]
-                layer[role] = _kept_or_drawn(wanted, f"{prefix}{role}", legal, rng)
+                name = f"{prefix}{role}"
+                if role == "ratio" and name in wanted and _between(wanted[name], options):
+                    legal = [wanted[name]]  # a width between the listed steps is inherited as it is
+                layer[role] = _kept_or_drawn(wanted, name, legal, rng)
         return layer
+
+    def _extended_choices(self, arch: Architecture) -> dict[str, Choice]:
+        """`to_choices`, but absent layers repeat the last one: a child that grows, grows in its parent's kind."""
+        choices = self.to_choices(arch)
+        if self.scope == "uniform":
+            return choices
+        last = choices_of(arch.blocks[-1], arch.hidden_size, self.layer)
+        for prefix in self._prefixes()[len(arch.unique_blocks) :]:
+            choices |= {f"{prefix}{role}": choice for role, choice in last.items()}
+        return choices
 
     def _legal_sizes(self, name: str, options: tuple[Choice, ...], done: Choices) -> Sequence[Choice]:
         if name == "num_layers":

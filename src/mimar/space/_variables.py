@@ -135,9 +135,10 @@ def block_from(layer: Choices, hidden: int) -> Block:
     kind, part = cast("MixerKind", layer["mixer"]), cast("FeedForwardKind", layer["feed_forward"])
     mixer = Mixer(kind)
     if kind in HEADED_MIXERS:
-        heads = number["num_heads"]
+        heads, queries = number["num_heads"], number["queries_per_kv"]
+        kv_heads = 0 if heads % queries else heads // queries  # 0 is illegal: nothing is rounded into shape
         window = number["window"] if kind in ("sliding_window", "block_sparse") else 0
-        mixer = Mixer(kind, heads, max(1, heads // number["queries_per_kv"]), number["head_size"], window)
+        mixer = Mixer(kind, heads, kv_heads, number["head_size"], window)
     elif kind == "convolution":
         mixer = Mixer(kind, kernel_size=number["kernel_size"])
     if part == "none":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import sqlite3
 import time
@@ -27,6 +28,10 @@ class SQLiteStorage:
 
     def __init__(self, path: Path, *, create: bool = True, read_only: bool = False) -> None:
         self.path = path
+        if path.is_dir():
+            raise StorageError(
+                f"cannot read or write {path} (it is a folder itself): check that its folder exists, is writable and has room"
+            )
         self._next = 0
         if not path.exists() and (read_only or not create):
             raise InputError(f"no study at {path}: check the path, or start one with `mimar design --study {path}`")
@@ -131,12 +136,13 @@ def _explained(path: Path) -> Generator[None]:
     except sqlite3.IntegrityError as error:
         raise StorageError(f"another process is writing to {path}: wait for it to end, or use another file") from error
     except (OSError, sqlite3.OperationalError) as error:
-        text = str(error)
-        if "full" in text:
+        text = str(error)  # the operating system's errors carry the path, so that its words must not be searched
+        of_system = isinstance(error, OSError)
+        if error.errno == errno.ENOSPC if of_system else "full" in text:
             raise StorageFullError(
                 f"no room left on the disk for {path}: free some and continue with --resume; all stored trials are safe"
             ) from error
-        if "locked" in text:
+        if not of_system and "locked" in text:
             raise StorageError(
                 f"{path} is locked by another process: wait for it to end, or use another file"
             ) from error

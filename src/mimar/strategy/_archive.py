@@ -20,7 +20,7 @@ class Archive(Generic[A]):
     def __init__(self, objectives: Sequence[Objective]) -> None:
         self._objectives = tuple(objectives)
         self.complete: list[Trial[A]] = []
-        self._seen: dict[A, int | None] = {}
+        self._seen: set[A] = set()
         self._losses: pareto.Points = np.empty((0, len(self._objectives)))
 
     def add(self, trials: Sequence[Trial[A]]) -> None:
@@ -28,13 +28,13 @@ class Archive(Generic[A]):
         done = [trial for trial in trials if trial.status == "complete"]
         for trial in trials:
             if trial.proposal.architecture is not None:
-                self._seen[trial.proposal.architecture] = trial.id
+                self._seen.add(trial.proposal.architecture)
         self.complete += done
         self._losses = np.vstack([self._losses, losses([trial.metrics for trial in done], self._objectives)])
 
     def mark(self, arch: A) -> None:
         """Note that `arch` is being proposed, before its trial is told."""
-        self._seen.setdefault(arch, None)
+        self._seen.add(arch)
 
     @property
     def losses(self) -> pareto.Points:
@@ -44,16 +44,6 @@ class Archive(Generic[A]):
     def __contains__(self, arch: A) -> bool:
         return arch in self._seen
 
-    def trial_of(self, arch: A) -> int | None:
-        """Id of the trial that had `arch`, None when it was never told."""
-        return self._seen.get(arch)
-
     def front(self) -> list[Trial[A]]:
         """The non-dominated complete trials, in order of id."""
         return [self.complete[int(i)] for i in pareto.front(self._losses)]
-
-
-def scaled(points: pareto.Points, base: pareto.Points) -> pareto.Points:
-    """`points` in units in which `base` spans 0 to 1 in each objective; a constant objective stays 0 wide."""
-    low, high = base.min(axis=0), base.max(axis=0)
-    return (points - low) / np.where(high > low, high - low, 1.0)

@@ -54,11 +54,12 @@ class Bandit:
         return {arm: self.floor + free * value / scale for arm, value in rate.items()}
 
     def updated(self, gain: Mapping[str, float], cost: Mapping[str, float]) -> Bandit:
-        """After a batch: the past fades, the batch's gains and costs are added."""
+        """After a batch: the past of each operator that was used fades, the batch's gains and costs are added."""
+        fade = {arm: self.fade if arm in cost else 1.0 for arm in self.gain}
         return replace(
             self,
-            gain={arm: self.fade * old + gain.get(arm, 0.0) for arm, old in self.gain.items()},
-            cost={arm: self.fade * old + cost.get(arm, 0.0) for arm, old in self.cost.items()},
+            gain={arm: fade[arm] * old + gain.get(arm, 0.0) for arm, old in self.gain.items()},
+            cost={arm: fade[arm] * old + cost.get(arm, 0.0) for arm, old in self.cost.items()},
         )
 
     def without(self, arm: str) -> Bandit:

@@ -87,7 +87,9 @@ class Proposer(Generic[A]):
         return (Message("system", load("system").template), Message("user", prompt))
 
     def _feedback(self, archive: Archive[A]) -> str:
-        best = spread(archive.front(), self._shown)
+        # Only what the short form can say: lists of layers would fill the prompt, and the schema asks for that form.
+        uniform = [t for t in archive.front() if "layers" not in self._problem.space.to_json(t.architecture)]
+        best = spread(uniform, self._shown)
         shown = [_compact(self._problem.space, trial) for trial in best]
         table = score_table(best, self._problem.objectives, shown)
         return "\n\n".join(text for text in (table, rejection_list(self._rejections)) if text)

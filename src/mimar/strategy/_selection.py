@@ -18,11 +18,6 @@ def order(points: pareto.Points) -> NDArray[np.intp]:
     return np.lexsort((np.arange(len(points)), -crowding, rank))
 
 
-def tournament(points: pareto.Points, size: int, rng: np.random.Generator) -> int:
-    """Index of the best of `size` random entrants."""
-    return tournaments(points, size, 1, rng)[0]
-
-
 def tournaments(points: pareto.Points, size: int, count: int, rng: np.random.Generator) -> list[int]:
     """Winners of `count` tournaments among the same points."""
     place = np.empty(len(points), dtype=np.intp)
