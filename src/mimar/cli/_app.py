@@ -10,9 +10,6 @@ from typing import Annotated
 import typer
 
 from mimar.cli._options import (
-    BUDGETS,
-    CONDITIONS,
-    SEARCH,
     AsJson,
     MaxCost,
     OutDir,
@@ -65,81 +62,56 @@ def _common(
 
 @app.command()
 def design(
-    max_params: Annotated[str | None, typer.Option(help="Parameters, e.g. 30M.", rich_help_panel=BUDGETS)] = None,
-    max_memory: Annotated[
-        str | None, typer.Option(help="Weights, KV cache and activations, e.g. 80MB.", rich_help_panel=BUDGETS)
-    ] = None,
-    max_ttft: Annotated[
-        str | None, typer.Option(help="Time to first token, e.g. 250ms.", rich_help_panel=BUDGETS)
-    ] = None,
-    min_tokens_per_second: Annotated[
-        float | None, typer.Option(help="Decoding speed.", rich_help_panel=BUDGETS)
-    ] = None,
-    max_energy: Annotated[float | None, typer.Option(help="Joules per token.", rich_help_panel=BUDGETS)] = None,
-    max_power: Annotated[float | None, typer.Option(help="Watts.", rich_help_panel=BUDGETS)] = None,
-    device: Annotated[
-        str, typer.Option(help="A name from `mimar devices`, or a profile file.", rich_help_panel=CONDITIONS)
-    ] = "this",
-    ctx: Annotated[
-        int | None, typer.Option(help="Context length in tokens.", show_default="1024", rich_help_panel=CONDITIONS)
-    ] = None,
-    batch: Annotated[int, typer.Option(help="Sequences at once.", rich_help_panel=CONDITIONS)] = 1,
+    max_params: Annotated[str | None, typer.Option(help="Parameters, e.g. 30M.")] = None,
+    max_memory: Annotated[str | None, typer.Option(help="Weights, KV cache and activations, e.g. 80MB.")] = None,
+    max_ttft: Annotated[str | None, typer.Option(help="Time to first token, e.g. 250ms.")] = None,
+    min_tokens_per_second: Annotated[float | None, typer.Option(help="Decoding speed.")] = None,
+    max_energy: Annotated[float | None, typer.Option(help="Joules per token.")] = None,
+    max_power: Annotated[float | None, typer.Option(help="Watts.")] = None,
+    device: Annotated[str, typer.Option(help="A name from `mimar devices`, or a profile file.")] = "this",
+    ctx: Annotated[int | None, typer.Option(help="Context length in tokens.", show_default="1024")] = None,
+    batch: Annotated[int, typer.Option(help="Sequences at once.")] = 1,
     prompt_tokens: Annotated[
         int | None,
-        typer.Option(
-            help="Length of the prompt, at most --ctx.",
-            show_default="128, or --ctx where that is less",
-            rich_help_panel=CONDITIONS,
-        ),
+        typer.Option(help="Length of the prompt, at most --ctx.", show_default="128, or --ctx where that is less"),
     ] = None,
     dtype: Annotated[
         str | None,
         typer.Option(
-            help="Of the weights: fp32, bf16, fp16, int8 or int4.",
-            show_default="what the device takes by default",
-            rich_help_panel=CONDITIONS,
+            help="Of the weights: fp32, bf16, fp16, int8 or int4.", show_default="what the device takes by default"
         ),
     ] = None,
-    vocab: Annotated[
-        int | None, typer.Option(help="Vocabulary size.", show_default="32000", rich_help_panel=CONDITIONS)
-    ] = None,
-    tokenizer: Annotated[
-        Path | None, typer.Option(help="Take the vocabulary size from this tokenizer.", rich_help_panel=CONDITIONS)
-    ] = None,
-    untied: Annotated[bool, typer.Option("--untied", help="Separate output head.", rich_help_panel=CONDITIONS)] = False,
-    strategy: Annotated[
-        str, typer.Option(help="adaptive, random, evolution, nsga2 or zerolm.", rich_help_panel=SEARCH)
-    ] = "adaptive",
+    vocab: Annotated[int | None, typer.Option(help="Vocabulary size.", show_default="32000")] = None,
+    tokenizer: Annotated[Path | None, typer.Option(help="Take the vocabulary size from this tokenizer.")] = None,
+    untied: Annotated[bool, typer.Option("--untied", help="Separate output head.")] = False,
+    strategy: Annotated[str, typer.Option(help="adaptive, random, evolution, nsga2 or zerolm.")] = "adaptive",
     score: Annotated[
         str,
-        typer.Option(help="Accuracy score: hpm, nsc_mp, zerolm, …; an unknown name lists all.", rich_help_panel=SEARCH),
+        typer.Option(help="Accuracy score: hpm, nsc_mp, zerolm, …; an unknown name lists all."),
     ] = "hpm",
     objectives: Annotated[
-        str, typer.Option(help="Comma-separated metrics; an unknown name lists all.", rich_help_panel=SEARCH)
+        str, typer.Option(help="Comma-separated metrics; an unknown name lists all.")
     ] = "score,decode_tokens_per_second,memory_bytes",
     llm: Annotated[
         str,
         typer.Option(
-            help="none, local[:PATH], anthropic:MODEL, openai:MODEL, google:MODEL, http://HOST/v1#MODEL, replay:STUDY.",
-            rich_help_panel=SEARCH,
+            help="none, local[:PATH], anthropic:MODEL, openai:MODEL, google:MODEL, http://HOST/v1#MODEL, replay:STUDY."
         ),
     ] = "none",
     max_cost: MaxCost = None,
-    trials: Annotated[int, typer.Option(min=1, help="Candidates to evaluate.", rich_help_panel=SEARCH)] = 120,
-    seed: Annotated[int, typer.Option(min=0, help="Of all randomness.", rich_help_panel=SEARCH)] = 0,
-    per_layer: Annotated[
-        bool, typer.Option("--per-layer", help="Let layers differ from each other.", rich_help_panel=SEARCH)
-    ] = False,
+    trials: Annotated[int, typer.Option(min=1, help="Candidates to evaluate.")] = 120,
+    seed: Annotated[int, typer.Option(min=0, help="Of all randomness.")] = 0,
+    per_layer: Annotated[bool, typer.Option("--per-layer", help="Let layers differ from each other.")] = False,
     only: Annotated[
         list[str] | None,
-        typer.Option(help="VARIABLE=CHOICE,… keeps a variable to these choices; repeatable.", rich_help_panel=SEARCH),
+        typer.Option(help="VARIABLE=CHOICE,… keeps a variable to these choices; repeatable."),
     ] = None,
     start: Annotated[
         str | None,
-        typer.Option(help="Begin from FILE.json, a model folder or a hub id.", rich_help_panel=SEARCH),
+        typer.Option(help="Begin from FILE.json, a model folder or a hub id."),
     ] = None,
-    study: Annotated[Path, typer.Option(help="Journal of the search.", rich_help_panel=SEARCH)] = Path("study.db"),
-    resume: Annotated[bool, typer.Option("--resume", help="Continue the study.", rich_help_panel=SEARCH)] = False,
+    study: Annotated[Path, typer.Option(help="Journal of the search.")] = Path("study.db"),
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the study.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Design a Transformer for a device and a budget.
@@ -184,7 +156,7 @@ def show(study: StudyPath, as_json: AsJson = False) -> None:
         show_study(study, as_json)
 
 
-@app.command()
+@app.command(short_help="Write one HTML page about a study.")
 def report(study: StudyPath, out: OutFile = None, tokens: Tokens = "10B", as_json: AsJson = False) -> None:
     """Write one self-contained HTML page about a study (with --out FRONT.svg a picture of its front)."""
     with errors_explained(as_json):
@@ -195,7 +167,7 @@ def report(study: StudyPath, out: OutFile = None, tokens: Tokens = "10B", as_jso
         print_json(result) if as_json else say(f"wrote {result['path']}")
 
 
-@app.command()
+@app.command(short_help="Write a trial as JSON, code or a checkpoint.")
 def export(
     study: StudyMember,
     out: OutDir = None,

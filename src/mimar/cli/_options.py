@@ -7,16 +7,10 @@ from typing import Annotated
 
 import typer
 
-BUDGETS = "Budgets (hard)"
-CONDITIONS = "Conditions the figures hold at"
-SEARCH = "Search"
-
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on standard output, everything else on stderr.")]
 StudyPath = Annotated[Path, typer.Argument(help="A study file.", show_default=False)]
 StudyMember = Annotated[str, typer.Argument(metavar="STUDY[#ID]", help="A study, or one trial of it.")]
-MaxCost = Annotated[
-    float | None, typer.Option(help="Stop asking the LLM at this many US dollars.", rich_help_panel=SEARCH)
-]
+MaxCost = Annotated[float | None, typer.Option(help="Stop asking the LLM at this many US dollars.")]
 Refresh = Annotated[bool, typer.Option("--refresh", help="Measure this machine again.")]
 Tokens = Annotated[str, typer.Option(help="Training tokens for the cost estimate, e.g. 10B.")]
 OutFile = Annotated[Path | None, typer.Option("--out", help="Where to write; by default beside the study.")]

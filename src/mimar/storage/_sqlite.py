@@ -30,7 +30,7 @@ class SQLiteStorage:
         self.path = path
         if path.is_dir():
             raise StorageError(
-                f"cannot read or write {path} (it is a folder itself): check that its folder exists, is writable and has room"
+                f"cannot read or write {path} (a folder): check that its folder exists, is writable and has room"
             )
         self._next = 0
         if not path.exists() and (read_only or not create):
