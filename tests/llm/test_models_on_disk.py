@@ -150,6 +150,7 @@ def test_a_hub_id_is_fetched_over_http(hub_url, tmp_path):
     )
     specs = ["owner/small", "owner/small:tiny.gguf", "owner/small:other.gguf", "owner/none"]
     environment = {**os.environ, "HF_ENDPOINT": hub_url, "HF_HOME": str(tmp_path), "HF_HUB_DISABLE_XET": "1"}
+    environment["HF_HUB_OFFLINE"] = "0"  # the hub of this test is on this machine
     done = subprocess.run(
         [sys.executable, "-c", code, *specs], capture_output=True, text=True, check=True, env=environment
     )
