@@ -15,7 +15,7 @@
     │   ├── RateLimitError        the provider asks to wait
     │   ├── ReplyError            the reply is not what the schema asks for
     │   ├── ReplayError           a replayed run asks something that was never recorded
-    │   └── CostLimitError        the next call would exceed the cost limit
+    │   └── CostLimitError        the cost limit has been reached
     ├── MissingDependencyError  an optional package is not installed
     ├── ExportError           an export does not reload to the same model
     └── CandidateError        one candidate cannot be evaluated; becomes data, never ends a study
@@ -102,7 +102,7 @@ class ReplayError(LLMError):
 
 
 class CostLimitError(LLMError):
-    """The next call would exceed the cost limit."""
+    """The cost limit has been reached; no further call is made."""
 
 
 class MissingDependencyError(MimarError):
