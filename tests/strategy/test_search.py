@@ -19,7 +19,7 @@ BRIEF = Brief("none", "A test bench.")
 DROP = layerdrop_problem()
 WIDE = toy_problem(TransformerSpace().restricted(layer_sharing=[1], attention_kernel=["flash"]), max_params=1e9)
 TOYS = {"layer drop": DROP, "transformer": WIDE}
-SEEDS = range(5)
+SEEDS = range(7)
 
 
 def evolution(problem, seed):
