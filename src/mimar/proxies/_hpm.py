@@ -10,8 +10,8 @@ How it reads what those sets do not contain, all of it our choice:
 
 - a part of kind ``none`` adds nothing, and its layer still counts in L;
 - experts count as in `mimar.proxies._capacity.expert_weight`;
-- shared layers count once, and the score is multiplied by layer_sharing^0.2: an estimate, in the light of the 0.7 to 0.8
-  points that executing every layer twice gave MobileLLM (2024, abstract); not fitted and not yet measured here;
+- shared layers count once, and the score is multiplied by layer_sharing^0.2: an estimate, in the light of the 0.7 to
+  0.8 points that executing every layer twice gave MobileLLM (2024, abstract); not fitted and not yet measured here;
 - all kinds of token mixer count by their weights alone: the score cannot tell attention from its cheaper substitutes.
 """
 

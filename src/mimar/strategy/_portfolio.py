@@ -31,8 +31,8 @@ class AdaptivePortfolio(Generic[A]):
     """A portfolio of operators; a bandit gives each next batch to those that gained most hypervolume for their cost.
 
     Operators: mutation, crossover, predictor-screened offspring, random candidates and, when there is one, the LLM.
-    A strong LLM's share grows; a weak one's shrinks, though slowly where its replies are cheap, and what is allotted to it
-    waits until a call is worth making. After a call that ends without a reply the search goes on without it.
+    A strong LLM's share grows; a weak one's shrinks, though slowly where its replies are cheap, and what is allotted to
+    it waits until a call is worth making. After a call that ends without a reply the search goes on without it.
 
     initial: random candidates before the operators start. llm_batch: candidates asked for in one call.
     """
