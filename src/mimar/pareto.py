@@ -11,7 +11,17 @@ import moocore  # pyright: ignore[reportMissingTypeStubs]
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Points", "Reference", "crowding_distance", "dominates", "front", "hypervolume", "igd_plus", "ranks"]
+__all__ = [
+    "Points",
+    "Reference",
+    "RunningFront",
+    "crowding_distance",
+    "dominates",
+    "front",
+    "hypervolume",
+    "igd_plus",
+    "ranks",
+]
 
 Points = NDArray[np.float64]
 
@@ -77,14 +87,23 @@ class Reference:
         return hypervolume((points - low) / (high - low), np.ones(len(high)))
 
     def gains(self, points: Points) -> NDArray[np.float64]:
-        """Hypervolume that each point (n,) adds to those before it; points already covered cost next to nothing."""
-        found = np.zeros(len(points))
-        leading = np.empty((0, len(self.point)))
-        volume = 0.0
-        for i, point in enumerate(points):
-            if np.any(np.all(leading <= point, axis=1)):
-                continue
-            leading = np.vstack([leading[~np.all(leading >= point, axis=1)], point])
-            before, volume = volume, self.hypervolume(leading)
-            found[i] = volume - before
-        return found
+        """Hypervolume that each point (n,) adds to those before it."""
+        running = RunningFront(self)
+        return np.asarray([running.add(point) for point in points], dtype=np.float64)
+
+
+class RunningFront:
+    """The front of the points added so far and its hypervolume; adding one costs no more for the covered ones."""
+
+    def __init__(self, frame: Reference) -> None:
+        self._frame = frame
+        self.points: Points = np.empty((0, len(frame.point)))
+        self.volume = 0.0
+
+    def add(self, point: Points) -> float:
+        """Add one point (m,); returns the hypervolume it brings, 0 when it is covered already."""
+        if np.any(np.all(self.points <= point, axis=1)):
+            return 0.0
+        self.points = np.vstack([self.points[~np.all(self.points >= point, axis=1)], point])
+        before, self.volume = self.volume, self._frame.hypervolume(self.points)
+        return self.volume - before

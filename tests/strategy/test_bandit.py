@@ -45,12 +45,6 @@ def test_one_lucky_candidate_decides_little():
     assert shares["a"] < 0.75
 
 
-def test_an_operator_can_leave():
-    bandit = Bandit.among(ARMS).updated({"llm": 5.0}, dict.fromkeys(ARMS, 3.0)).without("llm")
-    assert tuple(bandit.shares()) == ARMS[:-1]
-    assert sum(bandit.shares().values()) == pytest.approx(1.0)
-
-
 @given(n=st.integers(0, 30), seed=st.integers(0, 1000))
 def test_all_candidates_are_allotted(n, seed):
     counts = Bandit.among(ARMS).allot(n, np.random.default_rng(seed))

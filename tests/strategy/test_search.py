@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mimar import pareto
-from mimar.errors import ProviderError, ReplayError
+from mimar.errors import InputError, ProviderError, ReplayError
 from mimar.space import TransformerSpace
 from mimar.strategy import NSGA2, AdaptivePortfolio, Brief, RandomSearch, RegularisedEvolution, ZeroLMLoop
 from mimar.study import Study
@@ -123,22 +123,48 @@ def test_a_useless_llm_is_asked_far_less_often_than_a_strong_one(script, strong)
     assert 1 <= calls_of(script) <= 0.5 * calls_of(strong)
 
 
-def test_the_search_goes_on_without_a_dead_llm_and_says_so(strong, caplog):
-    def dies(messages, schema, seed):
-        if llm.calls > 2:
+SAID = "the search goes on without the LLM for now: the provider answered HTTP 503"
+
+
+def ailing(strong, dead):
+    """A strong LLM whose calls fail where `dead` (number of the call, from 1) is true."""
+
+    def answer(messages, schema, seed):
+        if dead(llm.calls):
             raise ProviderError("the provider answered HTTP 503")
         return strong(messages, schema, seed)
 
-    llm = ScriptedLLM(dies)
+    llm = ScriptedLLM(answer)
+    return llm
+
+
+def test_the_search_goes_on_without_a_dead_llm_and_says_so(strong, caplog):
+    llm = ailing(strong, lambda call: call > 2)
     study = Study(DROP.problem, AdaptivePortfolio.with_llm(DROP.problem, 0, llm, BRIEF), DROP)
     with caplog.at_level(logging.WARNING):
-        assert study.run(150) == "enough trials"
-    said = "the search goes on without the LLM: the provider answered HTTP 503"
-    assert llm.calls == 3
-    assert [trial.reasons for trial in study.trials if trial.status == "invalid"].count((said,)) == 1
-    assert caplog.messages == [said]
-    gone = next(trial.id for trial in study.trials if trial.reasons == (said,))
-    assert all(trial.proposal.origin != "llm" for trial in study.trials[gone + 1 :])
+        assert study.run(300) == "enough trials"
+    failed = [trial.id for trial in study.trials if trial.reasons == (SAID,)]
+    assert llm.calls == 2 + len(failed) <= 2 + np.log2(300)
+    assert caplog.messages == [SAID] * len(failed)
+    assert all(trial.proposal.origin != "llm" for trial in study.trials[failed[0] + 1 :] if not trial.reasons)
+    waits = np.diff(failed)
+    assert waits[-2:].sum() > 3 * waits[:2].sum(), waits
+
+
+def test_an_llm_that_recovers_is_asked_again_and_wins_its_share_back(strong):
+    shares = []
+    for seed in SEEDS:
+        llm = ailing(strong, lambda call: 3 <= call <= 4)
+        study = Study(DROP.problem, AdaptivePortfolio.with_llm(DROP.problem, seed, llm, BRIEF), DROP)
+        study.run(150)
+        origins = [trial.proposal.origin for trial in study.trials if trial.status == "complete"]
+        shares.append(origins[100:].count("llm") / 50)
+    assert median(shares) > 0.2  # an equal share of five operators
+
+
+def test_the_operators_need_parents():
+    with pytest.raises(InputError, match="at least 2, got 1"):
+        AdaptivePortfolio(DROP.problem, 0, initial=1)
 
 
 @pytest.mark.parametrize("make", [AdaptivePortfolio.with_llm, ZeroLMLoop])

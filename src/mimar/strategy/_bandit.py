@@ -62,11 +62,6 @@ class Bandit:
             cost={arm: fade[arm] * old + cost.get(arm, 0.0) for arm, old in self.cost.items()},
         )
 
-    def without(self, arm: str) -> Bandit:
-        """The same without one operator."""
-        drop = {name: value for name, value in self.gain.items() if name != arm}
-        return replace(self, gain=drop, cost={name: self.cost[name] for name in drop})
-
     def allot(self, n: int, rng: np.random.Generator) -> dict[str, int]:
         """`n` candidates shared out at random by `shares`."""
         shares = self.shares()

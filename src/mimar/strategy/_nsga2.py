@@ -5,12 +5,11 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
-from mimar import pareto
 from mimar.strategy._archive import Archive
 from mimar.strategy._evolution import breed_many
 from mimar.strategy._protocol import Problem
 from mimar.strategy._random import draw_many
-from mimar.strategy._selection import order, tournaments
+from mimar.strategy._selection import Survivors, tournaments
 from mimar.trial import Proposal, Trial
 
 A = TypeVar("A")
@@ -30,18 +29,17 @@ class NSGA2(Generic[A]):
         self._archive: Archive[A] = Archive(problem.objectives)
         self._size = population
         self._crossover = crossover
-        self._alive: list[Trial[A]] = []
-        self._points: pareto.Points = np.empty((0, len(problem.objectives)))
+        self._alive: Survivors[A] = Survivors(population, len(problem.objectives))
 
     def ask(self, n: int) -> Sequence[Proposal[A]]:
         """Random candidates until the population is full, then children."""
-        if len(self._alive) < self._size:
+        if len(self._alive.trials) < self._size:
             return draw_many(self._problem, self._archive, n, self._rng)
-        winners = tournaments(self._points, 2, 2 * n, self._rng)
+        winners = tournaments(self._alive.points, 2, 2 * n, self._rng)
         proposals: list[Proposal[A]] = []
         for first, second in zip(winners[::2], winners[1::2], strict=True):
             two = first != second and self._rng.random() < self._crossover
-            parents = (self._alive[first], self._alive[second]) if two else (self._alive[first],)
+            parents = tuple(self._alive.trials[i] for i in ((first, second) if two else (first,)))
             origin = "crossover" if two else "mutation"
             proposals += breed_many(self._problem, self._archive, [parents], origin, self._rng)
         return proposals
@@ -50,8 +48,4 @@ class NSGA2(Generic[A]):
         """Survival of the best among parents and children."""
         told = len(self._archive.complete)
         self._archive.add(trials)
-        self._alive += self._archive.complete[told:]
-        self._points = np.vstack([self._points, self._archive.losses[told:]])
-        keep = order(self._points)[: self._size]
-        self._alive = [self._alive[int(i)] for i in keep]
-        self._points = self._points[keep]
+        self._alive.add(self._archive.complete[told:], self._archive.losses[told:])

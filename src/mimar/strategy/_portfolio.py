@@ -6,8 +6,9 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
-from mimar.errors import LLMError, ReplayError
+from mimar.errors import InputError, LLMError, ReplayError
 from mimar.llm import LLM
+from mimar.pareto import RunningFront
 from mimar.strategy._archive import Archive
 from mimar.strategy._bandit import Bandit, Exchange
 from mimar.strategy._evolution import breed_many
@@ -16,7 +17,7 @@ from mimar.strategy._proposer import Proposer
 from mimar.strategy._protocol import Problem
 from mimar.strategy._random import draw_many
 from mimar.strategy._screen import screened
-from mimar.strategy._selection import tournaments
+from mimar.strategy._selection import Survivors, tournaments
 from mimar.trial import Proposal, Trial
 
 A = TypeVar("A")
@@ -26,15 +27,19 @@ _log = logging.getLogger(__name__)
 FREE_ARMS = ("mutation", "crossover", "screened", "random")
 """Operators that need no LLM."""
 
+PARENTS = 256
+"""How many of the best trials the operators breed from."""
+
 
 class AdaptivePortfolio(Generic[A]):
     """A portfolio of operators; a bandit gives each next batch to those that gained most hypervolume for their cost.
 
     Operators: mutation, crossover, predictor-screened offspring, random candidates and, when there is one, the LLM.
     A strong LLM's share grows; a weak one's shrinks, though slowly where its replies are cheap, and what is allotted to
-    it waits until a call is worth making. After a call that ends without a reply the search goes on without it.
+    it waits until a call is worth making. A call that ends without a reply costs as much as an evaluation, and each
+    further one in a row doubles the wait until the next: a dead LLM costs a search of n candidates about log2(n) calls.
 
-    initial: random candidates before the operators start. llm_batch: candidates asked for in one call.
+    initial: random candidates before the operators start, at least 2. llm_batch: candidates asked for in one call.
     """
 
     name = "adaptive"
@@ -51,12 +56,17 @@ class AdaptivePortfolio(Generic[A]):
     ) -> None:
         self._problem = problem
         self._rng = np.random.default_rng(seed)
+        if initial < 2:
+            raise InputError(f"initial must be at least 2, got {initial}: the operators need parents")
         self._archive: Archive[A] = Archive(problem.objectives)
+        self._best: Survivors[A] = Survivors(PARENTS, len(problem.objectives))
+        self._front = RunningFront(problem.reference)
         self._proposer = proposer
         self._bandit = Bandit.among((*FREE_ARMS, *(["llm"] if proposer else [])))
         self._initial = initial
         self._llm_batch = llm_batch
         self._llm_due = float(llm_batch)  # the first call is made at once, to learn what the LLM is worth
+        self._llm_failures = 0  # in a row
         self._exchange = exchange or Exchange()
         self._spent: dict[str, float] = {}
 
@@ -79,17 +89,19 @@ class AdaptivePortfolio(Generic[A]):
 
     def tell(self, trials: Sequence[Trial[A]]) -> None:
         """Credit each operator with the hypervolume its trials added, in proposal order."""
-        before = self._archive.losses
+        told = len(self._archive.complete)
         self._archive.add(trials)
-        gains = self._problem.reference.gains(self._archive.losses)[len(before) :]
+        complete, points = self._archive.complete[told:], self._archive.losses[told:]
+        self._best.add(complete, points)
         gained: dict[str, float] = {}
-        for trial, gain in zip(self._archive.complete[len(before) :], gains, strict=True):
-            gained[trial.proposal.origin] = gained.get(trial.proposal.origin, 0.0) + float(gain)
+        for trial, point in zip(complete, points, strict=True):
+            gain = self._front.add(point)
+            gained[trial.proposal.origin] = gained.get(trial.proposal.origin, 0.0) + gain
         for trial in trials:
             if trial.status != "invalid":
                 origin = trial.proposal.origin
                 self._spent[origin] = self._spent.get(origin, 0.0) + 1.0
-        if len(before) >= self._initial:
+        if told >= self._initial:
             self._bandit = self._bandit.updated(gained, self._spent)
 
     def _free(self, arm: str, n: int) -> list[Proposal[A]]:
@@ -98,9 +110,8 @@ class AdaptivePortfolio(Generic[A]):
         if arm == "random":
             return draw_many(self._problem, self._archive, n, self._rng)
         if arm == "screened":
-            return screened(self._problem, self._archive, n, self._rng)
-        winners = tournaments(self._archive.losses, 3, 2 * n, self._rng)
-        trials = [self._archive.complete[i] for i in winners]
+            return screened(self._problem, self._archive, self._best, n, self._rng)
+        trials = [self._best.trials[i] for i in tournaments(self._best.points, 3, 2 * n, self._rng)]
         pairs = zip(trials[::2], trials[1::2], strict=True)
         groups = [(a, b) if arm == "crossover" and a is not b else (a,) for a, b in pairs]
         return breed_many(self._problem, self._archive, groups, arm, self._rng)
@@ -116,10 +127,17 @@ class AdaptivePortfolio(Generic[A]):
         except ReplayError:
             raise
         except LLMError as error:
-            _log.warning("the search goes on without the LLM: %s", error)
-            self._proposer = None
-            self._bandit = self._bandit.without("llm")
-            return [Proposal(None, "llm", reasons=(f"the search goes on without the LLM: {error}",))]
+            return [self._without_reply(error)]
+        self._llm_failures = 0
         tokens = batch.usage.input_tokens + batch.usage.output_tokens
         self._spent["llm"] = self._exchange.cost(0, tokens, batch.usage.cost)
         return list(batch.proposals)
+
+    def _without_reply(self, error: LLMError) -> Proposal[A]:
+        """Wait longer for the next call: twice as many candidates must become due as after the failure before."""
+        self._llm_due -= self._llm_batch * (2.0**self._llm_failures - 1)
+        self._llm_failures += 1
+        self._spent["llm"] = self._exchange.cost(1, 0, 0.0)
+        said = f"the search goes on without the LLM for now: {error}"
+        _log.warning(said)
+        return Proposal(None, "llm", reasons=(said,))

@@ -13,8 +13,8 @@ from mimar.predict import Features, MetricModel
 from mimar.strategy._archive import Archive
 from mimar.strategy._feasible import breed
 from mimar.strategy._protocol import Problem
-from mimar.strategy._selection import order, tournaments
-from mimar.trial import Proposal
+from mimar.strategy._selection import Survivors, order, tournaments
+from mimar.trial import Proposal, Trial
 
 A = TypeVar("A")
 
@@ -26,36 +26,39 @@ POPULATION = 40
 FINALISTS = 48
 """Size of the inner search on predictions, and how many of its candidates are compared by hypervolume."""
 
+LEARNT = 1000
+"""The surrogate learns from so many of the latest trials: a batch costs the same however long the search lasts."""
 
-def screened(problem: Problem[A], archive: Archive[A], n: int, rng: np.random.Generator) -> list[Proposal[A]]:
+
+def screened(
+    problem: Problem[A], archive: Archive[A], best: Survivors[A], n: int, rng: np.random.Generator
+) -> list[Proposal[A]]:
     """`n` new candidates from an inner NSGA-II on expected losses (LINAS, Cummings et al., 2022, in small).
 
-    Metrics that cost nothing are computed, the others predicted from the trials so far by ridge regression on the
-    space's choices. Of the inner search's best, those are picked greedily that are expected to add the most hypervolume
-    to the front and to those picked before them.
+    Metrics that cost nothing are computed, the others predicted from the latest trials by ridge regression on the
+    space's choices. The inner search starts from `best`. Of what it finds, those are picked greedily that are expected
+    to add the most hypervolume to the front and to those picked before them.
     """
-    expect = _surrogate(problem, archive)
-    found = _inner_search(problem, archive, expect, rng)
+    expect = _surrogate(problem, archive.complete[-LEARNT:])
+    found = _inner_search(problem, archive, best, expect, rng)
     if not found:
         return []
     candidates = list(found)
     expected = expect(candidates)
     finalists = [int(i) for i in order(expected)[:FINALISTS]]
-    chosen = _greedy(problem, archive, expected[finalists], n)
+    chosen = _greedy(problem, best.points[pareto.front(best.points)], expected[finalists], n)
     picked = [candidates[finalists[i]] for i in chosen]
     for arch in picked:
         archive.mark(arch)
     return [Proposal(arch, "screened", found[arch]) for arch in picked]
 
 
-def _surrogate(problem: Problem[A], archive: Archive[A]) -> Expect[A]:
+def _surrogate(problem: Problem[A], trials: Sequence[Trial[A]]) -> Expect[A]:
     features = Features(problem.space.variables)
-    known = problem.known(archive.complete[0].architecture)
+    known = problem.known(trials[0].architecture)
     unknown = [objective.metric for objective in problem.objectives if objective.metric not in known]
-    seen = features.encode([problem.space.to_choices(trial.architecture) for trial in archive.complete])
-    models = {
-        name: MetricModel.fit(seen, np.asarray([trial.metrics[name] for trial in archive.complete])) for name in unknown
-    }
+    seen = features.encode([problem.space.to_choices(trial.architecture) for trial in trials])
+    models = {name: MetricModel.fit(seen, np.asarray([trial.metrics[name] for trial in trials])) for name in unknown}
 
     def expect(candidates: Sequence[A]) -> pareto.Points:
         rows = [dict(problem.known(arch)) for arch in candidates]
@@ -69,13 +72,12 @@ def _surrogate(problem: Problem[A], archive: Archive[A]) -> Expect[A]:
 
 
 def _inner_search(
-    problem: Problem[A], archive: Archive[A], expect: Expect[A], rng: np.random.Generator
+    problem: Problem[A], archive: Archive[A], best: Survivors[A], expect: Expect[A], rng: np.random.Generator
 ) -> dict[A, tuple[int, ...]]:
     """New candidates of a few generations on expected losses, each with the trials it descends from."""
-    best = [archive.complete[int(i)] for i in order(archive.losses)[:POPULATION]]
-    origin: dict[A, tuple[int, ...]] = {trial.architecture: (trial.id,) for trial in best}
+    origin: dict[A, tuple[int, ...]] = {trial.architecture: (trial.id,) for trial in best.trials[:POPULATION]}
     population: list[A] = list(origin)
-    points = archive.losses[order(archive.losses)[:POPULATION]]
+    points = best.points[:POPULATION]
     new: dict[A, tuple[int, ...]] = {}
     for _ in range(GENERATIONS):
         winners = tournaments(points, 2, 2 * POPULATION, rng)
@@ -96,9 +98,8 @@ def _inner_search(
     return new
 
 
-def _greedy(problem: Problem[A], archive: Archive[A], expected: pareto.Points, n: int) -> list[int]:
-    """Indices of `n` points, each adding the most hypervolume to the front and to those before it."""
-    kept = archive.losses[pareto.front(archive.losses)]
+def _greedy(problem: Problem[A], kept: pareto.Points, expected: pareto.Points, n: int) -> list[int]:
+    """Indices of `n` points, each adding the most hypervolume to those `kept` and to those before it."""
     left, chosen = list(range(len(expected))), list[int]()
     while left and len(chosen) < n:
         volume = [problem.reference.hypervolume(np.vstack([kept, expected[i]])) for i in left]

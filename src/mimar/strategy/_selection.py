@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Generic, TypeVar
+
 import numpy as np
 from numpy.typing import NDArray
 
 from mimar import pareto
+from mimar.trial import Trial
+
+A = TypeVar("A")
 
 
 def order(points: pareto.Points) -> NDArray[np.intp]:
@@ -24,3 +30,23 @@ def tournaments(points: pareto.Points, size: int, count: int, rng: np.random.Gen
     place[order(points)] = np.arange(len(points))
     entrants = rng.integers(len(points), size=(count, size))
     return [int(row[np.argmin(place[row])]) for row in entrants]
+
+
+class Survivors(Generic[A]):
+    """The best trials so far by `order`, at most `size`: parents for what comes next.
+
+    trials: in the order of `points` (n, m), their losses.
+    """
+
+    def __init__(self, size: int, objectives: int) -> None:
+        self._size = size
+        self.trials: list[Trial[A]] = []
+        self.points: pareto.Points = np.empty((0, objectives))
+
+    def add(self, trials: Sequence[Trial[A]], points: pareto.Points) -> None:
+        """Let `trials` compete with those that survive."""
+        alive = [*self.trials, *trials]
+        together = np.vstack([self.points, points])
+        keep = order(together)[: self._size]
+        self.trials = [alive[int(i)] for i in keep]
+        self.points = together[keep]
