@@ -12,11 +12,10 @@ from dataclasses import replace
 import pytest
 
 from mimar.errors import CandidateError, ProviderError
-from mimar.llm import Recording
 from mimar.space import TransformerSpace
-from mimar.storage import Event, MemoryStorage, SQLiteStorage
+from mimar.storage import MemoryStorage, SQLiteStorage
 from mimar.strategy import AdaptivePortfolio
-from mimar.study import Study, read_journal
+from mimar.study import Study, journalled, read_journal
 from mimar.testing import layerdrop_problem, toy_problem
 
 TOY = toy_problem(TransformerSpace().restricted(num_layers=[4, 6, 8], hidden_size=[256, 320, 384, 448]))
@@ -83,9 +82,7 @@ def open_study(make_strategy, unreliable_llm):
 
     def opened(storage, evaluator=None, toy=TOY, settings=None):
         llm = unreliable_llm(toy.problem.space)
-        past = read_journal(storage).calls
-        recording = Recording(llm, past, lambda record: storage.append(Event("call", record.to_json())))
-        strategy = make_strategy(toy.problem, 3, recording)
+        strategy = make_strategy(toy.problem, 3, journalled(llm, storage))
         evaluator = evaluator or Flaky(toy)
         return Study(toy.problem, strategy, evaluator, storage=storage, settings=settings, batch=BATCH), llm
 

@@ -20,11 +20,11 @@ from mimar.errors import (
     StorageFullError,
 )
 from mimar.executor import SerialExecutor
-from mimar.llm import Recording, ReplayLLM
+from mimar.llm import Message, ReplayLLM
 from mimar.space import TransformerSpace
-from mimar.storage import Event, MemoryStorage, SQLiteStorage
+from mimar.storage import MemoryStorage, SQLiteStorage
 from mimar.strategy import Brief, RandomSearch, ZeroLMLoop
-from mimar.study import PATIENCE, Study, read_journal
+from mimar.study import PATIENCE, Study, journalled, read_journal
 from mimar.testing import ScriptedLLM, layerdrop_problem, toy_problem
 
 TOY = toy_problem(TransformerSpace().restricted(num_layers=[4, 6, 8], hidden_size=[256, 320, 384, 448]))
@@ -216,9 +216,62 @@ def test_a_journal_of_another_search_is_not_continued():
     storage = MemoryStorage()
     simple(storage=storage, seed=0).run(5)
     before = list(storage.events())
-    with pytest.raises(StorageError, match=r"trial 0 of the study cannot be reproduced.*start a new study"):
+    wanted = r"trial 0 of the study cannot be reproduced.*the strategy or its seed, .* or start a new study"
+    with pytest.raises(StorageError, match=wanted):
         simple(storage=storage, seed=1).run(5)
     assert list(storage.events()) == before
+
+
+class FirstAndLast:
+    """An executor that finishes the last candidate of a batch, then the first, and is interrupted."""
+
+    def map(self, evaluate, items):
+        outcomes = list(SerialExecutor().map(evaluate, items))
+        if outcomes:  # none where the whole batch is on record
+            yield outcomes[-1]
+            yield outcomes[0]
+            raise KeyboardInterrupt
+
+
+def test_a_batch_that_was_cut_short_counts_as_far_as_it_was_stored():
+    storage = MemoryStorage()
+    simple(storage=storage).run(8)
+    study = simple(storage=storage, executor=FirstAndLast())
+    assert study.run(20) == "interrupted"
+    whole = simple()
+    whole.run(16)
+    expected = [timeless(whole)[number] for number in (*range(9), 15)]
+    assert timeless(study) == expected
+    assert sorted(read_journal(storage).trials) == [trial.id for trial in expected]
+    alone = simple(storage=storage)
+    alone.run(16)
+    assert timeless(alone) == timeless(whole)
+    front = {trial.id for trial in expected if not any(dominates(other, trial) for other in expected)}
+    assert {trial.id for trial in study.front()} == front
+    assert 0 < study.hypervolume() <= whole.hypervolume()
+
+
+def dominates(a, b):
+    (cost, damage), (cost_b, damage_b) = a.metrics.values(), b.metrics.values()
+    return cost <= cost_b and damage <= damage_b and (cost, damage) != (cost_b, damage_b)
+
+
+def test_each_trial_is_shown_once_and_already_counts_then():
+    """Also where rejected candidates, which are stored first, stand behind others in their batch."""
+    space, seen = TOY.problem.space, []
+
+    def spoiled(messages, schema, seed):
+        rng = np.random.default_rng(seed)
+        return json.dumps({"candidates": [space.to_json(space.sample(rng)), None, space.to_json(space.sample(rng))]})
+
+    def show(trial):
+        seen.append(trial.id)
+        assert [t.id for t in study.trials] == sorted(seen)
+
+    strategy = ZeroLMLoop(TOY.problem, 2, ScriptedLLM(spoiled), Brief("b", "d"))
+    study = Study(TOY.problem, strategy, TOY, on_trial=show)
+    study.run(8)
+    assert seen != sorted(seen) == list(range(len(study.trials)))
 
 
 def test_a_run_that_ended_amid_a_batch_is_not_continued_in_place():
@@ -254,9 +307,7 @@ def outage(calls, until=10**9):
 
 
 def llm_study(storage, llm):
-    past = read_journal(storage).calls
-    recording = Recording(llm, past, lambda record: storage.append(Event("call", record.to_json())))
-    strategy = ZeroLMLoop(TOY.problem, 2, recording, Brief("b", "d"))
+    strategy = ZeroLMLoop(TOY.problem, 2, journalled(llm, storage), Brief("b", "d"))
     return Study(TOY.problem, strategy, TOY, storage=storage)
 
 
@@ -280,6 +331,25 @@ def test_an_llm_that_fails_for_good_ends_the_run_and_a_later_one_goes_on():
     again = llm_study(storage, outage(0))
     assert again.run(40) == "enough trials"
     assert timeless(again) == trials
+
+
+def test_calls_are_journalled_and_reported_once():
+    storage, reported = MemoryStorage(), []
+
+    def asked(seed):
+        llm = journalled(ScriptedLLM(lambda messages, schema, seed: f"reply {seed}"), storage, reported.append)
+        return [
+            llm.complete((Message("user", "hi"),), None, temperature=0.5, seed=s, max_tokens=9).text
+            for s in range(seed)
+        ]
+
+    assert asked(2) == ["reply 0", "reply 1"]
+    assert asked(3) == ["reply 0", "reply 1", "reply 2"]
+    assert [record.call.seed for record in reported] == [0, 1, 2]
+    assert list(read_journal(storage).calls) == reported
+    other = journalled(ScriptedLLM(["x"], name="other"), storage)
+    with pytest.raises(ReplayError, match=r"not the one on record.*resume with the language model, the strategy"):
+        other.complete((Message("user", "hi"),), None, temperature=0.5, seed=0, max_tokens=9)
 
 
 def test_recorded_calls_are_not_repeated():
@@ -327,13 +397,13 @@ def test_a_full_disk_stops_the_study_and_loses_nothing(tmp_path):
 
 def test_a_second_study_on_the_same_file_is_refused_and_nothing_is_lost(tmp_path):
     path = tmp_path / "study.db"
-    first, second = SQLiteStorage(path), SQLiteStorage(path)
-    simple(storage=first).run(8)
+    first = SQLiteStorage(path)
+    study = simple(storage=first)
+    study.run(8)
     with pytest.raises(StorageError, match="another process is writing"):
-        simple(storage=second).run(20)
-    simple(storage=first).run(16)
+        simple(storage=SQLiteStorage(path)).run(20)
+    study.run(16)
     first.close()
-    second.close()
     assert len({event.body["id"] for event in stored(path) if event.kind == "trial"}) == 16
 
 

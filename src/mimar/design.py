@@ -6,9 +6,10 @@ Joins a space, a device, budgets and a score into the `Problem` that strategies 
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial
+from functools import cached_property, lru_cache, partial
 from typing import Final
 
 import numpy as np
@@ -22,6 +23,8 @@ from mimar.space import WIDTH_MULTIPLE, Architecture, Choice, TransformerSpace
 from mimar.strategy import Brief, Problem, draw
 
 __all__ = ["DEFAULT_OBJECTIVES", "DesignTask", "design_task", "objective_for", "restricted_to_device"]
+
+_log = logging.getLogger(__name__)
 
 DEFAULT_OBJECTIVES: Final = ("score", "decode_tokens_per_second", "memory_bytes")
 
@@ -94,7 +97,7 @@ def design_task(
     profile.attainable_flops(workload.dtype)
     if len(objectives) > MOST_OBJECTIVES:
         raise InputError(f"at most {MOST_OBJECTIVES} objectives (hypervolume grows too costly), got {len(objectives)}")
-    hardware = _hardware(profile, workload)
+    hardware = _Hardware(profile, workload)
     kept = tuple(budgets)
     wanted = tuple(objective_for(metric) for metric in objectives)
     evaluator = DesignEvaluator(hardware, partial(_scored, score, seed))
@@ -104,18 +107,25 @@ def design_task(
         return reasons or tuple(reason for budget in kept if (reason := budget.broken(hardware(arch))))
 
     def excess(arch: Architecture) -> float:
-        return sum(budget.excess(hardware(arch)) for budget in kept)
+        metrics = hardware(arch) if kept else {}
+        return sum(budget.excess(metrics) for budget in kept)
 
     placeholder = reference or Reference((), ())
     problem = Problem(space, wanted, check, excess, hardware, placeholder)
     _require_known_metrics(problem, kept, profile)
-    _require_feasible(problem, kept, seed)
+    problem = replace(problem, anchor=_anchor(problem, kept, seed))
     if reference is None:
         size = REFERENCE_SAMPLE if score.cost == "closed form" else COSTLY_REFERENCE_SAMPLE
         rng = np.random.default_rng([seed, size])
         drawn = [arch for _ in range(size) if (arch := draw(problem, (), rng)) is not None]
         if not drawn:
             raise BudgetError("the budgets leave next to nothing of the space to search: relax them a little")
+        if 2 * len(set(drawn)) < size:
+            _log.warning(
+                "the budgets leave little to search: %d random candidates gave %d different architectures; "
+                "relax the budgets a little for a wider choice",
+                size, len(set(drawn)),
+            )  # fmt: skip
         sample = losses([evaluator.evaluate(arch) for arch in drawn], wanted)
         problem = replace(problem, reference=_frame(sample, wanted, kept))
     return DesignTask(problem, evaluator, _brief(profile, workload, kept), kept)
@@ -147,18 +157,32 @@ def _scored(score: Proxy, seed: int, arch: Architecture) -> float:
         raise
 
 
-def _hardware(profile: DeviceProfile, workload: Workload) -> Callable[[Architecture], Mapping[str, float]]:
-    """Hardware metrics with a memory: strategies and the evaluator ask for the same architectures."""
+@dataclass(frozen=True)
+class _Hardware:
+    """Hardware metrics with a memory: strategies and the evaluator ask for the same architectures.
 
-    @lru_cache(maxsize=20_000)
-    def measure(arch: Architecture) -> Mapping[str, float]:
-        return hardware_metrics(arch, profile, workload)
+    A copy in another process begins with an empty memory.
+    """
 
-    return measure
+    profile: DeviceProfile
+    workload: Workload
+
+    def __call__(self, arch: Architecture) -> Mapping[str, float]:
+        return self._remembered(arch)
+
+    def __reduce__(self) -> tuple[type[_Hardware], tuple[DeviceProfile, Workload]]:
+        return _Hardware, (self.profile, self.workload)
+
+    @cached_property
+    def _remembered(self) -> Callable[[Architecture], Mapping[str, float]]:
+        measure = partial(hardware_metrics, profile=self.profile, workload=self.workload)
+        return lru_cache(maxsize=20_000)(measure)
 
 
 def _require_known_metrics(problem: Problem[Architecture], budgets: Sequence[Budget], profile: DeviceProfile) -> None:
     known = {*problem.known(problem.space.sample(np.random.default_rng(0))), "score"}
+    if any(budget.metric == "score" for budget in budgets):
+        raise InputError("a budget on the score cannot be checked before an evaluation: make it an objective instead")
     for name in (*(objective.metric for objective in problem.objectives), *(budget.metric for budget in budgets)):
         if name not in DIRECTIONS:
             raise InputError(f"unknown metric {name!r} in a budget: expected one of {', '.join(DIRECTIONS)}")
@@ -169,18 +193,20 @@ def _require_known_metrics(problem: Problem[Architecture], budgets: Sequence[Bud
             )
 
 
-def _require_feasible(problem: Problem[Architecture], budgets: Sequence[Budget], seed: int) -> None:
-    if draw(problem, (), np.random.default_rng(seed)) is not None:
-        return
+def _anchor(problem: Problem[Architecture], budgets: Sequence[Budget], seed: int) -> Architecture:
+    """An architecture within the budgets; BudgetError with the closest where none is found."""
     closest = _closest(problem)
-    if not problem.check(closest):
-        return
+    reasons = problem.check(closest)
+    found = draw(problem, (), np.random.default_rng(seed)) if reasons else closest
+    if found is not None:
+        return found
     metrics = problem.known(closest)
     broken = [reason for budget in budgets if (reason := budget.broken(metrics))]
+    lacking = "keeps all budgets together" if broken else "that keeps the budgets was found to run on the device"
+    remedy = "Relax these budgets, or give a smaller --vocab or --ctx" if broken else "Allow the space more choices"
     raise BudgetError(
-        f"no architecture of the space keeps all budgets together. The closest found: {'; '.join(broken)}; "
-        f"architecture {json.dumps(problem.space.to_json(closest))}. "
-        "Relax these budgets, or give a smaller --vocab or --ctx"
+        f"no architecture of the space {lacking}. The closest found: {'; '.join(broken or reasons)}; "
+        f"architecture {json.dumps(problem.space.to_json(closest))}. {remedy}"
     )
 
 
@@ -196,6 +222,8 @@ def _closest(problem: Problem[Architecture]) -> Architecture:
             arch = space.from_choices(candidate)
             if not space.validate(arch) and (found := problem.excess(arch)) < distance:
                 best, distance, improved = arch, found, True
+            if distance == 0.0:
+                return best
     return best
 
 

@@ -25,9 +25,25 @@ A message says what was expected, what came, and how to fix it; `EXIT_CODES` map
 
 from __future__ import annotations
 
+import re
+
+_UNPRINTABLE = re.compile(r"\r(?!\n)|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+def visible(text: str) -> str:
+    """`text` with a replacement character for each character that has no place in shown text.
+
+    These are the control characters C0, DEL and C1 (ECMA-48), by which a text can steer a terminal, save tab and line
+    ends; and lone surrogates, which UTF-8 cannot hold.
+    """
+    return _UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", text)
+
 
 class MimarError(Exception):
-    """Root of all errors raised on purpose; its text is meant for the user."""
+    """Root of all errors raised on purpose; its text is meant for the user, and `visible` whatever it quotes."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(visible(message))
 
 
 class InputError(MimarError):

@@ -13,16 +13,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Generic, Literal, TypeVar, cast
 
-from mimar import pareto
 from mimar.errors import InputError, LLMError, ReplayError, StorageError
 from mimar.executor import Executor, Outcome, SerialExecutor
-from mimar.llm import CallRecord
-from mimar.objectives import Evaluator, losses
+from mimar.llm import LLM, CallRecord, Recording
+from mimar.objectives import Evaluator, complete_trials, front_trials, losses
 from mimar.storage import Event, MemoryStorage, Storage
 from mimar.strategy import Problem, Strategy
 from mimar.trial import FULL, Proposal, Status, Trial, trial_to_json
 
-__all__ = ["Journal", "StopReason", "Study", "read_journal"]
+__all__ = ["Journal", "StopReason", "Study", "journalled", "read_journal"]
 
 A = TypeVar("A")
 
@@ -63,6 +62,21 @@ def read_journal(storage: Storage) -> Journal:
     return journal
 
 
+def journalled(llm: LLM, storage: Storage, on_call: Callable[[CallRecord], None] = lambda _: None) -> LLM:
+    """`llm` for a strategy whose study is kept in `storage`: give the strategy this one instead.
+
+    The calls that the journal holds are answered from there, in order; each later one is made, stored and reported to
+    `on_call`. A study that is resumed with it pays for no call twice and gives the trials of one never stopped.
+    `complete` raises ReplayError when a call is not the one on record.
+    """
+
+    def keep(record: CallRecord) -> None:
+        storage.append(Event("call", record.to_json()))
+        on_call(record)
+
+    return Recording(llm, read_journal(storage).calls, keep)
+
+
 class Study(Generic[A]):
     """A search: one problem, one strategy, one evaluator, one journal.
 
@@ -92,7 +106,9 @@ class Study(Generic[A]):
         self._on_trial = on_trial
         self._past = read_journal(self._storage)
         self._asked = 0
-        self._trials: list[Trial[A]] = []
+        self._told = 0
+        self._evaluated = 0
+        self._trials: dict[int, Trial[A]] = {}
         self._llm_failures = 0
         self._cut_short = False
         self._begin({**(settings or {}), "batch": batch})
@@ -104,18 +120,19 @@ class Study(Generic[A]):
 
     @property
     def trials(self) -> Sequence[Trial[A]]:
-        """Every trial so far, in proposal order, rejected ones included."""
-        return tuple(self._trials)
+        """Every trial that `run` has stored or found in the journal, in proposal order, rejected ones included.
+
+        Those of a batch that was cut short are among them, so that ids may be missing between theirs.
+        """
+        return tuple(self._trials[number] for number in sorted(self._trials))
 
     def front(self) -> list[Trial[A]]:
         """The non-dominated complete trials, in proposal order."""
-        done = self._complete()
-        points = losses([trial.metrics for trial in done], self._problem.objectives)
-        return [done[int(i)] for i in pareto.front(points)]
+        return front_trials(self.trials, self._problem.objectives)
 
     def hypervolume(self) -> float:
         """Hypervolume of the complete trials in the problem's frame."""
-        points = losses([trial.metrics for trial in self._complete()], self._problem.objectives)
+        points = losses([trial.metrics for trial in complete_trials(self.trials)], self._problem.objectives)
         return self._problem.reference.hypervolume(points)
 
     def run(self, trials: int) -> StopReason:
@@ -159,7 +176,7 @@ class Study(Generic[A]):
 
     def _search(self, target: int) -> StopReason:
         fruitless = 0
-        while len(self._complete()) < target or self._asked < len(self._past.asks):
+        while self._evaluated < target or self._asked < len(self._past.asks):
             good = self._step(target)
             fruitless = 0 if good else fruitless + 1
             if fruitless >= PATIENCE and self._asked >= len(self._past.asks):
@@ -170,10 +187,9 @@ class Study(Generic[A]):
         """One round of ask, evaluate, store and tell; True when a candidate was evaluated with success."""
         self._cut_short = True
         proposals = self._proposals(target)
-        first = len(self._trials)
-        outcomes = self._settled(proposals, first)
-        told = [_trial(first + i, proposals[i], outcomes[i]) for i in range(len(proposals))]
-        self._trials += told
+        self._settle(proposals)
+        told = [self._trials[self._told + i] for i in range(len(proposals))]
+        self._told += len(told)
         self._strategy.tell(told)
         self._cut_short = False
         return any(trial.status == "complete" for trial in told)
@@ -196,33 +212,34 @@ class Study(Generic[A]):
         """Candidates to ask for: as recorded, or a new recorded number. It is stored before the LLM is asked."""
         if self._asked < len(self._past.asks):
             return self._past.asks[self._asked]
-        n = min(self._batch, target - len(self._complete()))
+        n = min(self._batch, target - self._evaluated)
         self._storage.append(Event("ask", {"n": n}))
         return n
 
-    def _settled(self, proposals: Sequence[Proposal[A]], first: int) -> list[Outcome]:
-        """An outcome for each proposal: none for a rejected one, recorded where there is one, else evaluated."""
-        outcomes = [Outcome() for _ in proposals]
+    def _settle(self, proposals: Sequence[Proposal[A]]) -> None:
+        """A trial for each proposal: the recorded one where there is one, none evaluated for a rejected one."""
         open_: list[int] = []
-        for i, proposal in enumerate(proposals):
-            recorded = self._past.trials.get(first + i)
+        for i, proposal in enumerate(proposals, self._told):
+            recorded = self._past.trials.get(i)
             if recorded is not None:
                 self._check_same(recorded, proposal)
-                outcomes[i] = _recorded_outcome(recorded)
-                self._on_trial(_trial(first + i, proposal, outcomes[i]))
+                self._add(_trial(i, proposal, _recorded_outcome(recorded)))
             elif proposal.reasons:
-                self._store(_trial(first + i, proposal, outcomes[i]))
+                self._store(_trial(i, proposal, Outcome()))
             else:
                 open_.append(i)
-        candidates = [cast("A", proposals[i].architecture) for i in open_]
+        proposed = [proposals[i - self._told] for i in open_]
+        candidates = [cast("A", proposal.architecture) for proposal in proposed]
         for index, outcome in self._executor.map(self._evaluator.evaluate, candidates):
-            i = open_[index]
-            outcomes[i] = outcome
-            self._store(_trial(first + i, proposals[i], outcome))
-        return outcomes
+            self._store(_trial(open_[index], proposed[index], outcome))
 
     def _store(self, trial: Trial[A]) -> None:
         self._storage.append(Event("trial", trial_to_json(trial, self._architecture_json(trial.proposal))))
+        self._add(trial)
+
+    def _add(self, trial: Trial[A]) -> None:
+        self._trials[trial.id] = trial
+        self._evaluated += trial.status == "complete"
         self._on_trial(trial)
 
     def _architecture_json(self, proposal: Proposal[A]) -> dict[str, Any] | None:
@@ -233,11 +250,10 @@ class Study(Generic[A]):
         if recorded["architecture"] != self._architecture_json(proposal):
             raise StorageError(
                 f"trial {recorded['id']} of the study cannot be reproduced: expected the recorded architecture, got "
-                "another one; continue with the version of mimar that started it, or start a new study"
+                "another one. Something is not as it was when the trial was stored: the strategy or its seed, the "
+                "space, the problem's check, the replies of an LLM that is not `journalled`, or the version of mimar. "
+                "Resume with all of them as they were, or start a new study"
             )
-
-    def _complete(self) -> list[Trial[A]]:
-        return [trial for trial in self._trials if trial.status == "complete"]
 
 
 def _trial(index: int, proposal: Proposal[A], outcome: Outcome) -> Trial[A]:

@@ -16,7 +16,6 @@ from pathlib import Path
 import pytest
 
 from mimar.cli._study_file import open_study
-from mimar.storage import SQLiteStorage
 
 
 def newer(path: Path, finished: Path) -> None:
@@ -87,8 +86,11 @@ def test_an_empty_file_becomes_a_study(design, mimar, tmp_path: Path) -> None:
     assert design().code == 0
 
 
-def test_a_study_without_events(design, mimar, tmp_path: Path) -> None:
-    SQLiteStorage(tmp_path / "study.db").close()
+def test_a_study_without_events(design, mimar, finished: Path, tmp_path: Path) -> None:
+    """A search that was killed before it began."""
+    shutil.copy(finished, tmp_path / "study.db")
+    with closing(sqlite3.connect(tmp_path / "study.db")) as db, db:
+        db.execute("DELETE FROM events")
     for command in ("show", "report", "export"):
         mimar(command, "study.db").refused(2, "holds no study yet", "mimar design")
     design("--resume").refused(2, "holds no study yet")

@@ -53,6 +53,7 @@ LEGAL = architecture_to_json(FAMILIAR["SmolLM2-135M"])
         (("--only", "position"), ("VARIABLE=CHOICE", "'position'")),
         (("--only", "position=up"), ("position", "'up'", "rope")),
         (("--only", "mixer=linear", "--only", "position=rope"), ("mixer", "allow more")),
+        (("--only", "mixer=linear", "--only", "mixer=attention"), ("--only", "mixer", "more than once", "V1,V2")),
         (("--device", "phone-npu", "--only", "mixer=linear"), ("mixer", "linear", "attention")),
         (("--start", "gone.json"), ("gone.json", "hub id")),
     ],
@@ -91,6 +92,14 @@ def test_the_closest_that_is_named_is_close(design) -> None:
     message = design("--max-params", "1M").json["error"]
     least = float(message.partition("got ")[2].partition(";")[0])
     assert design("--max-params", f"{2 * least:.0f}", "--trials", 1).code == 0
+
+
+def test_a_space_that_the_device_cannot_run_says_what_stands_in_the_way(design) -> None:
+    told = ("--only", "mixer=attention", "--only", "num_heads=5", "--only", "head_size=32")
+    outcome = design("--device", "phone-npu", *told, "--max-params", "100M")
+    outcome.refused(2, "closest found: device phone-npu needs num_heads × head_size in multiples of 128, got 160")
+    assert outcome.json["kind"] == "BudgetError"
+    assert "over budget" not in outcome.json["error"]
 
 
 def test_two_budgets_that_exclude_each_other(design) -> None:

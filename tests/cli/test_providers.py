@@ -134,6 +134,42 @@ def test_more_money_brings_the_model_back(design, serve, good_llm) -> None:
     assert len(stub.requests) == result["llm"]["calls"] - result["llm"]["failed"] > 0
 
 
+def test_a_limit_without_a_price_says_that_it_cannot_act(design, serve, good_llm, monkeypatch) -> None:
+    stub = serve(good_llm)
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    monkeypatch.setenv("OPENAI_BASE_URL", stub.address)
+    cases = {
+        (stub.spec,): (),
+        (stub.spec, "--max-cost", 5): ("no list price", "--max-cost cannot stop", "output_tokens"),
+        ("openai:model-of-tomorrow",): ("no list price", "count as free"),
+        ("openai:model-of-tomorrow", "--max-cost", 5): ("no list price", "--max-cost cannot stop", "output_tokens"),
+        ("openai:gpt-4.1", "--max-cost", 5): (),
+    }
+    for number, (told, words) in enumerate(cases.items()):
+        outcome = design("--llm", *told, "--trials", 24, "--study", f"{number}.db")
+        assert outcome.json["llm"]["calls"] > 0
+        notes = [line for line in outcome.err.splitlines() if "no list price" in line]
+        assert len(notes) == bool(words), told
+        assert all(word in notes[0] for word in words)
+        assert ("--max-cost" in outcome.err) is ("--max-cost cannot stop" in words)
+
+
+HOSTILE = "\x1b]0;owned\x07 \x1b[2J \x9b31m red\rover"
+"""Sets the window's title, clears the screen, turns red and overwrites its own line."""
+
+
+@pytest.mark.parametrize("status", [401, 500])
+def test_what_a_provider_says_does_not_steer_the_terminal(design, serve, caplog, status: int) -> None:
+    stub = serve(lambda *_: (status, json.dumps({"error": {"message": HOSTILE}}).encode()))
+    outcome = design("--llm", stub.spec, "--strategy", "zerolm")
+    outcome.refused(4, "]0;owned", "red")
+    said = outcome.err + caplog.text + outcome.out + outcome.json["error"]
+    assert {"\x1b", "\x07", "\x9b", "\r"}.isdisjoint(said)
+    errors = [call.error for call in open_study(Path("study.db")).calls]
+    assert errors
+    assert all(error is not None and {"\x1b", "\x9b"}.isdisjoint(error.message) for error in errors)
+
+
 def test_a_refusing_provider_is_said_on_standard_error(process, serve) -> None:
     stub = serve(lambda *_: FAILURES["404"])
     done = process("design", "--device", "laptop-cpu", "--ctx", 256, "--trials", 24, "--llm", stub.spec, "--json")

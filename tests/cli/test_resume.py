@@ -102,8 +102,26 @@ def test_a_finished_study_takes_more_trials(design, tmp_path: Path) -> None:
 
 def test_a_resumed_study_keeps_the_settings_it_was_started_with(design) -> None:
     first = design("--seed", 3, "--max-params", "60M").json
-    resumed = design("--resume", "--seed", 4, "--max-params", "10M", "--trials", 16).json
-    assert resumed["front"] == first["front"]
+    resumed = design("--resume", "--seed", 4, "--max-params", "10M", "--per-layer", "--trials", 16)
+    assert resumed.json["front"] == first["front"]
+    note = next(line for line in resumed.err.splitlines() if line.startswith("note: "))
+    assert "study.db keeps the settings it was started with and ignores --max-params, --seed, --per-layer:" in note
+
+
+@pytest.mark.parametrize("typed", [(), ("--seed", 3, "--max-params", "60M", "--strategy", "adaptive", "--max-cost", 1)])
+def test_resuming_with_the_options_of_the_start_says_nothing_of_them(design, typed: tuple[Any, ...]) -> None:
+    assert design("--seed", 3, "--max-params", "60M").code == 0
+    assert "ignores" not in design("--resume", *typed, "--trials", 24).err
+
+
+@pytest.mark.parametrize("command", ["", "a notebook", "mimar design --ctx 'open"])
+def test_options_are_named_where_the_start_is_no_command_line(design, command: str) -> None:
+    assert design().code == 0
+    with closing(sqlite3.connect("study.db")) as db, db:
+        db.execute("UPDATE events SET body = json_set(body, '$.command', ?) WHERE kind = 'study'", (command,))
+    resumed = design("--resume")
+    assert resumed.code == 0
+    assert "ignores --device, --ctx" in resumed.err
 
 
 def test_a_study_is_never_overwritten_by_accident(design, tmp_path: Path) -> None:
@@ -127,3 +145,25 @@ def test_a_search_refused_before_it_begins_leaves_no_file(design, tmp_path: Path
     assert design(*wrong).code in (2, 4)
     assert not (tmp_path / "study.db").exists()
     assert design().code == 0
+
+
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGINT])
+def test_a_second_search_is_refused_and_the_first_goes_on(mimar, tmp_path: Path, end: signal.Signals) -> None:
+    path = tmp_path / "study.db"
+    with running(path, *OPTIONS) as first:
+        for options in (["--resume"], OPTIONS):
+            second = mimar("design", "--study", path, "--trials", 9000, "--json", *options)
+            second.refused(3, "another process is writing to", "study.db", "wait for it to end")
+            assert second.json["kind"] == "StorageError"
+        assert mimar("show", path, "--json").json["trials"] > 0
+        assert mimar("report", path).code == 0
+        seen, limit = stored(path), time.monotonic() + 60
+        while stored(path) < seen + 8:
+            assert first.poll() is None
+            assert time.monotonic() < limit
+            time.sleep(0.02)
+        first.send_signal(end)
+        first.communicate(timeout=60)
+    target = stored(path) + 8
+    assert mimar("design", "--study", path, "--resume", "--trials", target, "--json").json["trials"] == target
+    assert {file.name for file in tmp_path.iterdir()} == {"study.db", "study.html"}

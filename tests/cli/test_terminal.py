@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -38,6 +40,29 @@ def test_a_terminal_shows_the_search_as_it_goes() -> None:
     plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())
     for part in ("24/24 evaluated", "front", "hypervolume", "invalid", "LLM 0 calls, $0.0000", "left"):
         assert part in plain
+
+
+@pytest.mark.parametrize("option", ["--device", "--strategy", "--only", "--start", "--study"])
+def test_no_control_character_comes_back_from_what_was_typed(design, option: str) -> None:
+    outcome = design(option, "\x1b[31mr\x9bed\x07/x")
+    outcome.refused(3 if option == "--study" else 2, "[31mr", "ed")
+    assert {"\x1b", "\x9b", "\x07"}.isdisjoint(outcome.err + outcome.out)
+
+
+def test_no_control_character_comes_back_from_a_name_on_disk(mimar, finished: Path, tmp_path: Path) -> None:
+    study = shutil.copy(finished, tmp_path / "\x1b[2J[red]\x9b.db")
+    shown = mimar("show", study)
+    assert "[2J[red]" in shown.out
+    (tmp_path / "\x1b[31mfolder").mkdir()
+    refused = mimar("report", study, "--out", tmp_path / "\x1b[31mfolder")
+    refused.refused(1, "\N{REPLACEMENT CHARACTER}[31mfolder")
+    assert {"\x1b", "\x9b"}.isdisjoint(shown.out + shown.err + refused.err)
+
+
+def test_json_is_ascii_and_says_the_same(design) -> None:
+    outcome = design("--study", "şehir \x9b.db")
+    assert outcome.out.isascii()
+    assert outcome.json["study"] == "şehir \x9b.db"
 
 
 def test_a_reader_that_leaves_early_is_no_error(finished) -> None:

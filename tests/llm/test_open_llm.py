@@ -17,10 +17,6 @@ def no_calls(path):
     return ()
 
 
-def ignore(record):
-    pass
-
-
 def ask(llm, seed=0):
     return llm.complete([Message("user", "hi")], None, temperature=0.0, seed=seed, max_tokens=8)
 
@@ -32,13 +28,13 @@ def recorded(price=0.0):
 
 
 def test_none_is_no_model():
-    assert open_llm("none", on_call=ignore, read_calls=no_calls) is None
+    assert open_llm("none", read_calls=no_calls) is None
 
 
 @pytest.mark.parametrize("spec", ["", "claude", "cohere:command", "LOCAL", "none:x", "htp://host/v1#m"])
 def test_unknown_forms_list_the_known_ones(spec):
     with pytest.raises(UnknownNameError, match=r"expected one of none, local, .*replay:STUDY"):
-        open_llm(spec, on_call=ignore, read_calls=no_calls)
+        open_llm(spec, read_calls=no_calls)
 
 
 @pytest.mark.parametrize(
@@ -57,19 +53,19 @@ def test_unknown_forms_list_the_known_ones(spec):
 )
 def test_unusable_forms_say_what_is_missing(spec, words):
     with pytest.raises(InputError, match=words) as caught:
-        open_llm(spec, on_call=ignore, read_calls=no_calls)
+        open_llm(spec, read_calls=no_calls)
     assert "secret" not in str(caught.value)
 
 
 def test_a_missing_key_is_told_before_the_first_call():
     with pytest.raises(MissingKeyError, match="GEMINI_API_KEY or GOOGLE_API_KEY"):
-        open_llm("google:gemini-2.5-flash", on_call=ignore, read_calls=no_calls)
+        open_llm("google:gemini-2.5-flash", read_calls=no_calls)
 
 
 @pytest.mark.parametrize("limit", [-1.0, float("nan")])
 def test_a_cost_limit_below_zero_is_refused(limit):
     with pytest.raises(InputError, match="at least 0"):
-        open_llm("none", on_call=ignore, read_calls=no_calls, max_cost=limit)
+        open_llm("none", read_calls=no_calls, max_cost=limit)
 
 
 def test_names(monkeypatch, default_model):
@@ -80,7 +76,7 @@ def test_names(monkeypatch, default_model):
         f"local:{default_model}": "local:SmolLM2-135M-Instruct.Q4_1.gguf",
     }
     for spec, name in names.items():
-        llm = open_llm(spec, on_call=ignore, read_calls=no_calls)
+        llm = open_llm(spec, read_calls=no_calls)
         assert llm is not None
         assert llm.name == name
 
@@ -88,15 +84,15 @@ def test_names(monkeypatch, default_model):
 def test_replay_answers_from_a_study(tmp_path):
     study = tmp_path / "study.db"
     study.write_text("")
-    live = []
-    llm = open_llm(f"replay:{study}", on_call=live.append, read_calls=lambda path: recorded() if path == study else ())
+    llm = open_llm(f"replay:{study}", read_calls=lambda path: recorded() if path == study else ())
     assert llm is not None
-    assert ask(llm).text == "hello"
-    assert [record.usage.cached for record in live] == [True]
+    reply = ask(llm)
+    assert reply.text == "hello"
+    assert reply.usage.cached
     with pytest.raises(ReplayError):
         ask(llm, seed=1)
     with pytest.raises(InputError, match="holds no call"):
-        open_llm(f"replay:{study}", on_call=ignore, read_calls=no_calls)
+        open_llm(f"replay:{study}", read_calls=no_calls)
 
 
 def chat(text):
@@ -114,9 +110,9 @@ def test_a_hosted_model_is_cached_limited_recorded_and_resumed(serve, monkeypatc
     monkeypatch.setenv("OPENAI_BASE_URL", fake.url)
 
     def reopen(records, past):
-        llm = open_llm("openai:gpt-4o-mini", on_call=records.append, read_calls=no_calls, past=past, max_cost=1.0)
+        llm = open_llm("openai:gpt-4o-mini", read_calls=no_calls, past=past, max_cost=1.0)
         assert llm is not None
-        return llm
+        return Recording(llm, past, records.append)
 
     records = []
     llm = reopen(records, ())

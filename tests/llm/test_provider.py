@@ -109,6 +109,28 @@ def test_each_provider_needs_its_key_and_answers(provider, model, variable, serv
 
 
 @pytest.mark.parametrize(
+    ("provider", "model", "variable", "limit", "thinking"),
+    [
+        ("openai", "gpt-4o-mini", "OPENAI_API_KEY", 50, {}),
+        ("openai", "o4-mini", "OPENAI_API_KEY", 50 + 4096, {"reasoning_effort": "low"}),
+        ("google", "gemini-2.5-flash", "GEMINI_API_KEY", 50, {"thinking_budget": 0}),
+        ("google", "gemini-2.5-pro", "GEMINI_API_KEY", 50 + 4096, {"thinking_budget": 128}),
+    ],
+)
+def test_models_that_think_do_so_little_and_beside_the_reply(
+    provider, model, variable, limit, thinking, serve, monkeypatch
+):
+    fake = serve(200, json.dumps(ANSWERS[provider]).encode())
+    monkeypatch.setenv(variable, KEY)
+    ask(ProviderLLM(provider, model, base_url=fake.url))
+    body = fake.requests[0][2]
+    settings = body.get("generationConfig", body)
+    assert limit in (settings.get("max_completion_tokens"), settings.get("maxOutputTokens"))
+    sent = settings.get("thinkingConfig", {}) | ({k: settings[k] for k in ["reasoning_effort"] if k in settings})
+    assert sent == thinking
+
+
+@pytest.mark.parametrize(
     ("status", "body", "headers", "kind", "words"),
     [
         (429, b'{"error": {"message": "slow down"}}', {"retry-after": "7"}, RateLimitError, "asks to wait"),
@@ -231,7 +253,7 @@ def test_a_compatible_server_needs_an_address():
         ProviderLLM("compatible", "m")
 
 
-def test_list_prices_and_models_without_one(serve, monkeypatch, caplog):
+def test_list_prices_and_models_without_one(serve, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     body = json.loads(chat('{"layers": 12}'))
     body["usage"] = {"prompt_tokens": 1_000_000, "completion_tokens": 0, "total_tokens": 1_000_000}
@@ -239,9 +261,11 @@ def test_list_prices_and_models_without_one(serve, monkeypatch, caplog):
     for model, priced in (("gpt-4o-mini", True), ("model-of-tomorrow", False)):
         monkeypatch.setenv("OPENAI_BASE_URL", fake.url)
         llm = ProviderLLM("openai", model)
-        costs = {ask(llm).usage.cost for _ in range(2)}
-        assert all((0.05 < cost < 0.5) if priced else cost == 0 for cost in costs)
-    assert caplog.text.count("no list price for openai:model-of-tomorrow") == 1
+        assert llm.has_list_price() is priced
+        cost = ask(llm).usage.cost
+        assert (0.05 < cost < 0.5) if priced else cost == 0
+    assert not compatible(fake).has_list_price()
+    assert ProviderLLM("compatible", "gpt-4o-mini", base_url="https://api.openai.com/v1").has_list_price()
 
 
 def test_the_guard_lets_no_test_reach_a_provider(monkeypatch):

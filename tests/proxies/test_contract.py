@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import mimar.proxies
-from mimar.proxies import PROXIES, RZ_NAS_MEMBERS, Proxy, ProxyInputs, Score, fit_reference, rz_nas_ensemble
+from mimar.proxies import PROXIES, RZ_NAS_MEMBERS, Proxy, ProxyInputs, Score, fit_standardiser, rz_nas_ensemble
 from mimar.testing._proxy_contract import PROBE_ARCHITECTURES, check_proxy
 
 SAMPLE = list(PROBE_ARCHITECTURES.values())[:6]
@@ -19,7 +19,7 @@ SAMPLE = list(PROBE_ARCHITECTURES.values())[:6]
 
 @functools.cache
 def every_proxy() -> list[Proxy]:
-    return [*PROXIES, rz_nas_ensemble(fit_reference(RZ_NAS_MEMBERS, SAMPLE, seed=0))]
+    return [*PROXIES, rz_nas_ensemble(fit_standardiser(RZ_NAS_MEMBERS, SAMPLE, seed=0))]
 
 
 @pytest.mark.parametrize("proxy", every_proxy(), ids=lambda proxy: proxy.name)
@@ -87,8 +87,8 @@ def test_exports():
     assert mimar.proxies.__all__ == sorted(mimar.proxies.__all__, key=lambda n: (not n.isupper(), n.islower(), n))
     assert set(mimar.proxies.__all__) == {
         "PROXIES", "PROXY_VOCABULARY", "RZ_NAS_MEMBERS", "Cost", "Ensemble", "Need", "Proxy", "ProxyInputs",
-        "Reference", "Score", "depth_width", "fit_alpha", "fit_reference", "flops", "grad_norm", "hpm", "hpm_plus",
-        "nonembedding_params", "nsc_mp", "ntk", "parameter_efficiency", "params", "rz_nas_ensemble",
+        "Score", "Standardiser", "depth_width", "fit_alpha", "fit_standardiser", "flops", "grad_norm", "hpm",
+        "hpm_plus", "nonembedding_params", "nsc_mp", "ntk", "parameter_efficiency", "params", "rz_nas_ensemble",
         "score_population", "spectrum", "synflow", "zerolm", "zerolm_parts", "zerolm_weights",
     }  # fmt: skip
 

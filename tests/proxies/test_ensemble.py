@@ -1,4 +1,4 @@
-"""The ensemble, its reference, and ZeroLM's α."""
+"""The ensemble, its standardiser, and ZeroLM's α."""
 
 import json
 from itertools import combinations
@@ -11,10 +11,10 @@ from mimar.proxies import (
     RZ_NAS_MEMBERS,
     Ensemble,
     ProxyInputs,
-    Reference,
+    Standardiser,
     depth_width,
     fit_alpha,
-    fit_reference,
+    fit_standardiser,
     hpm,
     rz_nas_ensemble,
     score_population,
@@ -26,48 +26,48 @@ ARCHITECTURES = [PROBE_ARCHITECTURES[label] for label in ("multi_head", "moe", "
 
 
 def test_rz_nas_is_the_weighted_sum_of_z_scores():
-    reference = fit_reference(RZ_NAS_MEMBERS, ARCHITECTURES, seed=4)
+    standardiser = fit_standardiser(RZ_NAS_MEMBERS, ARCHITECTURES, seed=4)
     scores = np.array([score_population(member, ARCHITECTURES, seed=4) for member in RZ_NAS_MEMBERS])
     z = (scores - scores.mean(axis=1, keepdims=True)) / scores.std(axis=1, keepdims=True)
     expected = np.array([0.30, 0.25, 0.20, 0.25]) @ z
     assert [m.name for m in RZ_NAS_MEMBERS] == ["synflow", "ntk", "spectrum", "parameter_efficiency"]
-    assert score_population(rz_nas_ensemble(reference), ARCHITECTURES, seed=4) == pytest.approx(expected)
+    assert score_population(rz_nas_ensemble(standardiser), ARCHITECTURES, seed=4) == pytest.approx(expected)
 
 
 def test_ensemble_needs_what_its_members_need():
-    reference = Reference({"hpm": (0.0, 1.0), "spectrum": (0.0, 1.0)})
-    both = Ensemble("both", (hpm, spectrum), (1.0, 1.0), reference, "test")
+    standardiser = Standardiser({"hpm": (0.0, 1.0), "spectrum": (0.0, 1.0)})
+    both = Ensemble("both", (hpm, spectrum), (1.0, 1.0), standardiser, "test")
     assert both.needs == {"shapes", "weights", "data"}
     assert both.cost == "forward"
 
 
 def test_reference_survives_json():
-    reference = fit_reference((hpm, depth_width), ARCHITECTURES, seed=0)
-    assert Reference.from_json(json.loads(json.dumps(reference.to_json()))) == reference
+    standardiser = fit_standardiser((hpm, depth_width), ARCHITECTURES, seed=0)
+    assert Standardiser.from_json(json.loads(json.dumps(standardiser.to_json()))) == standardiser
 
 
 @pytest.mark.parametrize("data", [None, [], {"hpm": 3}, {"hpm": {"mean": 1}}, {"hpm": {"mean": "much", "std": 1}}])
 def test_damaged_reference_is_refused(data):
-    with pytest.raises(InputError, match="fit_reference"):
-        Reference.from_json(data)
+    with pytest.raises(InputError, match="fit_standardiser"):
+        Standardiser.from_json(data)
 
 
 def test_member_without_spread_counts_nothing():
-    reference = fit_reference((hpm, depth_width), [ARCHITECTURES[0], ARCHITECTURES[3]], seed=0)
-    assert reference.moments["depth_width"] == (128.0, 0.0)
-    ensemble = Ensemble("two", (hpm, depth_width), (1.0, 5.0), reference, "test")
+    standardiser = fit_standardiser((hpm, depth_width), [ARCHITECTURES[0], ARCHITECTURES[3]], seed=0)
+    assert standardiser.moments["depth_width"] == (128.0, 0.0)
+    ensemble = Ensemble("two", (hpm, depth_width), (1.0, 5.0), standardiser, "test")
     deep = ProxyInputs(PROBE_ARCHITECTURES["deep"])
-    assert ensemble(deep) == pytest.approx(reference.z("hpm", hpm(deep)))
+    assert ensemble(deep) == pytest.approx(standardiser.z("hpm", hpm(deep)))
 
 
 def test_ill_made_ensembles_are_refused():
-    reference = Reference({"hpm": (0.0, 1.0)})
+    standardiser = Standardiser({"hpm": (0.0, 1.0)})
     with pytest.raises(InputError, match="one weight for each member, got 1 and 2"):
-        Ensemble("bad", (hpm,), (1.0, 2.0), reference, "test")
+        Ensemble("bad", (hpm,), (1.0, 2.0), standardiser, "test")
     with pytest.raises(InputError, match="lacks depth_width"):
-        Ensemble("bad", (hpm, depth_width), (1.0, 2.0), reference, "test")
+        Ensemble("bad", (hpm, depth_width), (1.0, 2.0), standardiser, "test")
     with pytest.raises(InputError, match="at least 2 architectures"):
-        fit_reference((hpm,), ARCHITECTURES[:1], seed=0)
+        fit_standardiser((hpm,), ARCHITECTURES[:1], seed=0)
 
 
 def test_ragged_batch_is_refused():

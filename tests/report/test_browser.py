@@ -11,7 +11,8 @@ from html.parser import HTMLParser
 
 import pytest
 
-from mimar.report import front_rows, render_html
+from mimar.objectives import front_trials
+from mimar.report import describe_architecture, render_html
 
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 
@@ -103,16 +104,16 @@ def browse(tmp_path):
 
 def test_plots_table_and_choice_work_together(data, browse):
     told, console = browse(data, "--window-size=1280,1000")
-    rows = sorted(front_rows(data), key=lambda row: row["metrics"]["memory_bytes"])
+    rows = sorted(front_trials(data.trials, data.objectives), key=lambda row: row.metrics["memory_bytes"])
     assert console == []
     assert told["plots"] >= 4
     assert told["focus"]
-    assert told["sorted"] == [str(row["id"]) for row in rows]
+    assert told["sorted"] == [str(row.id) for row in rows]
     assert told["direction"] == "ascending"
     assert told["grown"] == pytest.approx(10)
-    assert told["chosen"].startswith(f"#{rows[0]['id']}: {rows[0]['description']}")
-    assert told["command"] == f"mimar export '{data.name}#{rows[0]['id']}' --to hf DIR"
-    assert told["clicked"].startswith(f"#{front_rows(data)[1]['id']}: ")
+    assert told["chosen"].startswith(f"#{rows[0].id}: {describe_architecture(rows[0].architecture)}")
+    assert told["command"] == f"mimar export '{data.name}#{rows[0].id}' --to hf DIR"
+    assert told["clicked"].startswith(f"#{front_trials(data.trials, data.objectives)[1].id}: ")
     assert (told["pressed"], told["rings"], told["lines"]) == (1, 1, 3)
     assert told["title"] == "parameters (M)"
     assert told["boxes"] == 10

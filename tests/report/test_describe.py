@@ -11,7 +11,7 @@ from rich.console import Console
 import mimar.report
 from mimar import pareto, shapes
 from mimar.errors import InputError
-from mimar.objectives import losses
+from mimar.objectives import front_trials, losses
 from mimar.report import (
     A100,
     Accelerator,
@@ -19,7 +19,6 @@ from mimar.report import (
     display_of,
     format_metric,
     format_number,
-    front_rows,
     front_table,
     training_cost,
 )
@@ -107,14 +106,10 @@ def test_training_needs_tokens(tokens):
         training_cost(UNIFORM, tokens)
 
 
-def test_front_rows_are_the_non_dominated_trials(data):
+def test_front_trials_are_the_non_dominated_trials(data):
     done = [trial for trial in data.trials if trial.status == "complete"]
     wanted = pareto.front(losses([trial.metrics for trial in done], data.objectives))
-    rows = front_rows(data)
-    assert [row["id"] for row in rows] == [done[i].id for i in wanted]
-    by_id = {trial.id: trial for trial in done}
-    assert all(row["metrics"] == by_id[row["id"]].metrics for row in rows)
-    assert all(row["description"] == describe_architecture(by_id[row["id"]].architecture) for row in rows)
+    assert front_trials(data.trials, data.objectives) == [done[i] for i in wanted]
 
 
 def printed(data):
@@ -126,9 +121,9 @@ def printed(data):
 def test_table_fits_a_terminal_and_holds_the_front(data, hostile):
     text = printed(data)
     assert max(len(line) for line in text.splitlines()) <= 100
-    for row in front_rows(data):
-        assert f" {row['id']} " in text
-        assert f" {format_metric('memory_bytes', row['metrics']['memory_bytes'])} " in text
+    for row in front_trials(data.trials, data.objectives):
+        assert f" {row.id} " in text
+        assert f" {format_metric('memory_bytes', row.metrics['memory_bytes'])} " in text
     assert max(len(line) for line in printed(hostile).splitlines()) <= 100
 
 

@@ -10,9 +10,9 @@ from html.parser import HTMLParser
 import pytest
 
 from mimar.errors import InputError
-from mimar.objectives import Budget, Objective
+from mimar.objectives import Budget, Objective, front_trials
 from mimar.pareto import Reference
-from mimar.report import front_rows, render_html, training_cost
+from mimar.report import render_html, training_cost
 
 OWN_TAGS = set(
     re.findall(
@@ -133,20 +133,20 @@ def test_own_scripts_never_make_markup(page):
 
 
 def test_front_table_holds_every_member_and_every_sort_key(data, page):
-    rows = front_rows(data)
+    rows = front_trials(data.trials, data.objectives)
     found = [attributes["data-id"] for attributes, _ in page.all("tr") if "data-id" in attributes]
-    assert found == [str(row["id"]) for row in rows]
+    assert found == [str(row.id) for row in rows]
     sortable = len(page.all("button", class_="sort"))
     keys = [float(attributes["data-value"]) for attributes, _ in page.all("td") if "data-value" in attributes]
     assert len(keys) == sortable * len(rows)
-    first = front_rows(data)[0]
-    metrics = [first["metrics"][name] for name in ("score", "memory_bytes", "decode_tokens_per_second", "params")]
-    cost = training_cost(data.trials[first["id"]].architecture, 2e9)
-    assert keys[:sortable] == [first["id"], *metrics, cost.gpu_hours, cost.dollars]
+    first = front_trials(data.trials, data.objectives)[0]
+    metrics = [first.metrics[name] for name in ("score", "memory_bytes", "decode_tokens_per_second", "params")]
+    cost = training_cost(data.trials[first.id].architecture, 2e9)
+    assert keys[:sortable] == [first.id, *metrics, cost.gpu_hours, cost.dollars]
 
 
 def test_each_member_has_its_export_command(data, page):
-    wanted = [f"mimar export '{data.name}#{row['id']}' --to hf DIR" for row in front_rows(data)]
+    wanted = [f"mimar export '{data.name}#{row.id}' --to hf DIR" for row in front_trials(data.trials, data.objectives)]
     assert [attributes["data-command"] for attributes, _ in page.all("button", class_="copy")] == wanted
     assert payload_of(page)["commands"] == wanted
 
@@ -155,7 +155,7 @@ def test_columns_of_the_payload_are_complete(data, page):
     study = payload_of(page)
     done = [trial for trial in data.trials if trial.status == "complete"]
     assert sorted(study["ids"]) == [trial.id for trial in done]
-    assert study["ids"][: study["front"]] == [row["id"] for row in front_rows(data)]
+    assert study["ids"][: study["front"]] == [row.id for row in front_trials(data.trials, data.objectives)]
     assert [done[order - 1].id for order in study["order"]] == study["ids"]
     assert all(len(axis["values"]) == len(done) for axis in study["axes"])
     memory = next(axis for axis in study["axes"] if axis["key"] == "memory_bytes")

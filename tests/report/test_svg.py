@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 
 from mimar.errors import UnknownNameError
-from mimar.objectives import Budget
+from mimar.objectives import Budget, front_trials
 from mimar.pareto import Reference
-from mimar.report import front_rows, front_svg
+from mimar.report import front_svg
 from mimar.report._axis import axis_over
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -22,7 +22,7 @@ def test_every_trial_is_drawn_inside_the_picture(data):
     root = picture(data)
     dots = root.findall(f"{SVG}circle")
     evaluated = sum(trial.status == "complete" for trial in data.trials)
-    assert len(dots) == evaluated + len(front_rows(data)) + 2
+    assert len(dots) == evaluated + len(front_trials(data.trials, data.objectives)) + 2
     width, height = (float(root.get(side)) for side in ("width", "height"))
     assert all(0 < float(dot.get("cx")) < width and 0 < float(dot.get("cy")) < height for dot in dots)
 
@@ -41,7 +41,7 @@ def test_attainment_line_only_for_two_objectives(data):
     two = replace(data, objectives=data.objectives[:2], reference=Reference((0.0, 4e8), (-10.0, 0.0)), familiar=())
     stairs = [path.get("d") for path in picture(two).findall(f"{SVG}path") if path.get("fill") == "none"]
     assert len(stairs) == 1
-    assert stairs[0].count("H") == len(front_rows(two)) - 1
+    assert stairs[0].count("H") == len(front_trials(two.trials, two.objectives)) - 1
     assert not [path for path in picture(data).findall(f"{SVG}path") if path.get("fill") == "none"]
 
 

@@ -62,6 +62,7 @@ def _common(
 
 @app.command()
 def design(
+    context: typer.Context,
     max_params: Annotated[str | None, typer.Option(help="Parameters, e.g. 30M.")] = None,
     max_memory: Annotated[str | None, typer.Option(help="Weights, KV cache and activations, e.g. 80MB.")] = None,
     max_ttft: Annotated[str | None, typer.Option(help="Time to first token, e.g. 250ms.")] = None,
@@ -104,7 +105,7 @@ def design(
     per_layer: Annotated[bool, typer.Option("--per-layer", help="Let layers differ from each other.")] = False,
     only: Annotated[
         list[str] | None,
-        typer.Option(help="VARIABLE=CHOICE,… keeps a variable to these choices; repeatable."),
+        typer.Option(help="VARIABLE=CHOICE,… keeps a variable to these choices; repeat it for another variable."),
     ] = None,
     start: Annotated[
         str | None,
@@ -116,11 +117,13 @@ def design(
 ) -> None:
     """Design a Transformer for a device and a budget.
 
-    A resumed study keeps the settings it was started with; only --trials and --max-cost count then.
+    A resumed study keeps the settings it was started with; only --trials and --max-cost count then, and other
+    options that differ are named and ignored.
     """
     with errors_explained(as_json):
         from mimar.cli._design import run_design
         from mimar.cli._request import DesignRequest, settings_for
+        from mimar.cli._resume import resumed_settings
         from mimar.cli._tables import print_result
 
         request = DesignRequest(
@@ -136,7 +139,7 @@ def design(
             tokenizer=tokenizer, tied=not untied, strategy=strategy, score=score, objectives=objectives, llm=llm,
             seed=seed, per_layer=per_layer, only=only or (), start=start, command=shlex.join(["mimar", *sys.argv[1:]]),
         )  # fmt: skip
-        settings = None if resume else settings_for(request)
+        settings = resumed_settings(study, context) if resume else settings_for(request)
         result = run_design(settings, study, trials, resume=resume, max_cost=max_cost)
         if as_json:
             print_json(result)

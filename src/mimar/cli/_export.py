@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from mimar import pareto
 from mimar.cli._output import say
 from mimar.cli._study_file import StudyFile, open_study, split_reference
 from mimar.errors import InputError, UnknownNameError
 from mimar.export import ExportResult, export_code, export_csv, export_hf, export_json
-from mimar.objectives import losses
+from mimar.objectives import front_trials
 from mimar.space import Architecture, architecture_to_json
 from mimar.trial import Trial
 
@@ -55,13 +54,13 @@ def _export(
 
 def _best(study: StudyFile) -> Trial[Architecture]:
     """The front's member with the best first objective."""
-    done = [trial for trial in study.trials if trial.status == "complete"]
-    if not done:
+    front = front_trials(study.trials, study.objectives)
+    if not front:
         raise InputError(f"{study.path} holds no evaluated trial yet: continue it with --resume")
-    points = losses([trial.metrics for trial in done], study.objectives)
-    best = min(pareto.front(points), key=lambda i: points[i, 0])
-    say(f"exporting trial {done[best].id}, the best {study.objectives[0].metric} of the front; choose with STUDY#ID")
-    return done[best]
+    first = study.objectives[0]
+    best = min(front, key=lambda trial: first.sign * trial.metrics[first.metric])
+    say(f"exporting trial {best.id}, the best {first.metric} of the front; choose with STUDY#ID")
+    return best
 
 
 def _as_json(result: ExportResult, number: int | None) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from mimar.cli._output import say
 from mimar.errors import InputError, UnknownNameError
 from mimar.llm import (
     LLM,
@@ -14,7 +15,6 @@ from mimar.llm import (
     CostLimited,
     LocalLLM,
     ProviderLLM,
-    Recording,
     ReplayLLM,
     Retrying,
     default_cache_path,
@@ -39,18 +39,17 @@ LLM_SPECS = (
 def open_llm(
     spec: str,
     *,
-    on_call: Callable[[CallRecord], None],
     read_calls: Callable[[Path], Sequence[CallRecord]],
     past: Sequence[CallRecord] = (),
     max_cost: float | None = None,
     cache: bool = True,
 ) -> LLM | None:
-    """The model that `spec` names (one of `LLM_SPECS`), ready for a study; None for ``none``.
+    """The model that `spec` names (one of `LLM_SPECS`), to be journalled by a study; None for ``none``.
 
-    Calls on record in `past` are answered from there; each later one is reported to `on_call`. Hosted models
-    are retried, answered from the user's reply cache unless `cache` is false, and stopped at `max_cost` US
-    dollars, earlier calls included. `read_calls` gives the records of the study in ``replay:STUDY``. Raises
-    `UnknownNameError`, `InputError`, `MissingKeyError` or `MissingDependencyError` before any call.
+    Hosted models are retried, answered from the user's reply cache unless `cache` is false, and stopped at
+    `max_cost` US dollars, those of the calls in `past` included. `read_calls` gives the records of the study in
+    ``replay:STUDY``. Raises `UnknownNameError`, `InputError`, `MissingKeyError` or `MissingDependencyError` before
+    any call.
     """
     if max_cost is not None and not max_cost >= 0:
         raise InputError(f"expected a cost limit of at least 0 US dollars, got {max_cost}")
@@ -58,16 +57,27 @@ def open_llm(
         return None
     kind, _, rest = spec.partition(":")
     if kind == "local":
-        return Recording(_local(rest, is_bare=spec == "local"), past, on_call)
+        return _local(rest, is_bare=spec == "local")
     if kind == "replay":
-        return Recording(_replay(rest, read_calls), past, on_call)
-    llm: LLM = Retrying(_hosted(spec))
+        return _replay(rest, read_calls)
+    hosted = _hosted(spec)
+    _say_unpriced(hosted, is_own=spec.startswith("http"), is_limited=max_cost is not None)
+    llm: LLM = Retrying(hosted)
     if max_cost is not None:
         spent = sum(record.usage.cost for record in past if not record.usage.cached)
         llm = CostLimited(llm, max_cost, spent)
     if cache:
         llm = Cached(llm, default_cache_path())
-    return Recording(llm, past, on_call)
+    return llm
+
+
+def _say_unpriced(llm: ProviderLLM, *, is_own: bool, is_limited: bool) -> None:
+    """A note where calls count as free; none for a server of one's own that nobody expects a price of."""
+    if (is_own and not is_limited) or llm.has_list_price():
+        return
+    unheld = "--max-cost cannot stop them, watch the count of their tokens (llm.output_tokens in --json)"
+    consequence = f": {unheld}" if is_limited else ""
+    say(f"note: no list price is known for {llm.name}, its calls count as free{consequence}")
 
 
 def _local(model: str, *, is_bare: bool) -> LocalLLM:

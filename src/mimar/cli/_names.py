@@ -9,7 +9,7 @@ import numpy as np
 
 from mimar.errors import InputError, UnknownNameError
 from mimar.llm import LLM
-from mimar.proxies import PROXIES, RZ_NAS_MEMBERS, Proxy, Reference, fit_reference, rz_nas_ensemble
+from mimar.proxies import PROXIES, RZ_NAS_MEMBERS, Proxy, Standardiser, fit_standardiser, rz_nas_ensemble
 from mimar.space import Architecture
 from mimar.strategy import (
     NSGA2,
@@ -60,13 +60,13 @@ def score_data(name: str, problem: Problem[Architecture], seed: int) -> dict[str
         return {}
     rng = np.random.default_rng([seed, REFERENCE_SAMPLE])
     drawn = (draw(problem, (), rng) for _ in range(REFERENCE_SAMPLE))
-    return {"reference": fit_reference(RZ_NAS_MEMBERS, [arch for arch in drawn if arch], seed).to_json()}
+    return {"reference": fit_standardiser(RZ_NAS_MEMBERS, [arch for arch in drawn if arch], seed).to_json()}
 
 
 def score_named(name: str, data: Mapping[str, Any]) -> Proxy:
     """The score users call `name`, with its `score_data`; UnknownNameError lists the names."""
     if name == ENSEMBLE:
-        return rz_nas_ensemble(Reference.from_json(data["reference"]))
+        return rz_nas_ensemble(Standardiser.from_json(data["reference"]))
     found = {proxy.name: proxy for proxy in PROXIES}
     if name not in found:
         raise UnknownNameError("score", name, score_names())

@@ -10,19 +10,19 @@ from typing import Any
 
 import typer
 
-from mimar.errors import MimarError, exit_code
+from mimar.errors import MimarError, exit_code, visible
 
 INTERRUPTED = 130
 
 
 def print_json(data: Mapping[str, Any]) -> None:
-    """One JSON object on standard output."""
-    sys.stdout.write(json.dumps(data, ensure_ascii=False, indent=2) + "\n")
+    """One JSON object on standard output, in ASCII: nothing in it steers a terminal or breaks on its encoding."""
+    sys.stdout.write(json.dumps(data, indent=2) + "\n")
 
 
 def say(text: str) -> None:
-    """A line for the person, on standard error."""
-    sys.stderr.write(text + "\n")
+    """A line for the person, on standard error; control characters in what it quotes are replaced."""
+    sys.stderr.write(visible(text) + "\n")
 
 
 @contextmanager

@@ -32,9 +32,9 @@ class Progress:
 
         self._target = target
         self._objectives = objectives
-        self._frame = frame
         self._ledger = ledger
-        self._metrics: list[Any] = []
+        self._front = pareto.RunningFront(frame)
+        self._done = 0
         self._invalid = 0
         self._past = past
         self._start = time.monotonic()
@@ -53,22 +53,22 @@ class Progress:
     def __call__(self, trial: Trial[Any]) -> None:
         """Count a trial that was just stored, or read back from an earlier run."""
         if trial.status == "complete":
-            self._metrics.append(trial.metrics)
+            self._done += 1
+            self._front.add(losses([trial.metrics], self._objectives)[0])
         self._invalid += trial.status == "invalid"
-        if len(self._metrics) + self._invalid <= self._past:
+        if self._done + self._invalid <= self._past:
             self._start = time.monotonic()
         elif self._live:
             self._live.update(self.line())
 
     def line(self) -> str:
         """Evaluated, front size, hypervolume, invalid share, LLM calls and cost, time left."""
-        done, ledger = len(self._metrics), self._ledger()
-        points = losses(self._metrics, self._objectives)
+        done, ledger = self._done, self._ledger()
         share = self._invalid / max(1, done + self._invalid)
         now = max(1, done + self._invalid - self._past)
         left = (time.monotonic() - self._start) / now * max(0, self._target - done)
         return (
-            f"[bold]{done}[/]/{self._target} evaluated · front {len(pareto.front(points))} · "
-            f"hypervolume {self._frame.hypervolume(points):.4f} · invalid {share:.0%} · "
+            f"[bold]{done}[/]/{self._target} evaluated · front {len(self._front.points)} · "
+            f"hypervolume {self._front.volume:.4f} · invalid {share:.0%} · "
             f"LLM {ledger.calls} calls, ${ledger.cost:.4f} · about {left:.0f} s left"
         )

@@ -12,20 +12,29 @@ from mimar.cli._output import print_json
 from mimar.cli._study_file import StudyFile, ledger_of, open_study
 from mimar.errors import InputError
 from mimar.hardware import hardware_metrics
+from mimar.objectives import complete_trials, front_trials, losses
 from mimar.proxies import ProxyInputs
-from mimar.report import FamiliarShape, ReportData, front_rows, front_svg, front_table, operator_accounting, render_html
-from mimar.space import FAMILIAR
+from mimar.report import (
+    FamiliarShape,
+    ReportData,
+    front_svg,
+    front_table,
+    operator_accounting,
+    render_html,
+)
+from mimar.space import FAMILIAR, Architecture, architecture_to_json
+from mimar.trial import Trial
 
 
 def show_study(path: Path, as_json: bool, limit: int | None = None) -> None:
     """Print the front of the study at `path`, as a table of at most `limit` rows or as JSON."""
-    data = report_data(open_study(path))
+    study = open_study(path)
     if as_json:
-        print_json(_summary(data))
+        print_json(study_summary(study))
         return
     from rich.console import Console
 
-    Console().print(front_table(data, limit))
+    Console().print(front_table(report_data(study), limit))
 
 
 def write_report(path: Path, out: Path | None, training_tokens: float) -> dict[str, Any]:
@@ -41,7 +50,8 @@ def write_report(path: Path, out: Path | None, training_tokens: float) -> dict[s
         text = render_html(data, training_tokens=training_tokens)
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(text, encoding="utf-8")
-    return {"path": str(target), "bytes": target.stat().st_size, "front": len(front_rows(data))}
+    members = front_trials(data.trials, data.objectives)
+    return {"path": str(target), "bytes": target.stat().st_size, "front": len(members)}
 
 
 def report_data(study: StudyFile) -> ReportData:
@@ -91,15 +101,40 @@ def _familiar(study: StudyFile) -> tuple[FamiliarShape, ...]:
     )
 
 
-def _summary(data: ReportData) -> dict[str, Any]:
-    rows = operator_accounting(data.trials, data.objectives, data.reference)
+def study_summary(study: StudyFile) -> dict[str, Any]:
+    """What a study has found so far, as plain data: what `show --json` and `design --json` print.
+
+    stopped: why the last run that ended did; None where none has. reference_point: in each objective's own unit.
+    """
+    settings = study.settings
+    assert settings.reference is not None
+    statuses = [trial.status for trial in study.trials]
+    rows = operator_accounting(study.trials, study.objectives, settings.reference)
+    points = losses([trial.metrics for trial in complete_trials(study.trials)], study.objectives)
     return {
-        "study": data.name,
-        "front": front_rows(data),
-        "trials": sum(trial.status == "complete" for trial in data.trials),
-        "invalid": sum(trial.status == "invalid" for trial in data.trials),
-        "failed": sum(trial.status == "failed" for trial in data.trials),
-        "llm": data.ledger.to_json(),
+        "study": str(study.path),
+        "front": [_member(trial) for trial in front_trials(study.trials, study.objectives)],
+        "trials": statuses.count("complete"),
+        "invalid": statuses.count("invalid"),
+        "failed": statuses.count("failed"),
+        "hypervolume": settings.reference.hypervolume(points),
+        "reference_point": {
+            objective.metric: objective.sign * value
+            for objective, value in zip(study.objectives, settings.reference.point, strict=True)
+        },
+        "objectives": list(settings.objectives),
+        "llm": {"name": settings.llm, **ledger_of(study.calls, study.trials).to_json()},
         "operators": {row.origin: row.to_json() for row in rows},
-        "stopped": list(data.stop_reasons),
+        "strategy": settings.strategy,
+        "device": settings.profile.name,
+        "stopped": study.stops[-1] if study.stops else None,
+    }
+
+
+def _member(trial: Trial[Architecture]) -> dict[str, Any]:
+    return {
+        "id": trial.id,
+        "origin": trial.proposal.origin,
+        "architecture": architecture_to_json(trial.architecture),
+        "metrics": dict(trial.metrics),
     }

@@ -128,6 +128,8 @@ def _only(typed: Sequence[str], space: TransformerSpace) -> dict[str, list[Choic
         name, mark, values = text.partition("=")
         if name not in domains or not mark:
             raise InputError(f"--only must be VARIABLE=CHOICE,…, got {text!r}; variables are {', '.join(domains)}")
+        if name in found:
+            raise InputError(f"--only names {name} more than once: list its choices in one, as --only {name}=V1,V2")
         known = {f"{choice:.4g}" if isinstance(choice, float) else str(choice): choice for choice in domains[name]}
         unknown = [value for value in values.split(",") if value not in known]
         if unknown:

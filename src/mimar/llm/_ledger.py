@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ._call import CallRecord
@@ -29,10 +29,11 @@ class Ledger:
         """Unique valid candidates per call; 0 before the first call."""
         return self.unique_valid / self.calls if self.calls else 0.0
 
-    def add(self, record: CallRecord, unique_valid: int = 0) -> Ledger:
-        """The ledger after one more call, which brought `unique_valid` new valid candidates."""
+    def add(self, record: CallRecord) -> Ledger:
+        """The ledger after one more call; what came of its reply is known to the study alone."""
         usage, spent = record.usage, not record.usage.cached
-        return Ledger(
+        return replace(
+            self,
             calls=self.calls + 1,
             failed=self.failed + (record.error is not None),
             cached=self.cached + usage.cached,
@@ -40,7 +41,6 @@ class Ledger:
             output_tokens=self.output_tokens + spent * usage.output_tokens,
             cost=self.cost + spent * usage.cost,
             seconds=self.seconds + spent * usage.seconds,
-            unique_valid=self.unique_valid + unique_valid,
         )
 
     def to_json(self) -> dict[str, Any]:

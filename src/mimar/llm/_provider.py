@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, final
 from urllib.parse import urlsplit
 
-from mimar.errors import InputError, LLMError, MissingDependencyError
+from mimar.errors import InputError, LLMError, MissingDependencyError, visible
 
 from ._call import Call
 from ._errors import BilledReplyError
@@ -19,7 +19,8 @@ from ._parse import read_reply
 from ._protocol import Message, Reply, Usage
 from ._provider_errors import translate
 
-if TYPE_CHECKING:  # pydantic-ai takes a second to import
+if TYPE_CHECKING:  # pydantic-ai takes a second to import, genai-prices a fifth of one
+    from genai_prices.types import AbstractUsage
     from pydantic_ai.messages import ModelResponse
 
 _LOG = logging.getLogger(__name__)
@@ -31,8 +32,8 @@ class ProviderLLM:
 
     Each call is one HTTP request that ends within `timeout` seconds; nothing is retried here (see `Retrying`).
     Where the provider constrains output to a JSON schema that is used, elsewhere the schema goes into the
-    prompt. Anthropic has no seed. Costs are list prices, 0 where none is known. The key is read from the
-    environment at each call and never stored. Raises `MissingKeyError`, `MissingDependencyError`, and
+    prompt. Anthropic has no seed. Costs are list prices, 0 where none is known (`has_list_price`). The key is read
+    from the environment at each call and never stored. Raises `MissingKeyError`, `MissingDependencyError`, and
     `InputError` for an address with a password or a query in it.
     """
 
@@ -56,6 +57,12 @@ class ProviderLLM:
         if self._provider == "compatible":
             return f"{self._base_url}#{self._model}"
         return f"{self._provider}:{self._model}"
+
+    def has_list_price(self) -> bool:
+        """Whether a price of the model's tokens is known; without one its calls count as free."""
+        from genai_prices import Usage as TheirUsage
+
+        return self._price(TheirUsage(input_tokens=1, output_tokens=1)) is not None
 
     def complete(
         self,
@@ -90,30 +97,29 @@ class ProviderLLM:
 
     def _reply(self, answer: ModelResponse, schema: Mapping[str, Any] | None, seconds: float) -> Reply:
         text = redact(answer.text or "")
-        usage = Usage(answer.usage.input_tokens, answer.usage.output_tokens, seconds, self._price(answer))
+        price = self._price(answer.usage) or 0.0
+        usage = Usage(answer.usage.input_tokens, answer.usage.output_tokens, seconds, price)
         model = answer.model_name or self._model
         if answer.finish_reason == "content_filter":
             refusal = redact(str((answer.provider_details or {}).get("refusal") or text or "no reason given"))
             raise BilledReplyError(f"{self.name} refused to answer: {refusal:.200}", refusal, usage, model)
         return read_reply(text, schema, usage, model, cut=answer.finish_reason == "length")
 
-    def _price(self, answer: ModelResponse) -> float:
-        """US dollars at list price (genai-prices); 0 for a model or a server without one."""
+    def _price(self, usage: AbstractUsage) -> float | None:
+        """US dollars at list price (genai-prices); None for a model or a server without one."""
         from genai_prices import calc_price
 
         try:
             if self._base_url is None:
-                price = calc_price(answer.usage, self._model, provider_id=self._provider)
+                price = calc_price(usage, self._model, provider_id=self._provider)
             else:
-                price = calc_price(answer.usage, self._model, provider_api_url=self._base_url)
+                price = calc_price(usage, self._model, provider_api_url=self._base_url)
         except LookupError:
-            if self._base_url is None:
-                self._log_once([f"no list price for {self.name}: its calls count as free"])
-            return 0.0
+            return None
         return float(price.total_price)
 
     def _log_once(self, lines: Iterable[str]) -> None:
-        for line in map(redact, lines):
+        for line in (visible(redact(line)) for line in lines):
             if line not in self._told:
                 self._told.add(line)
                 _LOG.warning("%s", line)

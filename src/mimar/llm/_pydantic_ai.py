@@ -26,6 +26,7 @@ from ._keys import Provider, read_key
 from ._protocol import Message
 
 _SEEDS = 2**31  # Gemini takes 32 bits with a sign
+_THINKING_TOKENS = 4096  # most that a model which cannot stop thinking may add to its reply
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ async def _request(endpoint: Endpoint, call: Call) -> ModelResponse:
         return await model_request(
             model,
             [_their_message(message) for message in call.messages],
-            model_settings=_settings(endpoint, call),
+            model_settings=_settings(endpoint, call, model),
             model_request_parameters=_parameters(call, model),
         )
 
@@ -95,11 +96,14 @@ def _their_message(message: Message) -> ModelMessage:
             return ModelResponse(parts=[TextPart(message.content)])
 
 
-def _settings(endpoint: Endpoint, call: Call) -> ModelSettings:
+def _settings(endpoint: Endpoint, call: Call, model: Model) -> ModelSettings:
+    """Settings of one call: a model thinks as little as it can, and what it thinks all the same has room of its own."""
+    room = _THINKING_TOKENS if model.profile.get("thinking_always_enabled", False) else 0
     return ModelSettings(
         temperature=call.temperature,
         seed=call.seed % _SEEDS,
-        max_tokens=call.max_tokens,
+        max_tokens=call.max_tokens + room,
+        thinking=False,
         max_retries=0,
         request_timeout=endpoint.timeout,
     )

@@ -70,6 +70,6 @@ def _check_same(call: Call, llm_name: str, record: CallRecord, index: int) -> No
     differing = [name for name, value in asked.items() if value != stored[name]]
     details = "; ".join(f"{name}: recorded {stored[name]!r:.60}, asked {asked[name]!r:.60}" for name in differing)
     raise ReplayError(
-        f"call {index + 1} is not the one on record ({details or 'its key'}): resume with the options and the "
-        "version of the first run, or begin a new study"
+        f"call {index + 1} is not the one on record ({details or 'its key'}): resume with the language model, the "
+        "strategy, the problem and the version of mimar of the first run, or begin a new study"
     )

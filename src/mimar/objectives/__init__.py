@@ -2,6 +2,7 @@
 
 from mimar.objectives._evaluator import DesignEvaluator, Evaluator, Measure, Score
 from mimar.objectives._objective import Budget, Direction, Objective, losses
+from mimar.objectives._trials import complete_trials, front_trials
 
 __all__ = [
     "Budget",
@@ -11,5 +12,7 @@ __all__ = [
     "Measure",
     "Objective",
     "Score",
+    "complete_trials",
+    "front_trials",
     "losses",
 ]

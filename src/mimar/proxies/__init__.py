@@ -2,7 +2,7 @@
 
 from mimar.proxies._baselines import depth_width, flops, nonembedding_params, params
 from mimar.proxies._contract import Cost, Need, Proxy, Score
-from mimar.proxies._ensemble import RZ_NAS_MEMBERS, Ensemble, Reference, fit_reference, rz_nas_ensemble
+from mimar.proxies._ensemble import RZ_NAS_MEMBERS, Ensemble, Standardiser, fit_standardiser, rz_nas_ensemble
 from mimar.proxies._grad_norm import grad_norm
 from mimar.proxies._hpm import hpm, hpm_plus
 from mimar.proxies._inputs import PROXY_VOCABULARY, ProxyInputs
@@ -23,11 +23,11 @@ __all__ = [
     "Need",
     "Proxy",
     "ProxyInputs",
-    "Reference",
     "Score",
+    "Standardiser",
     "depth_width",
     "fit_alpha",
-    "fit_reference",
+    "fit_standardiser",
     "flops",
     "grad_norm",
     "hpm",
@@ -50,4 +50,4 @@ PROXIES: tuple[Proxy, ...] = (
     hpm, hpm_plus, nonembedding_params, params, flops, depth_width, zerolm(), zerolm_weights(), nsc_mp,
     parameter_efficiency, synflow, ntk, spectrum, grad_norm,
 )  # fmt: skip
-"""Every proxy but those that need a reference, the default accuracy score first."""
+"""Every proxy but those that need a sample of the space, the default accuracy score first."""

@@ -1,4 +1,4 @@
-"""Weighted sums of z-scores against a reference that never changes, so that a value never changes either."""
+"""Weighted sums of z-scores against a fixed sample, so that a value never changes either."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from mimar.space import Architecture
 
 
 @dataclass(frozen=True, slots=True)
-class Reference:
+class Standardiser:
     """Mean and standard deviation of each proxy over a fixed sample of architectures; name → (mean, std)."""
 
     moments: Mapping[str, tuple[float, float]]
@@ -30,48 +30,48 @@ class Reference:
         return (value - mean) / std if std > 0 else 0.0
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data that `from_json` reads back to an equal reference."""
+        """Plain data that `from_json` reads back to an equal one."""
         return {name: {"mean": mean, "std": std} for name, (mean, std) in self.moments.items()}
 
     @classmethod
-    def from_json(cls, data: Any) -> Reference:
-        """The reference in `data`; InputError when it does not have the form of `to_json`."""
+    def from_json(cls, data: Any) -> Standardiser:
+        """The one in `data`; InputError when it does not have the form of `to_json`."""
         try:
             moments = {str(name): (float(entry["mean"]), float(entry["std"])) for name, entry in data.items()}
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise InputError(
-                f'a reference must map each score to {{"mean": number, "std": number}}, got {str(data)[:80]}; '
-                "fit it anew with fit_reference"
+                f'a standardiser must map each score to {{"mean": number, "std": number}}, got {str(data)[:80]}; '
+                "fit it anew with fit_standardiser"
             ) from error
         return cls(moments)
 
 
-def fit_reference(members: Sequence[Proxy], architectures: Sequence[Architecture], seed: int) -> Reference:
+def fit_standardiser(members: Sequence[Proxy], architectures: Sequence[Architecture], seed: int) -> Standardiser:
     """Score `architectures`, a fixed sample of the space, once, with the random batch that `seed` gives.
 
     Candidates must later be scored with the same seed, and with that batch too.
     InputError for fewer than two architectures.
     """
     if len(architectures) < 2:
-        raise InputError(f"a reference needs at least 2 architectures, better 30, got {len(architectures)}")
+        raise InputError(f"a standardiser needs at least 2 architectures, better 30, got {len(architectures)}")
     shared = (ProxyInputs(arch, seed=seed) for arch in architectures)
     values = np.array([[member(inputs) for member in members] for inputs in shared])
     spread = values.max(axis=0) > values.min(axis=0)
     std = np.where(spread, values.std(axis=0), 0.0)
-    return Reference({m.name: (float(values[:, i].mean()), float(std[i])) for i, m in enumerate(members)})
+    return Standardiser({m.name: (float(values[:, i].mean()), float(std[i])) for i, m in enumerate(members)})
 
 
 @dataclass(frozen=True, slots=True)
 class Ensemble:
     """A `Proxy`: Σ weight · z-score of its members, which share module, batch and backward pass.
 
-    InputError when members and weights differ in number or the reference lacks a member.
+    InputError when members and weights differ in number or the standardiser lacks a member.
     """
 
     name: str
     members: tuple[Proxy, ...]
     weights: tuple[float, ...]
-    reference: Reference
+    standardiser: Standardiser
     source: str
     higher_is_better: bool = True
 
@@ -80,9 +80,9 @@ class Ensemble:
             raise InputError(
                 f"an ensemble needs one weight for each member, got {len(self.members)} and {len(self.weights)}"
             )
-        missing = [member.name for member in self.members if member.name not in self.reference.moments]
+        missing = [member.name for member in self.members if member.name not in self.standardiser.moments]
         if missing:
-            raise InputError(f"the reference lacks {', '.join(missing)}; fit it with the members of the ensemble")
+            raise InputError(f"the standardiser lacks {', '.join(missing)}; fit it with the members of the ensemble")
 
     @property
     def needs(self) -> frozenset[Need]:
@@ -97,15 +97,15 @@ class Ensemble:
 
     def __call__(self, inputs: ProxyInputs) -> float:
         pairs = zip(self.members, self.weights, strict=True)
-        return sum(weight * self.reference.z(member.name, member(inputs)) for member, weight in pairs)
+        return sum(weight * self.standardiser.z(member.name, member(inputs)) for member, weight in pairs)
 
 
 _RZ_NAS = "RZ-NAS: Enhancing LLM-guided Neural Architecture Search via Reflective Zero-Cost Strategy, 2025"
 
 RZ_NAS_MEMBERS: tuple[Proxy, ...] = (synflow, ntk, spectrum, parameter_efficiency)
-"""Members of `rz_nas_ensemble`, for `fit_reference`."""
+"""Members of `rz_nas_ensemble`, for `fit_standardiser`."""
 
 
-def rz_nas_ensemble(reference: Reference) -> Ensemble:
+def rz_nas_ensemble(standardiser: Standardiser) -> Ensemble:
     """SynFlow .30, NTK .25, spectrum .20, parameter efficiency .25 on z-scores, the weights of RZ-NAS."""
-    return Ensemble("rz_nas_ensemble", RZ_NAS_MEMBERS, (0.30, 0.25, 0.20, 0.25), reference, _RZ_NAS)
+    return Ensemble("rz_nas_ensemble", RZ_NAS_MEMBERS, (0.30, 0.25, 0.20, 0.25), standardiser, _RZ_NAS)

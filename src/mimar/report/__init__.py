@@ -10,7 +10,7 @@ from mimar.report._accounting import (
 from mimar.report._data import FamiliarShape, ReportData
 from mimar.report._describe import describe_architecture
 from mimar.report._display import Display, display_of, format_metric, format_number
-from mimar.report._front import front_rows, front_table, front_trials
+from mimar.report._front import front_table
 from mimar.report._page import render_html
 from mimar.report._svg import front_svg
 from mimar.report._training import A100, Accelerator, TrainingCost, training_cost
@@ -27,10 +27,8 @@ __all__ = [
     "display_of",
     "format_metric",
     "format_number",
-    "front_rows",
     "front_svg",
     "front_table",
-    "front_trials",
     "hypervolume_curve",
     "operator_accounting",
     "operator_shares",

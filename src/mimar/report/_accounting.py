@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mimar.objectives import Objective, losses
+from mimar.objectives import Objective, complete_trials, losses
 from mimar.pareto import Reference, front
 from mimar.trial import Trial
 
@@ -104,11 +104,6 @@ def rejection_counts(trials: Sequence[Trial[Any]]) -> dict[str, int]:
     """
     counts = Counter(reason for trial in trials for reason in {_rule(reason) for reason in trial.reasons})
     return dict(counts.most_common())
-
-
-def complete_trials(trials: Sequence[Trial[Any]]) -> list[Trial[Any]]:
-    """The evaluated trials, in proposal order."""
-    return [trial for trial in trials if trial.status == "complete"]
 
 
 def _sums(names: Sequence[str], values: NDArray[np.float64]) -> Mapping[str, float]:

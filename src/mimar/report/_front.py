@@ -1,14 +1,12 @@
-"""The front as trials, as plain rows and as a table for terminals."""
+"""The front as a table for terminals."""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from mimar import pareto
-from mimar.objectives import Objective, losses
-from mimar.report._accounting import complete_trials
+from mimar.errors import visible
+from mimar.objectives import complete_trials, front_trials
 from mimar.report._data import ReportData
 from mimar.report._describe import describe_architecture
 from mimar.report._display import display_of, format_metric
@@ -20,25 +18,6 @@ if TYPE_CHECKING:  # rich is imported when a table is made, not when a report is
 
 EVERYDAY_METRICS = ("params", "memory_bytes", "decode_tokens_per_second")
 """Shown beside the objectives in every table."""
-
-
-def front_trials(trials: Sequence[Trial[Architecture]], objectives: Sequence[Objective]) -> list[Trial[Architecture]]:
-    """The non-dominated evaluated trials, in proposal order; equal ones all stay."""
-    done = complete_trials(trials)
-    return [done[int(i)] for i in pareto.front(losses([trial.metrics for trial in done], objectives))]
-
-
-def front_rows(data: ReportData) -> list[dict[str, Any]]:
-    """The front as plain data: ``id``, ``origin``, ``metrics`` (units of their names) and ``description``."""
-    return [
-        {
-            "id": trial.id,
-            "origin": trial.proposal.origin,
-            "metrics": dict(trial.metrics),
-            "description": describe_architecture(trial.architecture),
-        }
-        for trial in front_trials(data.trials, data.objectives)
-    ]
 
 
 def table_metrics(data: ReportData) -> tuple[str, ...]:
@@ -59,16 +38,17 @@ def front_table(data: ReportData, limit: int | None = None) -> Table:
     from rich.text import Text
 
     columns = table_metrics(data)
-    table = Table(title=Text(f"Pareto front of {data.name}"), expand=False)
+    table = Table(title=Text(visible(f"Pareto front of {data.name}")), expand=False)
     table.add_column("id", justify="right", no_wrap=True)
     for name in columns:
         table.add_column(Text(display_of(name).title), justify="right", max_width=11)
     table.add_column("architecture", overflow="fold", ratio=1)
     first = data.objectives[0]
-    rows = sorted(front_rows(data), key=lambda row: first.sign * row["metrics"][first.metric])
-    for row in rows[:limit]:
-        values = [format_metric(name, row["metrics"][name]) for name in columns]
-        table.add_row(str(row["id"]), *values, Text(row["description"]))
-    if limit is not None and len(rows) > limit:
-        table.caption = f"{len(rows) - limit} more: mimar show {shlex.quote(data.name)}"
+    front = front_trials(data.trials, data.objectives)
+    members = sorted(front, key=lambda trial: first.sign * trial.metrics[first.metric])
+    for trial in members[:limit]:
+        values = [format_metric(name, trial.metrics[name]) for name in columns]
+        table.add_row(str(trial.id), *values, Text(visible(describe_architecture(trial.architecture))))
+    if limit is not None and len(members) > limit:
+        table.caption = Text(visible(f"{len(members) - limit} more: mimar show {shlex.quote(data.name)}"))
     return table

@@ -3,16 +3,9 @@
 from __future__ import annotations
 
 import html
-import re
 from collections.abc import Sequence
 
-_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
-"""Control characters, which HTML forbids, and lone surrogates, which UTF-8 cannot hold."""
-
-
-def visible(value: str) -> str:
-    """`value` with a replacement character for each character that cannot be shown."""
-    return _UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", value)
+from mimar.errors import visible
 
 
 def text(value: str) -> str:

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from importlib.resources import files
 from string import Template
 
+from mimar.objectives import front_trials
 from mimar.report._accounting import operator_accounting
 from mimar.report._data import ReportData
-from mimar.report._front import front_trials
 from mimar.report._html import text
 from mimar.report._payload import DRAWN_TRIALS, embedded_json, payload
 from mimar.report._sections import call_section, front_section, ledger_section, operator_section, rejected_section

@@ -9,14 +9,14 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from mimar.objectives import losses
+from mimar.errors import visible
+from mimar.objectives import complete_trials, losses
 from mimar.pareto import front
-from mimar.report._accounting import complete_trials, hypervolume_curve, operator_shares
+from mimar.report._accounting import hypervolume_curve, operator_shares
 from mimar.report._data import ReportData
 from mimar.report._describe import describe_architecture
 from mimar.report._display import display_of
 from mimar.report._front import export_command
-from mimar.report._html import visible
 from mimar.space import Architecture
 from mimar.trial import Trial
 

@@ -6,12 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mimar.errors import UnknownNameError
-from mimar.objectives import Budget
-from mimar.report._accounting import complete_trials
+from mimar.objectives import Budget, complete_trials, front_trials
 from mimar.report._axis import Axis, axis_over
 from mimar.report._data import ReportData
 from mimar.report._display import display_of, format_number
-from mimar.report._front import front_trials
 from mimar.report._html import text
 
 WIDTH, HEIGHT = 860, 520

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -53,8 +54,7 @@ class TransformerSpace:
     @property
     def variables(self) -> Mapping[str, tuple[Choice, ...]]:
         """Name → choices: sizes first, then the layers, then what depends on them."""
-        layers = {f"{prefix}{role}": options for prefix in self._prefixes() for role, options in self.layer.items()}
-        return {**self.sizes, **layers, **self.final}
+        return self._variables
 
     def restricted(self, **choices: Sequence[Choice]) -> TransformerSpace:
         """The same space with fewer choices for the named variables; InputError when nothing would be left."""
@@ -91,10 +91,10 @@ class TransformerSpace:
 
     def to_choices(self, arch: Architecture) -> dict[str, Choice]:
         """One choice for every variable; those of absent layers take the first choice."""
-        found = {name: options[0] for name, options in self.variables.items()}
+        found = dict(self._first_choices)
         blocks = arch.blocks[:1] if self.scope == "uniform" else arch.unique_blocks
-        for prefix, block in zip(self._prefixes(), blocks, strict=False):
-            found |= {f"{prefix}{role}": c for role, c in choices_of(block, arch.hidden_size, self.layer).items()}
+        for prefix, block in zip(self._prefixes, blocks, strict=False):
+            found |= self._named(prefix, choices_of(block, arch.hidden_size, self.layer))
         return found | _global_choices(arch, self.sizes) | _global_choices(arch, self.final)
 
     def from_choices(self, choices: Choices) -> Architecture:
@@ -145,25 +145,31 @@ class TransformerSpace:
 
     # One mechanism for sampling, mutation and crossover: keep wanted values where legal, draw the rest.
 
-    def _completed(self, wanted: Choices, rng: np.random.Generator) -> dict[str, Choice]:
-        done: dict[str, Choice] = {name: options[0] for name, options in self.variables.items()}
+    def _completed(self, wanted: Choices, rng: np.random.Generator, settled: Container[str] = ()) -> dict[str, Choice]:
+        """settled: prefixes of layers that are known to be legal as they are wanted, at the wanted width."""
+        done = dict(self._first_choices)
         for name, options in self.sizes.items():
             done[name] = _kept_or_drawn(wanted, name, self._legal_sizes(name, options, done), rng)
         hidden, count = cast("int", done["hidden_size"]), cast("int", done["num_layers"])
         prefixes = self._prefixes_used(count, cast("int", done["layer_sharing"]))
-        last, needed = prefixes[-1], self._needed_mixers()
+        fitting = legal_layer_choices("mixer", self.layer, {}, hidden, self.defaults.context_length)
+        needed = [c for c in fitting if c in self._needed_mixers]
         head_sizes: set[Choice] = set()  # of the layers with softmax attention
         for prefix in prefixes:
-            kinds = needed if prefix == last else self.layer["mixer"]
-            layer = self._completed_layer(wanted, prefix, hidden, kinds, rng)
+            kinds = needed if prefix == prefixes[-1] else fitting
+            if prefix in settled and wanted[self._names[prefix]["mixer"]] in kinds:
+                layer = self._layer_of(wanted, prefix)
+            else:
+                layer = self._completed_layer(wanted, prefix, hidden, kinds, rng)
             head_sizes |= {layer["head_size"]} if layer["mixer"] in SOFTMAX_MIXERS else set()
-            needed = self.layer["mixer"] if layer["mixer"] in needed else needed
-            done |= {f"{prefix}{role}": choice for role, choice in layer.items()}
+            needed = fitting if layer["mixer"] in needed else needed
+            done |= self._named(prefix, layer)
         for name, options in self.final.items():
             legal = [c for c in options if (head_sizes or c in HARMLESS) and (c != "rope" or _all_even(head_sizes))]
             done[name] = _kept_or_drawn(wanted, name, legal, rng)
         return done
 
+    @cached_property
     def _needed_mixers(self) -> tuple[Choice, ...]:
         """Mixers one of which some layer must have: any, or softmax attention where the final choices require it."""
         free = all(HARMLESS & set(options) for options in self.final.values())
@@ -173,13 +179,14 @@ class TransformerSpace:
         self, wanted: Choices, prefix: str, hidden: int, mixers: Sequence[Choice], rng: np.random.Generator
     ) -> dict[str, Choice]:
         layer: dict[str, Choice] = {}
+        names = self._names[prefix]
         for role, options in self.layer.items():
             layer[role] = options[0]
             if layer_used(role, layer):
-                legal = legal_layer_choices(role, self.layer, layer, hidden, self.defaults.context_length)
-                if role == "mixer":
-                    legal = [c for c in legal if c in mixers]
-                name = f"{prefix}{role}"
+                legal = mixers
+                if role != "mixer":
+                    legal = legal_layer_choices(role, self.layer, layer, hidden, self.defaults.context_length)
+                name = names[role]
                 if role == "ratio" and name in wanted and _between(wanted[name], options):
                     legal = [wanted[name]]  # a width between the listed steps is inherited as it is
                 layer[role] = _kept_or_drawn(wanted, name, legal, rng)
@@ -191,8 +198,8 @@ class TransformerSpace:
         if self.scope == "uniform":
             return choices
         last = choices_of(arch.blocks[-1], arch.hidden_size, self.layer)
-        for prefix in self._prefixes()[len(arch.unique_blocks) :]:
-            choices |= {f"{prefix}{role}": choice for role, choice in last.items()}
+        for prefix in self._prefixes[len(arch.unique_blocks) :]:
+            choices |= self._named(prefix, last)
         return choices
 
     def _legal_sizes(self, name: str, options: tuple[Choice, ...], done: Choices) -> Sequence[Choice]:
@@ -212,7 +219,14 @@ class TransformerSpace:
             others = [choice for choice in domain if choice != current]
             if others:
                 wanted |= dict.fromkeys(targets, _neighbour_or_any(domain, current, others, rng))
-        return self._completed(wanted, rng)
+        return self._completed(wanted, rng, self._untouched(choices, wanted))
+
+    def _untouched(self, before: Choices, after: Choices) -> set[str]:
+        """Prefixes of the layers that a move left as they were: still legal where the width is the same."""
+        if before["hidden_size"] != after["hidden_size"]:
+            return set()
+        changed = {name for name, choice in after.items() if choice != before[name]}
+        return {prefix for prefix, names in self._names.items() if changed.isdisjoint(names.values())}
 
     def _random_variable(self, choices: Choices, rng: np.random.Generator) -> tuple[tuple[Choice, ...], list[str]]:
         """Choices of a variable that has an effect, and the names to set: one layer's, or half the time all layers'."""
@@ -224,30 +238,49 @@ class TransformerSpace:
         if name not in self.layer:
             return self.sizes.get(name) or self.final[name], [name]
         everywhere = rng.random() < 0.5
-        return self.layer[name], [f"{p}{name}" for p in (prefixes if everywhere else [prefix])]
+        return self.layer[name], [self._names[p][name] for p in (prefixes if everywhere else [prefix])]
 
     def _varied(self, common: Choices, rng: np.random.Generator) -> dict[str, Choice]:
         """`common` for every layer, but for a random share of the layer settings, which are left open."""
         share = rng.random() ** 2
-        first = self._prefixes()[0]
+        first = self._prefixes[0]
         wanted = {name: common[name] for name in (*self.sizes, *self.final)}
-        for prefix in self._prefixes():
+        for prefix in self._prefixes:
             for role in self.layer:
                 if rng.random() >= share:
                     wanted[f"{prefix}{role}"] = common[f"{first}{role}"]
         return wanted
 
-    def _prefixes(self) -> list[str]:
+    @cached_property
+    def _prefixes(self) -> tuple[str, ...]:
         if self.scope == "uniform":
-            return [""]
-        return [f"layers.{index}." for index in range(max(cast("tuple[int, ...]", self.sizes["num_layers"])))]
+            return ("",)
+        return tuple(f"layers.{index}." for index in range(max(cast("tuple[int, ...]", self.sizes["num_layers"]))))
 
-    def _prefixes_used(self, count: int, sharing: int) -> list[str]:
+    @cached_property
+    def _names(self) -> Mapping[str, Mapping[str, str]]:
+        """Prefix → role → name of the variable; made once, as forming hundreds of names anew is most of a move."""
+        return {prefix: {role: f"{prefix}{role}" for role in self.layer} for prefix in self._prefixes}
+
+    @cached_property
+    def _variables(self) -> Mapping[str, tuple[Choice, ...]]:
+        layers = {names[role]: options for names in self._names.values() for role, options in self.layer.items()}
+        return {**self.sizes, **layers, **self.final}
+
+    @cached_property
+    def _first_choices(self) -> Choices:
+        return {name: options[0] for name, options in self.variables.items()}
+
+    def _prefixes_used(self, count: int, sharing: int) -> tuple[str, ...]:
         groups = -(-count // sharing)
-        return self._prefixes()[:groups]
+        return self._prefixes[:groups]
 
     def _layer_of(self, choices: Choices, prefix: str) -> dict[str, Choice]:
-        return {role: choices[f"{prefix}{role}"] for role in self.layer}
+        return {role: choices[name] for role, name in self._names[prefix].items()}
+
+    def _named(self, prefix: str, layer: Choices) -> dict[str, Choice]:
+        names = self._names[prefix]
+        return {names[role]: choice for role, choice in layer.items()}
 
     def _assemble(self, choices: Choices, blocks: tuple[Block, ...]) -> Architecture:
         settings: dict[str, Any] = {

@@ -99,11 +99,9 @@ def legal_layer_choices(role: str, domain: Domain, layer: Choices, hidden: int, 
     if role == "num_heads":
         return legal_head_counts(domain, hidden)
     if role == "head_size":
-        heads = cast("int", layer["num_heads"])
-        fitting = [c for c in choices if hidden // 2 <= heads * cast("int", c) <= 2 * hidden]
-        return fitting or [min(choices, key=lambda c: abs(heads * cast("int", c) - hidden))]
+        return _head_sizes(choices, cast("int", layer["num_heads"]), hidden)
     if role == "queries_per_kv":
-        return [c for c in choices if divides(c, layer["num_heads"])]
+        return _divisors(choices, layer["num_heads"])
     if role == "window":
         return [c for c in choices if cast("int", c) <= context]
     if role == "feed_forward":
@@ -114,6 +112,17 @@ def legal_layer_choices(role: str, domain: Domain, layer: Choices, hidden: int, 
     if role == "top_k":
         return [c for c in choices if cast("int", c) < cast("int", layer["num_experts"])]
     return choices
+
+
+@lru_cache(maxsize=4096)
+def _head_sizes(choices: tuple[Choice, ...], heads: int, hidden: int) -> tuple[Choice, ...]:
+    fitting = tuple(c for c in choices if hidden // 2 <= heads * cast("int", c) <= 2 * hidden)
+    return fitting or (min(choices, key=lambda c: abs(heads * cast("int", c) - hidden)),)
+
+
+@lru_cache(maxsize=4096)
+def _divisors(choices: tuple[Choice, ...], whole: Choice) -> tuple[Choice, ...]:
+    return tuple(c for c in choices if divides(c, whole))
 
 
 def _mixer_fits(kind: Choice, domain: Domain, hidden: int, context: int) -> bool:
@@ -170,6 +179,7 @@ def choices_of(block: Block, hidden: int, domain: Domain) -> dict[str, Choice]:
     return found
 
 
+@lru_cache(maxsize=4096)
 def _ratio_of(width: int, hidden: int, choices: tuple[Choice, ...]) -> float:
     """The listed ratio that rounds to `width`, or the exact one where none does."""
     listed = (cast("float", c) for c in choices)

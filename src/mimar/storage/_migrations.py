@@ -1,4 +1,9 @@
-"""Numbered migrations: entry i brings a file from version i to version i + 1; released entries never change."""
+"""Numbered migrations: entry i brings a file from version i to version i + 1; released entries never change.
+
+events: position 0, 1, … without gaps; kind and body of an `Event`, the body as JSON; written_at is the wall time of the
+append in seconds since 1970 (UTC). No search reads it, since results must not depend on the clock: it is there for
+people who ask the file when something happened.
+"""
 
 from __future__ import annotations
 

@@ -4,26 +4,31 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import sqlite3
 import time
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final, cast
 
 from mimar.errors import ForeignFileError, InputError, NewerVersionError, StorageError, StorageFullError
 from mimar.storage._event import Event, encoded
 from mimar.storage._migrations import APPLICATION_ID, MIGRATIONS, VERSION
+from mimar.storage._writer_lock import WriterLock
 
-MAGIC: Final = b"SQLite format 3\0"
-"""First bytes of every SQLite file (https://sqlite.org/fileformat.html, section 1.3)."""
+SMALLEST: Final = 512
+"""Bytes of the smallest SQLite file that is not empty: one page (https://sqlite.org/fileformat.html, section 1.3.2)."""
 
 
 class SQLiteStorage:
     """Append-only journal in an SQLite file (write-ahead log, synchronous FULL).
 
-    A power loss at any instant loses at most the append under way. Positions are handed out by this object, so that a
-    second writer is noticed instead of interleaved: its append fails with a StorageError.
+    A power loss at any instant loses at most the append under way. Opening it for writing while another writer has it
+    open is a StorageError at once, before anything is written; readers come and go as they like. Where no lock can
+    tell (another machine, Windows), a second writer is still noticed: positions are handed out by this object, and an
+    append at one that is taken fails with a StorageError.
+    A file that was made here and holds no event yet when it is closed is removed.
     """
 
     def __init__(self, path: Path, *, create: bool = True, read_only: bool = False) -> None:
@@ -32,17 +37,21 @@ class SQLiteStorage:
             raise StorageError(
                 f"cannot read or write {path} (a folder): check that its folder exists, is writable and has room"
             )
-        self._next = 0
         if not path.exists() and (read_only or not create):
             raise InputError(f"no study at {path}: check the path, or start one with `mimar design --study {path}`")
-        with _explained(path):
-            self._db = _connect(path, read_only)
-        try:
-            with _explained(path):
-                self._prepare(read_only)
-        except BaseException:
-            self._db.close()
-            raise
+        self._file = Path(os.path.realpath(path))  # SQLite's log and our lock lie beside the file, not beside a link
+        self._next = 0
+        self._lock: WriterLock | None = None
+        with ExitStack() as undo, _explained(path):
+            if not read_only:
+                self._lock = WriterLock(self._file)
+            self._is_new = not self._file.exists()  # asked under the lock: what appears later is ours
+            undo.callback(self._leave)
+            _check_size(self._file, path)
+            self._db = _connect(self._file, read_only)
+            undo.callback(self._db.close)
+            self._prepare(read_only)
+            undo.pop_all()
 
     def append(self, event: Event) -> None:
         """Add one event durably; StorageFullError, or StorageError when another process writes to the same study."""
@@ -62,14 +71,25 @@ class SQLiteStorage:
                 yield Event(kind, _read_body(self.path, body))
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file and let another writer in."""
         self._db.close()
+        self._leave()
+
+    def _leave(self) -> None:
+        """What is left to do once SQLite is done with the file."""
+        if self._lock is None:
+            return
+        if self._is_new and not self._next:
+            self._file.unlink(missing_ok=True)
+        self._lock.release()
+        self._lock = None
 
     def _prepare(self, read_only: bool) -> None:
         version = _checked_version(self._db, self.path)
         if read_only and not version:
             raise ForeignFileError(f"{self.path} is empty: expected a mimar study; choose another file")
         if not read_only:
+            self._db.execute("PRAGMA synchronous = FULL")
             self._migrate(version)
         row = self._db.execute("SELECT coalesce(max(position), -1) + 1 FROM events").fetchone()
         self._next = int(row[0])
@@ -84,26 +104,21 @@ class SQLiteStorage:
         )
 
 
-def _connect(path: Path, read_only: bool) -> sqlite3.Connection:
-    _check_magic(path)
+def _check_size(file: Path, path: Path) -> None:
+    """Refuses a file that SQLite may take for an empty one and write over, as it does with very short ones.
+
+    Only its size is asked: to open and close the file here would drop the locks that SQLite holds in this process.
+    """
+    if file.is_file() and 0 < file.stat().st_size < SMALLEST:
+        raise ForeignFileError(f"{path} is not a mimar study, or is damaged: choose another file")
+
+
+def _connect(file: Path, read_only: bool) -> sqlite3.Connection:
     mode = "mode=rwc"
     if read_only:
         # Without a log nobody writes; immutable then reads where no lock file can be made, as in a read-only folder.
-        mode = "mode=ro" if path.with_name(f"{path.name}-wal").exists() else "mode=ro&immutable=1"
-    db = sqlite3.connect(f"{path.absolute().as_uri()}?{mode}", uri=True, timeout=10, check_same_thread=False)
-    if not read_only:
-        db.execute("PRAGMA synchronous = FULL")
-    return db
-
-
-def _check_magic(path: Path) -> None:
-    """Refuses a file that SQLite would take for an empty one and write over, as it does with very short ones."""
-    if not path.is_file():
-        return
-    with path.open("rb") as file:
-        start = file.read(len(MAGIC))
-    if start and start != MAGIC:
-        raise ForeignFileError(f"{path} is not a mimar study, or is damaged: choose another file")
+        mode = "mode=ro" if file.with_name(f"{file.name}-wal").exists() else "mode=ro&immutable=1"
+    return sqlite3.connect(f"{file.as_uri()}?{mode}", uri=True, timeout=10, check_same_thread=False)
 
 
 def _checked_version(db: sqlite3.Connection, path: Path) -> int:
@@ -134,7 +149,9 @@ def _explained(path: Path) -> Generator[None]:
     try:
         yield
     except sqlite3.IntegrityError as error:
-        raise StorageError(f"another process is writing to {path}: wait for it to end, or use another file") from error
+        raise StorageError(
+            f"another process is writing to {path}: wait for it to end and continue with --resume, or use another file"
+        ) from error
     except (OSError, sqlite3.OperationalError) as error:
         text = str(error)  # the operating system's errors carry the path, so that its words must not be searched
         of_system = isinstance(error, OSError)

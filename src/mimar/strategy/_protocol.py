@@ -25,6 +25,7 @@ class Problem(Generic[A]):
     known: candidate → the metrics that cost nothing to compute (closed-form hardware figures); these may be asked for
       any candidate without counting as an evaluation.
     reference: the frame in which hypervolume is measured, in losses.
+    anchor: a candidate inside the budgets where one is known; a search that cannot find in heads for it.
     """
 
     space: SearchSpace[A]
@@ -33,6 +34,7 @@ class Problem(Generic[A]):
     excess: Callable[[A], float]
     known: Callable[[A], Mapping[str, float]]
     reference: Reference
+    anchor: A | None = None
 
 
 class Strategy(Protocol[A]):

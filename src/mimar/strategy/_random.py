@@ -35,9 +35,7 @@ class RandomSearch(Generic[A]):
 def draw_many(problem: Problem[A], archive: Archive[A], n: int, rng: np.random.Generator) -> list[Proposal[A]]:
     """Up to `n` new random proposals, alike neither to each other nor to anything in `archive`."""
     found: list[Proposal[A]] = []
-    for _ in range(n):
-        arch = draw(problem, archive, rng)
-        if arch is not None:
-            archive.mark(arch)
-            found.append(Proposal(arch, "random"))
+    while len(found) < n and (arch := draw(problem, archive, rng)) is not None:
+        archive.mark(arch)
+        found.append(Proposal(arch, "random"))
     return found

@@ -1,0 +1,52 @@
+"""`--resume`: the settings of the stored study, and what was typed beside it that changes nothing."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Any, Final
+
+import typer
+
+from mimar.cli._output import say
+from mimar.cli._settings import DesignSettings
+from mimar.cli._study_file import open_study
+
+OBEYED: Final = frozenset({"trials", "max_cost", "study", "resume", "as_json"})
+"""Parameters of `mimar design` that a resumed study follows."""
+
+
+def resumed_settings(path: Path, context: typer.Context) -> DesignSettings:
+    """The settings of the study at `path`, which is read whole, so that a damaged one is refused before anything is
+    added; options in `context` that ask for others are named on standard error. Raises what `open_study` raises.
+    """
+    settings = open_study(path).settings
+    ignored = ignored_options(context, settings.command)
+    if ignored:
+        say(
+            f"note: {path} keeps the settings it was started with and ignores {', '.join(ignored)}: "
+            "to use them start a new study at another --study"
+        )
+    return settings
+
+
+def ignored_options(context: typer.Context, started: str) -> tuple[str, ...]:
+    """Options typed in `context` that a resumed study does not follow and whose value is not that of the command
+    `started`, defaults included. Values are compared as typed: 30M and 30e6 differ."""
+    first = _values(context, started)
+    typed = [p for p in context.command.params if _is_typed(context, p.name or "") and p.name not in OBEYED]
+    return tuple(p.opts[0] for p in typed if p.name not in first or context.params[p.name or ""] != first[p.name])
+
+
+def _is_typed(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
+def _values(context: typer.Context, started: str) -> dict[str, Any]:
+    """The parameters of an earlier call of the same command; none where its text is no command line."""
+    try:
+        _, _, *arguments = shlex.split(started)
+    except ValueError:  # too short, or quotes that do not close: every option typed now is named then
+        return {}
+    return context.command.make_context("design", arguments, resilient_parsing=True).params
