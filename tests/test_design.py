@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from mimar import Budget, Defaults, TransformerSpace, Workload, design_task, hpm, load_profile, zerolm
+from mimar.errors import InputError
 from mimar.objectives import DesignEvaluator
 from mimar.proxies import RZ_NAS_MEMBERS, fit_standardiser, rz_nas_ensemble
 
