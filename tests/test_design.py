@@ -56,4 +56,4 @@ def test_hardware_metrics_are_worked_out_once(evaluator_of):
 
 def test_a_budget_on_the_score_is_refused():
     with pytest.raises(InputError, match="make it an objective"):
-        design_task(SPACE, load_profile("a100"), Workload(), budgets=[Budget("score", "min", 1.0)])
+        design_task(SPACE, load_profile("a100"), Workload(16, prompt_tokens=8), budgets=[Budget("score", "min", 1.0)])
