@@ -4,7 +4,12 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEMO := demo
 
-.PHONY: setup demo test quick check format docs bench clean
+# Results that others published, where they lie beside the checkout; without them some tests are skipped.
+ifneq ($(wildcard ../shared/data/truth),)
+export MIMAR_DATA ?= $(abspath ../shared/data)
+endif
+
+.PHONY: setup demo test quick check format docs proxy-tables bench clean
 
 setup: $(READY)
 
@@ -13,7 +18,7 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install -q --upgrade pip
 	@# A CPU build of torch keeps gigabytes of CUDA away; where none is offered the regular build is taken.
 	$(BIN)/python -m pip install -q "torch==2.13.0+cpu" 2>/dev/null || $(BIN)/python -m pip install -q "torch==2.13.0"
-	$(BIN)/python -m pip install -q -c constraints.txt -e ".[providers,gpu]" --group dev
+	$(BIN)/python -m pip install -q -c constraints.txt -e ".[providers,gpu,predictors]" --group dev
 	$(BIN)/python -m pip check
 	touch $(READY)
 
@@ -49,6 +54,10 @@ format: $(READY)
 
 docs: $(READY)
 	$(BIN)/python docs/generate.py
+
+# All scores on all published results; takes hours on two cores.
+proxy-tables: $(READY)
+	$(BIN)/python docs/proxy_tables.py
 
 bench: $(READY)
 	$(BIN)/python benchmarks/run.py

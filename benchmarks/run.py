@@ -7,18 +7,40 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
+from typing import cast
 
 import numpy as np
+import textbook
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from mimar.design import design_task
 from mimar.hardware import Workload, hardware_metrics, load_profile
-from mimar.models import build, generate, to_hf_config, to_hf_state_dict
+from mimar.models import DecoderLM, build, generate, to_hf_config, to_hf_state_dict
 from mimar.objectives import Budget
-from mimar.proxies import ProxyInputs, hpm, score_population
+from mimar.proxies import (
+    PROXIES,
+    Proxy,
+    ProxyInputs,
+    decoder_inputs,
+    dss,
+    fisher,
+    grad_norm,
+    grasp,
+    head_importance,
+    hpm,
+    jacobian_covariance,
+    lpzero,
+    ntk,
+    score_population,
+    snip,
+    synaptic_diversity,
+    synaptic_saliency,
+    synflow,
+)
 from mimar.space import Architecture, Block, FeedForward, Mixer, TransformerSpace
 from mimar.storage import SQLiteStorage
 from mimar.strategy import AdaptivePortfolio, RandomSearch
@@ -67,9 +89,86 @@ def closed_forms() -> None:
     profile, workload = load_profile("a100"), Workload()
     measured, scored = timed(
         lambda: [hardware_metrics(arch, profile, workload) for arch in archs],
-        lambda: [hpm(ProxyInputs(arch)) for arch in archs],
+        lambda: [hpm(decoder_inputs(arch)) for arch in archs],
     )
     row("hardware metrics / HPM", measured / scored, f"{measured / 200 * 1e6:.0f} µs an architecture here")
+
+
+FROM_ONE_PASS = (grad_norm, snip, fisher, synaptic_saliency, head_importance, lpzero, jacobian_covariance)
+"""Scores of one backward pass, without those that need nuclear norms: `synaptic_diversity` and `dss`."""
+
+NARROW = replace(LLAMA, blocks=(Block(Mixer("attention", 4, 4, 64), FeedForward("swiglu", 704, "silu")),) * 4)
+"""The model of the proxies' figures: 4 layers, width 256; batches are 8 × 64 tokens."""
+
+
+def proxies() -> None:
+    """Training-free scores: architectures a second, and what passes cost beside textbook code."""
+    rng = np.random.default_rng(0)
+    for proxy in PROXIES:
+        if proxy.needs == {"shapes"}:
+            rate, layers = unseen_a_second(proxy, rng)
+            row(f"{proxy.name}, thousands a second", rate / 1000, f"at least 10; {1e6 / rate / layers:.1f} µs a layer")
+    passes()
+    textbook_proxies()
+
+
+def unseen_a_second(proxy: Proxy, rng: np.random.Generator) -> tuple[float, float]:
+    """Architectures scored a second, uniform draws never seen before, and how many layers they have on average."""
+    space, rates, layers = TransformerSpace(), [], []
+    for _ in range(5):
+        archs = [space.sample(rng) for _ in range(500)]
+        start = time.perf_counter()
+        score_population(proxy, archs)
+        rates.append(len(archs) / (time.perf_counter() - start))
+        layers += [arch.num_layers for arch in archs]
+    return median(rates), float(np.mean(layers))
+
+
+def passes() -> None:
+    """All scores of one backward pass against that pass alone, with the small vocabulary of proxies and with all."""
+    shared, full, tokens = narrow()
+    small_model = cast("DecoderLM", shared.module)
+
+    def scores(*members: Proxy) -> Callable[[], object]:
+        def job() -> None:
+            # Module and batch are there already: both sides of the ratio leave out drawing weights.
+            inputs = replace(shared)
+            vars(inputs).update(module=shared.module, batch=shared.batch)
+            for proxy in members:
+                proxy(inputs)
+
+        return job
+
+    small, large, most, everything = timed(
+        lambda: textbook.forward_backward(small_model, shared.batch),
+        lambda: textbook.forward_backward(full, tokens),
+        scores(*FROM_ONE_PASS),
+        scores(*FROM_ONE_PASS, synaptic_diversity, dss),
+    )
+    row("9 gradient scores / full pass", everything / large, "at most 1.3; the model with its vocabulary of 32000")
+    row("9 gradient scores / same pass", everything / small, "vocabulary 512 on both sides")
+    row("7 without nuclear norms / same", most / small, "at most 1.3; vocabulary 512 on both sides")
+
+
+def textbook_proxies() -> None:
+    """SynFlow, NTK and GraSP against `benchmarks/textbook.py`; drawing weights is left out on both sides."""
+    inputs, full, tokens = narrow()
+    small_model = cast("DecoderLM", inputs.module)
+    for proxy, reference in ((synflow, textbook.synflow), (ntk, textbook.ntk), (grasp, textbook.grasp)):
+        ours, theirs, cut = timed(
+            lambda proxy=proxy: proxy(inputs),
+            lambda reference=reference: reference(full, tokens),
+            lambda reference=reference: reference(small_model, inputs.batch),
+        )
+        row(f"{proxy.name} / textbook", ours / theirs, f"at most 0.5; {ours * 1e3:.0f} ms here")
+        row(f"{proxy.name} / textbook, cut", ours / cut, "vocabulary 512 on both sides")
+
+
+def narrow() -> tuple[ProxyInputs, DecoderLM, torch.Tensor]:
+    """`NARROW` as proxies see it, and the whole model with the same kernel and a batch."""
+    arch = replace(NARROW, vocab_size=32000, attention_kernel="math")
+    tokens = torch.randint(arch.vocab_size, (8, 64), generator=torch.Generator().manual_seed(0))
+    return decoder_inputs(arch), build(arch), tokens
 
 
 def models() -> None:
@@ -115,5 +214,5 @@ def searches() -> None:
 if __name__ == "__main__":
     torch.set_num_threads(1)
     print(f"{'ratio':<34} {'value':>10}   meaning")
-    for part in (command_line, closed_forms, models, searches):
+    for part in (command_line, closed_forms, proxies, models, searches):
         part()

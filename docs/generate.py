@@ -12,7 +12,19 @@ from mimar.proxies import PROXIES
 from mimar.space import Choice, TransformerSpace
 
 DOCS = Path(__file__).parent
-COMMANDS = ("", "design", "show", "report", "export", "devices", "get-llm")
+COMMANDS = (
+    "",
+    "design",
+    "show",
+    "report",
+    "export",
+    "devices",
+    "get-llm",
+    "bench",
+    "bench proxies",
+    "bench fetch",
+    "bench hardware",
+)
 
 
 def commands() -> str:

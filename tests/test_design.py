@@ -5,7 +5,7 @@ import pickle
 import numpy as np
 import pytest
 
-from mimar import Budget, Defaults, TransformerSpace, Workload, design_task, hpm, load_profile, zerolm
+from mimar import Budget, Defaults, TransformerSpace, Workload, adw, design_task, load_profile, zerolm
 from mimar.errors import InputError
 from mimar.objectives import DesignEvaluator
 from mimar.proxies import RZ_NAS_MEMBERS, fit_standardiser, rz_nas_ensemble
@@ -30,7 +30,7 @@ def evaluator_of():
     return make
 
 
-@pytest.mark.parametrize("score", [hpm, zerolm(), None], ids=["default", "parametrised", "sampled ensemble"])
+@pytest.mark.parametrize("score", [adw, zerolm(), None], ids=["default", "parametrised", "sampled ensemble"])
 def test_an_evaluator_that_travelled_gives_the_same_metrics(evaluator_of, score):
     score = score or rz_nas_ensemble(fit_standardiser(RZ_NAS_MEMBERS, sampled(2), 0))
     evaluator = evaluator_of(score)
@@ -40,7 +40,7 @@ def test_an_evaluator_that_travelled_gives_the_same_metrics(evaluator_of, score)
 
 
 def test_the_memory_stays_at_home(evaluator_of):
-    evaluator = evaluator_of(hpm)
+    evaluator = evaluator_of(adw)
     before = len(pickle.dumps(evaluator))
     for arch in sampled(20):
         evaluator.evaluate(arch)
@@ -48,7 +48,7 @@ def test_the_memory_stays_at_home(evaluator_of):
 
 
 def test_hardware_metrics_are_worked_out_once(evaluator_of):
-    hardware = evaluator_of(hpm).hardware
+    hardware = evaluator_of(adw).hardware
     first, again = sampled(1), sampled(1)
     assert first[0] is not again[0]
     assert hardware(first[0]) is hardware(again[0])

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from mimar.hardware import DeviceProfile, Workload, load_profile
     from mimar.models import build
     from mimar.objectives import Budget, Objective
-    from mimar.proxies import hpm, zerolm
+    from mimar.proxies import adw, zerolm
     from mimar.space import Architecture, Defaults, TransformerSpace, architecture_from_json, architecture_to_json
     from mimar.storage import SQLiteStorage
     from mimar.strategy import NSGA2, AdaptivePortfolio, RandomSearch, RegularisedEvolution, ZeroLMLoop
@@ -37,11 +37,11 @@ __all__ = [
     "Trial",
     "Workload",
     "ZeroLMLoop",
+    "adw",
     "architecture_from_json",
     "architecture_to_json",
     "build",
     "design_task",
-    "hpm",
     "load_profile",
     "restricted_to_device",
     "zerolm",
@@ -53,7 +53,7 @@ _HOME = {
     "hardware": ("DeviceProfile", "Workload", "load_profile"),
     "models": ("build",),
     "objectives": ("Budget", "Objective"),
-    "proxies": ("hpm", "zerolm"),
+    "proxies": ("adw", "zerolm"),
     "space": ("Architecture", "Defaults", "TransformerSpace", "architecture_from_json", "architecture_to_json"),
     "storage": ("SQLiteStorage",),
     "strategy": ("NSGA2", "AdaptivePortfolio", "RandomSearch", "RegularisedEvolution", "ZeroLMLoop"),

@@ -18,7 +18,7 @@ from mimar.errors import BudgetError, CandidateError, InputError
 from mimar.hardware import DeviceProfile, Workload, device_advice, hardware_metrics, unsupported_reasons
 from mimar.objectives import Budget, DesignEvaluator, Objective, losses
 from mimar.pareto import Points, Reference
-from mimar.proxies import Proxy, ProxyInputs, hpm
+from mimar.proxies import Proxy, adw, decoder_inputs
 from mimar.space import WIDTH_MULTIPLE, Architecture, Choice, TransformerSpace
 from mimar.strategy import Brief, Problem, draw
 
@@ -75,7 +75,7 @@ def design_task(
     space: TransformerSpace,
     profile: DeviceProfile,
     workload: Workload,
-    score: Proxy = hpm,
+    score: Proxy = adw,
     *,
     budgets: Sequence[Budget] = (),
     objectives: Sequence[str] = DEFAULT_OBJECTIVES,
@@ -149,7 +149,7 @@ def restricted_to_device(space: TransformerSpace, profile: DeviceProfile) -> Tra
 
 def _scored(score: Proxy, seed: int, arch: Architecture) -> float:
     try:
-        return score(ProxyInputs(arch, seed=seed))
+        return score(decoder_inputs(arch, seed))
     except (MemoryError, RuntimeError) as error:
         # torch reports exhausted memory as a RuntimeError: one candidate too large must not end a study.
         if isinstance(error, MemoryError) or "memory" in str(error):

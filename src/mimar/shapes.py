@@ -6,16 +6,21 @@ weight by weight.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
+from itertools import groupby
+from typing import Literal, Protocol, TypeVar
 
 from mimar.space import HEADED_MIXERS, Architecture, Block, FeedForward, Mixer
 
 __all__ = [
-    "Matrix", "Role", "attention_parameters", "block_matrices", "embedding_parameters", "feed_forward_parameters",
-    "flops", "matrices", "nonembedding_parameters", "parameters",
+    "DecoderShapes", "LayerShapes", "Matrix", "NetworkShapes", "Role", "attention_parameters", "block_matrices",
+    "embedding_parameters", "feed_forward_parameters", "flops", "matrices", "nonembedding_parameters", "parameters",
+    "runs",
 ]  # fmt: skip
+
+T = TypeVar("T")
 
 Role = Literal["attention", "feed_forward", "router", "convolution", "embedding", "norm"]
 
@@ -138,15 +143,21 @@ def nonembedding_parameters(arch: Architecture) -> int:
     """All weights but the token embedding and the output head."""
     scale = 1 if arch.norm == "rmsnorm" else 2
     total = 0 if arch.norm_placement == "post" else scale * arch.hidden_size
-    for block in arch.unique_blocks:
-        total += sum(matrix.size for matrix in block_matrices(block, arch.hidden_size))
-        total += scale * arch.hidden_size * _norm_count(block, arch)
+    for block, count in runs(arch.unique_blocks):
+        total += count * _block_parameters(block, arch.hidden_size)
+        total += count * scale * arch.hidden_size * _norm_count(block, arch)
     return total
 
 
 def _norm_count(block: Block, arch: Architecture) -> int:
     parts = (block.mixer.kind != "none") + (block.feed_forward.kind != "none")
     return (1 if arch.topology == "parallel" else parts) * (2 if arch.norm_placement == "sandwich" else 1)
+
+
+@lru_cache(maxsize=65536)
+def _block_parameters(block: Block, hidden: int) -> int:
+    """Weights of one block without its norms."""
+    return sum(matrix.size for matrix in block_matrices(block, hidden))
 
 
 @lru_cache(maxsize=65536)
@@ -168,9 +179,17 @@ def flops(arch: Architecture, tokens: int) -> float:
     softmax attention is counted at the pairs it needs, as a flash kernel does them.
     """
     hidden = arch.hidden_size
-    linear = sum(2.0 * matrix.size * matrix.active for block in arch.blocks for matrix in block_matrices(block, hidden))
-    mixing = sum(mixing_flops(block.mixer, tokens) for block in arch.blocks)
-    return tokens * (linear + 2.0 * arch.vocab_size * hidden) + mixing
+    layers = sum(
+        count * (tokens * _linear_flops(block, hidden) + mixing_flops(block.mixer, tokens))
+        for block, count in runs(arch.blocks)
+    )
+    return layers + 2.0 * tokens * arch.vocab_size * hidden
+
+
+@lru_cache(maxsize=65536)
+def _linear_flops(block: Block, hidden: int) -> float:
+    """Operations of one token in the matrix products of one block."""
+    return sum(2.0 * matrix.size * matrix.active for matrix in block_matrices(block, hidden))
 
 
 def mixing_flops(mixer: Mixer, tokens: int) -> float:
@@ -196,3 +215,111 @@ def attended_pairs(mixer: Mixer, tokens: int) -> float:
         own = blocks * window * (window + 1) / 2 + rest * (rest + 1) / 2
         return own + max(0, tokens - window) * window
     return 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class LayerShapes:
+    """The weights of one layer without its norms, names relative to the layer.
+
+    Compared by identity, and made once for each shape, so that what is worked out from it can be kept.
+    num_heads: query heads, 0 where there are none.
+    """
+
+    matrices: tuple[Matrix, ...]
+    num_heads: int = 0
+
+
+class NetworkShapes(Protocol):
+    """What closed-form scores see of any network: this project's decoders and those of published benchmarks."""
+
+    @property
+    def layers(self) -> tuple[LayerShapes, ...]:
+        """The distinct layers, from input to output; each runs `layer_sharing` times in a row."""
+        ...
+
+    @property
+    def layer_sharing(self) -> int:
+        """How often each layer runs."""
+        ...
+
+    @property
+    def hidden_size(self) -> int:
+        """Width of the residual stream."""
+        ...
+
+    @property
+    def output_rank(self) -> int:
+        """Rank of what turns hidden states into predictions: below `hidden_size` where factorised embeddings do it."""
+        ...
+
+    @property
+    def params(self) -> int:
+        """All weights, tied and shared ones once."""
+        ...
+
+    @property
+    def nonembedding_params(self) -> int:
+        """All weights but token embedding and output head."""
+        ...
+
+    @property
+    def flops(self) -> float:
+        """Floating-point operations of one forward pass over the context the network is meant for."""
+        ...
+
+
+@dataclass(frozen=True)
+class DecoderShapes:
+    """`NetworkShapes` of an `Architecture`; every figure is worked out when it is asked for."""
+
+    arch: Architecture
+
+    @property
+    def layers(self) -> tuple[LayerShapes, ...]:
+        """The distinct blocks."""
+        hidden = self.arch.hidden_size
+        return tuple(
+            layer for block, count in runs(self.arch.unique_blocks) for layer in (_layer_shapes(block, hidden),) * count
+        )
+
+    @property
+    def layer_sharing(self) -> int:
+        """How often each block runs."""
+        return self.arch.layer_sharing
+
+    @property
+    def hidden_size(self) -> int:
+        """Width of the residual stream."""
+        return self.arch.hidden_size
+
+    @property
+    def output_rank(self) -> int:
+        """The hidden size: embeddings are never factorised here."""
+        return self.arch.hidden_size
+
+    @property
+    def params(self) -> int:
+        """As `parameters`."""
+        return parameters(self.arch)
+
+    @property
+    def nonembedding_params(self) -> int:
+        """As `nonembedding_parameters`."""
+        return nonembedding_parameters(self.arch)
+
+    @property
+    def flops(self) -> float:
+        """As `flops` over the whole context."""
+        return flops(self.arch, self.arch.context_length)
+
+
+@lru_cache(maxsize=65536)
+def _layer_shapes(block: Block, hidden: int) -> LayerShapes:
+    return LayerShapes(block_matrices(block, hidden), block.mixer.num_heads)
+
+
+def runs(items: Iterable[T]) -> Iterator[tuple[T, int]]:
+    """Each run of one and the same object with its length: a uniform network costs one step."""
+    for _, run in groupby(items, key=id):
+        same = list(run)
+        yield same[0], len(same)

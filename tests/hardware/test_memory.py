@@ -96,7 +96,7 @@ def test_math_kernel_holds_score_matrices(make_llama):
     workload = Workload(context=1024, batch=3)
     grown = memory_breakdown(math, workload).activations - memory_breakdown(flash, workload).activations
     # In the flash model the feed-forward part is the widest, 3 · 512 against 4 · 256 values.
-    assert grown == 3 * 2 * (2 * 4 * 1024**2 + 1024 * (4 * 256 - 3 * 512))
+    assert grown == 3 * 2 * (3 * 4 * 1024**2 + 1024 * (4 * 256 - 3 * 512))
 
 
 def test_metrics_agree_with_the_breakdown(smollm):

@@ -101,9 +101,12 @@ def test_importing_does_not_import_torch():
 
 def test_exported_names():
     assert sorted(mimar.hardware.__all__) == [
-        "DTYPES", "DeviceProfile", "Dtype", "LayerLatency", "MemoryBreakdown", "Power", "Support", "THIS", "Throughput",
-        "WEIGHT_BYTES", "Workload", "device_advice", "hardware_metrics", "kv_cache_bytes", "latency_breakdown",
-        "load_profile", "measure_this", "measured_profile", "memory_breakdown", "profile_from_json", "profile_names",
-        "profile_to_json", "restrictions", "unsupported_reasons",
+        "Agreement", "Amounts", "ColumnRow", "DTYPES", "DeviceProfile", "Dtype", "LayerLatency", "Measurement",
+        "MemoryBreakdown", "MemoryRow", "Pass", "Power", "Prices", "SpeedTruth", "Support", "THIS", "Throughput",
+        "WEIGHT_BYTES", "Workload", "agreement", "calibrate", "device_advice", "hardware_metrics", "kv_cache_bytes",
+        "latency_breakdown", "load_profile", "measure_this", "measured_power", "measured_profile",
+        "memory_breakdown", "memory_truth", "predicted_cost", "profile_from_json", "profile_names",
+        "profile_to_json", "published_fits", "read_published", "restrictions", "speed_truth", "unseen_architectures",
+        "unsupported_reasons",
     ]  # fmt: skip
     assert all(getattr(mimar.hardware, name) is not None for name in mimar.hardware.__all__)

@@ -9,7 +9,8 @@ from scipy.integrate import quad
 
 from mimar.proxies import (
     PROXIES,
-    ProxyInputs,
+    adw,
+    decoder_inputs,
     hpm,
     hpm_plus,
     nsc_mp,
@@ -20,6 +21,7 @@ from mimar.proxies import (
     zerolm_weights,
 )
 from mimar.proxies._nsc_mp import log_volume
+from mimar.shapes import DecoderShapes
 from mimar.space import Architecture, Block, FeedForward, Mixer
 from mimar.testing._proxy_contract import PROBE_ARCHITECTURES
 
@@ -53,7 +55,7 @@ def weight_of(layer: int, shape: tuple[int, int]) -> float:
 
 
 def score(proxy, arch):
-    return proxy(ProxyInputs(arch))
+    return proxy(decoder_inputs(arch))
 
 
 def test_hpm_of_mixed_layers():
@@ -72,6 +74,14 @@ def test_hpm_plus_of_mixed_layers():
         total += sqrt(sum(m * n for m, n in mixer) * heads[i] ** 0.1)
         total += sqrt(sum(weight_of(i, s) * s[0] * s[1] for s in feed_forward))
     assert score(hpm_plus, MIXED) == pytest.approx(total**2 / 4)
+
+
+def test_adw_of_mixed_layers():
+    mean = 0.0
+    for i, (mixer, feed_forward) in enumerate(MIXED_MATRICES):
+        mean += 0.9 * sum(m * n for m, n in mixer) ** 0.25 / 4
+        mean += sum(weight_of(i, s) * s[0] * s[1] for s in feed_forward) ** 0.25 / 4
+    assert score(adw, MIXED) == pytest.approx(-(4**-0.9 + (600 / (sqrt(HIDDEN) * mean)) ** 0.4))
 
 
 def uniform(layers, ratio=4, **fields):
@@ -111,13 +121,13 @@ def test_zerolm_parts_of_mixed_layers():
     feed_forward = (
         sum(weight_of(i, shape) * max(shape) for i, layer in enumerate(MIXED_MATRICES) for shape in layer[1]) * SIGMA2
     )
-    assert zerolm_parts(MIXED) == pytest.approx((attention, feed_forward))
+    assert zerolm_parts(DecoderShapes(MIXED)) == pytest.approx((attention, feed_forward))
     assert score(zerolm(0.8), MIXED) == pytest.approx(0.8 * attention + 0.2 * feed_forward)
     assert score(zerolm(-0.5), MIXED) == pytest.approx(-0.5 * attention + 1.5 * feed_forward)
 
 
 def test_zerolm_weights_is_what_norms_say():
-    inputs = ProxyInputs(MIXED, seed=5)
+    inputs = decoder_inputs(MIXED, seed=5)
     attention = feed_forward = 0.0
     for name, weight in inputs.module.state_dict().items():
         if name.startswith("blocks.") and "norm" not in name:
@@ -133,7 +143,7 @@ def test_zerolm_weights_equals_the_closed_form_on_average():
     """Var C(W) = 2mnσ⁴ / min(m, n)²; the mean of 20 seeds lies within four standard errors."""
     seeds = range(20)
     alpha = 0.35
-    values = [zerolm_weights(alpha)(ProxyInputs(MIXED, seed=seed)) for seed in seeds]
+    values = [zerolm_weights(alpha)(decoder_inputs(MIXED, seed=seed)) for seed in seeds]
     variance = 0.0
     for i, layer in enumerate(MIXED_MATRICES):
         for share, part in zip((alpha, 1 - alpha), layer, strict=True):
@@ -180,7 +190,7 @@ def test_nsc_mp_of_mixed_layers():
 
 def test_parameter_efficiency_is_an_exponent():
     arch = PROBE_ARCHITECTURES["multi_head"]
-    weights = sum(p.numel() for p in ProxyInputs(arch).module.parameters())
+    weights = sum(p.numel() for p in decoder_inputs(arch).module.parameters())
     assert score(parameter_efficiency, arch) == pytest.approx(log(score(hpm, arch)) / log(weights))
     assert score(parameter_efficiency, replace(arch, vocab_size=50000)) < score(parameter_efficiency, arch)
 
@@ -188,7 +198,7 @@ def test_parameter_efficiency_is_an_exponent():
 @pytest.mark.parametrize("label", ["grouped_query", "moe", "shared_layers", "untied", "sandwich_norm"])
 def test_counts_are_those_of_the_module(label):
     arch = PROBE_ARCHITECTURES[label]
-    inputs = ProxyInputs(arch)
+    inputs = decoder_inputs(arch)
     by_name = {proxy.name: proxy(inputs) for proxy in PROXIES if proxy.cost == "closed form"}
     sizes = {name: p.numel() for name, p in inputs.module.named_parameters()}
     embeddings = sum(size for name, size in sizes.items() if name.split(".")[0] in ("embedding", "head"))

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import mimar.proxies
-from mimar.proxies import PROXIES, RZ_NAS_MEMBERS, Proxy, ProxyInputs, Score, fit_standardiser, rz_nas_ensemble
+from mimar.proxies import PROXIES, RZ_NAS_MEMBERS, Proxy, Score, decoder_inputs, fit_standardiser, rz_nas_ensemble
 from mimar.testing._proxy_contract import PROBE_ARCHITECTURES, check_proxy
 
 SAMPLE = list(PROBE_ARCHITECTURES.values())[:6]
@@ -68,7 +68,7 @@ def test_contract_catches(function, need, complaint):
 
 @pytest.mark.parametrize("proxy", every_proxy(), ids=lambda proxy: proxy.name)
 def test_survives_pickling(proxy):
-    inputs = ProxyInputs(SAMPLE[0], batch_size=2, tokens=8)
+    inputs = decoder_inputs(SAMPLE[0], batch_size=2, tokens=8)
     assert pickle.loads(pickle.dumps(proxy))(inputs) == proxy(inputs)
 
 
@@ -86,18 +86,24 @@ def test_list_is_complete():
 def test_exports():
     assert mimar.proxies.__all__ == sorted(mimar.proxies.__all__, key=lambda n: (not n.isupper(), n.islower(), n))
     assert set(mimar.proxies.__all__) == {
-        "PROXIES", "PROXY_VOCABULARY", "RZ_NAS_MEMBERS", "Cost", "Ensemble", "Need", "Proxy", "ProxyInputs",
-        "Score", "Standardiser", "depth_width", "fit_alpha", "fit_standardiser", "flops", "grad_norm", "hpm",
-        "hpm_plus", "nonembedding_params", "nsc_mp", "ntk", "parameter_efficiency", "params", "rz_nas_ensemble",
-        "score_population", "spectrum", "synflow", "zerolm", "zerolm_parts", "zerolm_weights",
+        "PROXIES", "PROXY_VOCABULARY", "RZ_NAS_MEMBERS", "Cost", "DecoderSubject", "Ensemble", "Need", "Proxy",
+        "ProxyInputs", "Scorable", "Score", "Standardiser", "Subject", "activation_distance",
+        "activation_outliers", "activation_sparsity", "adw", "attention_confidence", "decoder_inputs",
+        "depth_width", "dss", "effective_rank", "effective_rank_weights", "final_states", "fisher", "fit_alpha",
+        "fit_standardiser", "flops", "grad_norm", "grasp", "head_importance", "hpm", "hpm_plus",
+        "jacobian_covariance", "lpzero", "naswot", "nonembedding_params", "nsc_mp", "ntk",
+        "parameter_efficiency", "params", "quantization_int4", "quantization_int8", "rz_nas_ensemble",
+        "score_population", "snip", "softmax_confidence", "spectral_spread", "spectral_spread_weights",
+        "spectrum", "synaptic_diversity", "synaptic_saliency", "synflow", "zen", "zerolm", "zerolm_parts",
+        "zerolm_weights", "zico",
     }  # fmt: skip
 
 
 def test_import_and_closed_forms_need_no_torch():
     code = (
-        "import sys; from mimar.proxies import PROXIES, ProxyInputs; from mimar.space import *;"
+        "import sys; from mimar.proxies import PROXIES, decoder_inputs; from mimar.space import *;"
         "arch = Architecture(64, (Block(Mixer('attention', 4, 4, 16), FeedForward('ffn', 64, 'relu')),));"
-        "[proxy(ProxyInputs(arch)) for proxy in PROXIES if proxy.needs == {'shapes'}];"
+        "[proxy(decoder_inputs(arch)) for proxy in PROXIES if proxy.needs == {'shapes'}];"
         "print([name for name in ('torch', 'scipy', 'transformers') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -111,6 +117,6 @@ def test_same_score_on_gpu():
     for proxy in every_proxy():
         check_proxy(proxy, device="cuda")
         for label, arch in PROBE_ARCHITECTURES.items():
-            on_cpu = proxy(ProxyInputs(arch, batch_size=4, tokens=12))
-            on_gpu = proxy(ProxyInputs(arch, batch_size=4, tokens=12, device="cuda"))
+            on_cpu = proxy(decoder_inputs(arch, batch_size=4, tokens=12))
+            on_gpu = proxy(decoder_inputs(arch, batch_size=4, tokens=12, device="cuda"))
             assert on_gpu == pytest.approx(on_cpu, rel=0.02), (proxy.name, label)

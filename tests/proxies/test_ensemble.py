@@ -10,8 +10,8 @@ from mimar.errors import InputError
 from mimar.proxies import (
     RZ_NAS_MEMBERS,
     Ensemble,
-    ProxyInputs,
     Standardiser,
+    decoder_inputs,
     depth_width,
     fit_alpha,
     fit_standardiser,
@@ -56,7 +56,7 @@ def test_member_without_spread_counts_nothing():
     standardiser = fit_standardiser((hpm, depth_width), [ARCHITECTURES[0], ARCHITECTURES[3]], seed=0)
     assert standardiser.moments["depth_width"] == (128.0, 0.0)
     ensemble = Ensemble("two", (hpm, depth_width), (1.0, 5.0), standardiser, "test")
-    deep = ProxyInputs(PROBE_ARCHITECTURES["deep"])
+    deep = decoder_inputs(PROBE_ARCHITECTURES["deep"])
     assert ensemble(deep) == pytest.approx(standardiser.z("hpm", hpm(deep)))
 
 
@@ -72,9 +72,9 @@ def test_ill_made_ensembles_are_refused():
 
 def test_ragged_batch_is_refused():
     with pytest.raises(InputError, match=r"lengths \[2, 3\]"):
-        spectrum(ProxyInputs(ARCHITECTURES[0], token_ids=((1, 2, 3), (1, 2))))
+        spectrum(decoder_inputs(ARCHITECTURES[0], token_ids=((1, 2, 3), (1, 2))))
     with pytest.raises(InputError, match=r"lengths \[\]"):
-        spectrum(ProxyInputs(ARCHITECTURES[0], token_ids=()))
+        spectrum(decoder_inputs(ARCHITECTURES[0], token_ids=()))
 
 
 def slow_tau(a, b):

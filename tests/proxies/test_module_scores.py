@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from mimar.proxies import ProxyInputs, grad_norm, ntk, spectrum, synflow
+from mimar.proxies import decoder_inputs, grad_norm, ntk, spectrum, synflow
 from mimar.proxies._ntk import tangent_kernel
 from mimar.space import Block, FeedForward
 from mimar.testing._proxy_contract import PROBE_ARCHITECTURES
@@ -16,7 +16,7 @@ BASE = PROBE_ARCHITECTURES["multi_head"]
 
 
 def inputs_of(label, **fields):
-    return ProxyInputs(PROBE_ARCHITECTURES[label], seed=1, batch_size=3, tokens=6, **fields)
+    return decoder_inputs(PROBE_ARCHITECTURES[label], seed=1, batch_size=3, tokens=6, **fields)
 
 
 def flow(weights, scaled, factor, scales):
@@ -47,7 +47,7 @@ def flow(weights, scaled, factor, scales):
 
 def test_synflow_against_finite_differences():
     """With non-negative weights and gradients Σ W·∂R/∂W is the slope of R as W is scaled."""
-    inputs = ProxyInputs(BASE, seed=1)
+    inputs = decoder_inputs(BASE, seed=1)
     weights = {name: w.detach().double().abs().numpy() for name, w in inputs.module.named_parameters()}
     scales: list[float] = []
     flow(weights, "", 1.0, scales)
@@ -75,7 +75,7 @@ def test_synflow_neither_overflows_nor_vanishes_in_deep_models(kind):
     part = FeedForward("geglu", 256, "gelu") if kind == "geglu" else FeedForward("ffn", 256, "relu2")
     deep = replace(BASE, blocks=(Block(BASE.blocks[0].mixer, part),) * 48)
     shallow = replace(deep, blocks=deep.blocks[:24])
-    assert 0 < synflow(ProxyInputs(shallow)) < synflow(ProxyInputs(deep)) < 30
+    assert 0 < synflow(decoder_inputs(shallow)) < synflow(decoder_inputs(deep)) < 30
 
 
 def test_synflow_ignores_signs():
@@ -103,13 +103,13 @@ def test_tangent_kernel_against_explicit_gradients(label):
 
 
 def test_ntk_of_equal_sequences_is_the_floor():
-    inputs = ProxyInputs(BASE, token_ids=((1, 2, 3, 4),) * 3)
+    inputs = decoder_inputs(BASE, token_ids=((1, 2, 3, 4),) * 3)
     assert ntk(inputs) < -13
 
 
 def test_spectrum_against_singular_values():
     for batch in (2, 30):  # fewer and more rows than features
-        inputs = ProxyInputs(BASE, seed=1, batch_size=batch, tokens=8)
+        inputs = decoder_inputs(BASE, seed=1, batch_size=batch, tokens=8)
         with torch.no_grad():
             states = inputs.module.hidden_states(inputs.module.embedding(inputs.batch)).flatten(0, 1).double().numpy()
         singular = np.linalg.svd(states - states.mean(axis=0), compute_uv=False)
@@ -118,12 +118,12 @@ def test_spectrum_against_singular_values():
 
 
 def test_spectrum_of_equal_tokens_is_zero():
-    assert spectrum(ProxyInputs(BASE, token_ids=((5, 5, 5),) * 3)) == 0
+    assert spectrum(decoder_inputs(BASE, token_ids=((5, 5, 5),) * 3)) == 0
 
 
 def test_spectrum_falls_when_tokens_repeat():
-    varied = ProxyInputs(BASE, token_ids=(tuple(range(8)), tuple(range(8, 16))))
-    same = ProxyInputs(BASE, token_ids=((1, 2) * 4,) * 2)
+    varied = decoder_inputs(BASE, token_ids=(tuple(range(8)), tuple(range(8, 16))))
+    same = decoder_inputs(BASE, token_ids=((1, 2) * 4,) * 2)
     assert spectrum(same) < spectrum(varied)
 
 
@@ -151,12 +151,12 @@ def test_module_and_gradients_are_made_once():
 def test_module_has_a_small_vocabulary_and_no_dropout():
     module = inputs_of("large_vocabulary").module
     assert module.embedding.weight.shape == (512, 64)
-    assert ProxyInputs(BASE).module.embedding.weight.shape == (300, 64)
-    assert ProxyInputs(PROBE_ARCHITECTURES["dropout"]).module.arch.dropout == 0
+    assert decoder_inputs(BASE).module.embedding.weight.shape == (300, 64)
+    assert decoder_inputs(PROBE_ARCHITECTURES["dropout"]).module.arch.dropout == 0
 
 
 def test_seed_decides_weights_and_tokens():
-    first, again, other = (ProxyInputs(BASE, seed=seed) for seed in (0, 0, 1))
+    first, again, other = (decoder_inputs(BASE, seed=seed) for seed in (0, 0, 1))
     assert torch.equal(first.batch, again.batch)
     assert not torch.equal(first.batch, other.batch)
     assert torch.equal(first.module.embedding.weight, again.module.embedding.weight)
@@ -164,20 +164,20 @@ def test_seed_decides_weights_and_tokens():
 
 
 def test_random_batch_is_cut_to_the_context():
-    assert ProxyInputs(BASE, tokens=64).batch.shape == (8, 32)
-    assert ProxyInputs(PROBE_ARCHITECTURES["one_token_of_context"]).batch.shape == (8, 2)
+    assert decoder_inputs(BASE, tokens=64).batch.shape == (8, 32)
+    assert decoder_inputs(PROBE_ARCHITECTURES["one_token_of_context"]).batch.shape == (8, 2)
 
 
 def test_given_tokens_are_renumbered():
-    inputs = ProxyInputs(BASE, token_ids=((900, 5, 900), (31000, 5, 7)))
+    inputs = decoder_inputs(BASE, token_ids=((900, 5, 900), (31000, 5, 7)))
     assert inputs.batch.tolist() == [[2, 0, 2], [3, 0, 1]]
-    many = ProxyInputs(replace(BASE, vocab_size=32000), token_ids=(tuple(range(600)),))
+    many = decoder_inputs(replace(BASE, vocab_size=32000), token_ids=(tuple(range(600)),))
     assert many.module.embedding.num_embeddings == 600
 
 
 def test_expert_without_tokens_has_zero_gradient():
     sixteen = FeedForward("moe", 64, "silu", num_experts=16, top_k=1)
     arch = replace(BASE, blocks=(Block(BASE.blocks[0].mixer, sixteen),))
-    inputs = ProxyInputs(arch, batch_size=1, tokens=4)
+    inputs = decoder_inputs(arch, batch_size=1, tokens=4)
     norms = [float(inputs.gradients[f"blocks.0.feed_forward.experts.{i}.up.weight"].norm()) for i in range(16)]
     assert 1 <= sum(norm > 0 for norm in norms) <= 3

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from mimar.cli._bench import bench
 from mimar.cli._options import (
     AsJson,
     MaxCost,
@@ -31,6 +32,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+app.add_typer(bench)
 
 
 def main() -> None:
@@ -88,8 +90,8 @@ def design(
     strategy: Annotated[str, typer.Option(help="adaptive, random, evolution, nsga2 or zerolm.")] = "adaptive",
     score: Annotated[
         str,
-        typer.Option(help="Accuracy score: hpm, nsc_mp, zerolm, …; an unknown name lists all."),
-    ] = "hpm",
+        typer.Option(help="Accuracy score: adw, hpm, zerolm, …; an unknown name lists all."),
+    ] = "adw",
     objectives: Annotated[
         str, typer.Option(help="Comma-separated metrics; an unknown name lists all.")
     ] = "score,decode_tokens_per_second,memory_bytes",

@@ -17,7 +17,7 @@ from mimar.cli._study_file import ledger_of, open_study, read_calls
 from mimar.design import DesignTask, design_task
 from mimar.errors import InputError
 from mimar.llm import LLM, CallRecord
-from mimar.proxies import Proxy, hpm
+from mimar.proxies import Proxy, adw
 from mimar.space import Architecture
 from mimar.storage import SQLiteStorage, Storage
 from mimar.strategy import Started, Strategy
@@ -43,7 +43,7 @@ def _settled(settings: DesignSettings, path: Path, storage: Storage) -> DesignSe
     """The settings of a new study with what is fixed at its start filled in; InputError where there is one already."""
     if read_journal(storage).settings is not None:
         raise InputError(f"{path} already holds a study: add --resume to continue it, or choose another --study")
-    budgeted = _task(settings, hpm).problem  # which candidates are legal does not depend on the score
+    budgeted = _task(settings, adw).problem  # which candidates are legal does not depend on the score
     settings = replace(settings, score_data=score_data(settings.score, budgeted, settings.seed))
     return replace(settings, reference=_task(settings).problem.reference)
 

@@ -13,7 +13,7 @@ from mimar.cli._study_file import StudyFile, ledger_of, open_study
 from mimar.errors import InputError
 from mimar.hardware import hardware_metrics
 from mimar.objectives import complete_trials, front_trials, losses
-from mimar.proxies import ProxyInputs
+from mimar.proxies import decoder_inputs
 from mimar.report import (
     FamiliarShape,
     ReportData,
@@ -94,7 +94,7 @@ def _familiar(study: StudyFile) -> tuple[FamiliarShape, ...]:
             name,
             {
                 **hardware_metrics(arch, settings.profile, settings.workload),
-                "score": score(ProxyInputs(arch, seed=settings.seed)),
+                "score": score(decoder_inputs(arch, seed=settings.seed)),
             },
         )
         for name, arch in FAMILIAR.items()

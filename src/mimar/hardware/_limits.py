@@ -11,7 +11,7 @@ from mimar.hardware._workload import DTYPES, Workload
 from mimar.space import HEADED_MIXERS, Activation, Architecture, FeedForwardKind, MixerKind, Norm, Position
 
 LAYER_OPERATORS = 17
-"""Operators of a LLaMA layer, as `mimar.hardware._cost.operators` counts them."""
+"""Operators of a LLaMA layer, as `mimar.hardware._amounts.operators` counts them."""
 LAYER_WEIGHTS = 12
 """Weights of a layer in units of hidden²: 4 in attention, 8 in the feed-forward part (Kaplan et al., 2020, §2.1)."""
 

@@ -1,48 +1,35 @@
-"""Microbenchmarks of this machine with torch, the engine that then runs the models; a few seconds.
+"""This machine as a profile: microbenchmarks with torch, the engine that then runs the models; about a minute.
 
-Each figure is the fastest of several rounds, as anything else that runs on the machine can only slow one down; all
-figures take their turn in each round, so that a busy moment does not fall on one of them alone. This module imports
-torch, so it is imported only where something is measured.
+Peaks come from single products; how much of them models reach, from small random models of the search space, to which
+the roofline is fitted. This module imports torch, so it is imported only where something is measured.
 """
 
 from __future__ import annotations
 
 import math
 import os
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import get_args
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mimar.hardware._cost import frame_of, operators
+from mimar.hardware._amounts import Prices
+from mimar.hardware._calibrate import Timed, calibrate
 from mimar.hardware._machine import cache_bytes, cpu_model, memory_bytes
-from mimar.hardware._memory import kv_cache_bytes
 from mimar.hardware._power import measure_power
-from mimar.hardware._profile import THIS, DeviceProfile, Support, Throughput
+from mimar.hardware._profile import THIS, DeviceProfile, Power, Support, Throughput
+from mimar.hardware._timing import TORCH_DTYPES, fastest, seconds, time_passes
 from mimar.hardware._workload import WEIGHT_BYTES, Dtype, Workload
-from mimar.models import build
-from mimar.space import (
-    Activation,
-    Architecture,
-    Block,
-    FeedForward,
-    FeedForwardKind,
-    Mixer,
-    MixerKind,
-    Norm,
-    Position,
-)
+from mimar.shapes import parameters
+from mimar.space import Activation, Defaults, FeedForwardKind, MixerKind, Norm, Position, TransformerSpace
 
-SPEED_SECONDS = 3.0
-STEP_SECONDS = 0.8
-"""Rounds, and decoding steps of the small models, go on for this time; there is at least one."""
-
-TORCH_DTYPES: dict[Dtype, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+PEAK_SECONDS, MODEL_SECONDS = 3.0, 2.0
+"""Products of all dtypes, and models of each dtype, take turns for this time."""
 
 LAYER_SHAPES = ((576, 576), (1536, 576), (576, 1536), (2048, 512))
 """(outputs, inputs) of the weights that are timed: layers as they occur in searched models."""
@@ -50,13 +37,17 @@ LARGE_SHAPES = ((4096, 4096), (8192, 4096), (4096, 8192))
 """The same on a GPU, which small products cannot fill; there the launch overhead stands for what small ones lose."""
 TOKENS, LARGE_TOKENS = 128, 4096
 
-SHORT, LONG = 64, 1024
-"""Tokens of context between which the speed of the KV cache is measured."""
-
 STREAM_BYTES = 128e6
 """Weights that the bandwidth test reads in turn; more where that is not four times the cache."""
 SLICES = 4
 """Looks at the clock while it does."""
+
+MODELS, SEED = 16, 2009
+WIDTHS, LARGE_WIDTHS = (256, 320, 448, 576, 832), (256, 512, 1024, 1536, 2048)
+MOST_PARAMETERS, LARGE_MOST_PARAMETERS = 18e6, 300e6
+"""The models that the roofline is fitted to, on a CPU and on a GPU."""
+USES = ((64, 192), (128, 512), (96, 320))
+"""Tokens of prompt and of context, for one model after the other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +68,9 @@ def measure_profile(date: str) -> DeviceProfile:
     cuda = torch.cuda.is_available()
     device = torch.device("cuda" if cuda else "cpu")
     properties = torch.cuda.get_device_properties(0) if cuda else None
-    cache = cache_bytes() if properties is None else float(properties.L2_cache_size)
-    bandwidth, throughput = _throughput(device, cache)
-    large = torch.ones(2048, 2048, device=device)
-    power = measure_power(lambda: seconds(lambda: large @ large), cuda)
+    cache = last_cache_bytes(device)
+    bandwidth, launch, throughput = _throughput(device, cache)
+    power = measured_power()
     threads = torch.get_num_threads()
     where = torch.cuda.get_device_name() if cuda else f"{cpu_model()}, {threads} thread{'s' * (threads > 1)}"
     return DeviceProfile(
@@ -90,7 +80,7 @@ def measure_profile(date: str) -> DeviceProfile:
         memory_bytes=memory_bytes() if properties is None else float(properties.total_memory),
         memory_bandwidth=bandwidth,
         cache_bytes=cache,
-        launch_overhead_s=launch_overhead(device),
+        launch_overhead_s=launch,
         throughput=throughput,
         supports=everything(),
         sources=_sources(date, cache, power is not None),
@@ -98,16 +88,53 @@ def measure_profile(date: str) -> DeviceProfile:
     )
 
 
-def _throughput(device: torch.device, cache: float) -> tuple[float, dict[Dtype, Throughput]]:
-    """The largest bytes/s seen, and each dtype's speed."""
-    products, streams = _speeds(device, cache)
-    largest = max(streams.values())
-    # A cache of a few megabytes may stay in the CPU's; a model's does not, and is not read faster than its weights.
-    kept = {dtype: min(kv_bandwidth(device, dtype), streams[dtype]) for dtype in TORCH_DTYPES}
+def measured_power() -> Power | None:
+    """Watts of this machine at rest and during matrix products; None without an energy counter that may be read."""
+    cuda = torch.cuda.is_available()
+    large = torch.ones(2048, 2048, device="cuda" if cuda else "cpu")
+    return measure_power(lambda: seconds(lambda: large @ large), cuda)
+
+
+def last_cache_bytes(device: torch.device) -> float:
+    """The last level's size."""
+    return float(torch.cuda.get_device_properties(device).L2_cache_size) if device.type == "cuda" else cache_bytes()
+
+
+def _throughput(device: torch.device, cache: float) -> tuple[float, float, dict[Dtype, Throughput]]:
+    """The largest bytes/s seen, seconds of a launch, and each dtype's speed."""
+    peaks = peak_prices(device, cache, tuple(TORCH_DTYPES))
+    largest = max(1 / least.byte for least in peaks.values())
+    launch: float | None = None
     found: dict[Dtype, Throughput] = {}
-    for dtype in TORCH_DTYPES:
-        found[dtype] = Throughput(products[dtype], 1.0, streams[dtype] / largest, kept[dtype] / largest)
-    return largest, found
+    for dtype, least in peaks.items():
+        timed = time_passes(calibration_models(device, dtype), device, MODEL_SECONDS)
+        prices = calibrate(timed, cache_bytes=cache, least=least, launch=launch)
+        launch = prices.launch  # What the first dtype, fp32, says of launches holds for all.
+        found[dtype] = Throughput(
+            1 / least.flop,
+            compute_efficiency=min(1.0, least.flop / prices.flop),
+            bandwidth_efficiency=min(1.0, 1 / prices.byte / largest),
+            cache_efficiency=min(1.0, 1 / prices.cache_byte / largest),
+            mixing_efficiency=min(1.0, least.flop / prices.mixing_flop),
+        )
+    assert launch is not None
+    return largest, launch, found
+
+
+def calibration_models(device: torch.device, dtype: Dtype) -> tuple[Timed, ...]:
+    """Small random models of the search space, the same on every machine, and how each is used."""
+    cuda = device.type == "cuda"
+    widths, most = (LARGE_WIDTHS, LARGE_MOST_PARAMETERS) if cuda else (WIDTHS, MOST_PARAMETERS)
+    space = TransformerSpace("per-layer", Defaults(vocab_size=8192, context_length=1024))
+    space = space.restricted(hidden_size=widths)
+    rng = np.random.default_rng(SEED)
+    found: list[Timed] = []
+    while len(found) < MODELS:
+        arch = space.sample(rng)
+        if parameters(arch) <= most:
+            prompt, context = USES[len(found) % len(USES)]
+            found.append((arch, Workload(context, 1, prompt, dtype)))
+    return tuple(found)
 
 
 def _sources(date: str, cache: float, power: bool) -> dict[str, str]:
@@ -115,15 +142,17 @@ def _sources(date: str, cache: float, power: bool) -> dict[str, str]:
     measured = f"measured on this machine on {date} ({load}), the fastest of repeated runs"
     system = "reported by the operating system or the driver"
     stream = f"matrix–vector products over {_stream_bytes(cache) / 1e6:.0f} MB of weights"
+    models = f"fitted to prefill and decoding of {MODELS} small models, measured on this machine on {date} ({load})"
     found = {
         "memory_bytes": system,
         "memory_bandwidth": f"{measured}: {stream}, the fastest dtype",
         "cache_bytes": f"{system}; 0 stands for unknown",
-        "launch_overhead_s": f"{measured}: time a layer adds to decoding steps of a very small model, by its operators",
+        "launch_overhead_s": models,
         "peak_flops": f"{measured}: matrix products of layer shapes",
-        "compute_efficiency": f"1, as peak_flops was {measured}",
-        "bandwidth_efficiency": f"{measured}: {stream}",
-        "cache_efficiency": f"{measured}: what {LONG - SHORT} more tokens of context add to a decoding step",
+        "compute_efficiency": models,
+        "bandwidth_efficiency": models,
+        "cache_efficiency": models,
+        "mixing_efficiency": models,
         "supports": "everything that mimar.models builds",
     }
     return found | ({"power": f"{measured}: energy counter at rest and during matrix products"} if power else {})
@@ -140,32 +169,18 @@ def everything() -> Support:
     )
 
 
-def seconds(work: Callable[[], object]) -> float:
-    """Seconds of one run of `work`, all queued kernels included."""
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    start = time.perf_counter()
-    work()
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    return time.perf_counter() - start
-
-
-def _speeds(device: torch.device, cache: float) -> tuple[dict[Dtype, float], dict[Dtype, float]]:
-    """FLOP/s and bytes/s for each dtype."""
-    tasks = [task for dtype in TORCH_DTYPES for task in _tasks(dtype, device, _stream_bytes(cache))]
-    fastest = [math.inf] * len(tasks)
-    start = time.perf_counter()
-    while math.inf in fastest or time.perf_counter() - start < SPEED_SECONDS:
-        for index, task in enumerate(tasks):
-            fastest[index] = min(fastest[index], seconds(task.run))
-    timed = list(zip(tasks, fastest, strict=True))
-    products, streams = {}, {}
-    for dtype in TORCH_DTYPES:
+@torch.inference_mode()
+def peak_prices(device: torch.device, cache: float, dtypes: Sequence[Dtype]) -> dict[Dtype, Prices]:
+    """The least that each amount can cost: a FLOP in large products, a byte in streams of weights, a launch nothing."""
+    tasks = [task for dtype in dtypes for task in _tasks(dtype, device, _stream_bytes(cache))]
+    timed = list(zip(tasks, fastest([task.run for task in tasks], PEAK_SECONDS), strict=True))
+    found: dict[Dtype, Prices] = {}
+    for dtype in dtypes:
         mine = [(task.amount, took) for task, took in timed if task.dtype == dtype and task.product]
-        products[dtype] = sum(amount for amount, _ in mine) / sum(took for _, took in mine)
-        streams[dtype] = max(task.amount / took for task, took in timed if task.dtype == dtype and not task.product)
-    return products, streams
+        flop = sum(took for _, took in mine) / sum(amount for amount, _ in mine)
+        byte = min(took / task.amount for task, took in timed if task.dtype == dtype and not task.product)
+        found[dtype] = Prices(flop, flop, byte, byte, 0.0)
+    return found
 
 
 def _tasks(dtype: Dtype, device: torch.device, stream: float) -> Iterator[_Task]:
@@ -190,40 +205,3 @@ def _run_all(layers: list[partial[Tensor]]) -> None:
 
 def _stream_bytes(cache: float) -> float:
     return max(STREAM_BYTES, 4 * cache)
-
-
-def launch_overhead(device: torch.device) -> float:
-    """Seconds for each operator: what ten more layers add to the decoding step of a model so small that nothing else
-    takes time, divided by the operators that `operators` counts in them."""
-    block = Block(Mixer("attention", 4, 2, 16), FeedForward("swiglu", 64, "silu"))
-    few, many = (Architecture(64, (block,) * layers, vocab_size=64) for layers in (2, 12))
-    added = _difference(_step(few, device, "fp32", 16), _step(many, device, "fp32", 16))
-    return added / 10 / operators(block, frame_of(few), 1)
-
-
-def kv_bandwidth(device: torch.device, dtype: Dtype) -> float:
-    """Bytes/s of KV cache: what a long context adds to the decoding steps of a small model, two query heads for each
-    kv head, over a short one."""
-    block = Block(Mixer("attention", 8, 4, 64), FeedForward("none"))
-    arch = Architecture(512, (block,) * 4, vocab_size=64)
-    added = _difference(_step(arch, device, dtype, SHORT), _step(arch, device, dtype, LONG))
-    return kv_cache_bytes(arch, Workload(LONG - SHORT, prompt_tokens=1, dtype=dtype)) / added
-
-
-def _step(arch: Architecture, device: torch.device, dtype: Dtype, tokens: int) -> Callable[[], object]:
-    """A decoding step after a prompt of `tokens`; each call makes the context one token longer."""
-    model = build(arch, device=device, dtype=TORCH_DTYPES[dtype]).eval()
-    cache = model.new_cache()
-    model(torch.zeros(1, tokens, dtype=torch.long, device=device), cache)
-    return partial(model, torch.zeros(1, 1, dtype=torch.long, device=device), cache)
-
-
-def _difference(short: Callable[[], object], long: Callable[[], object]) -> float:
-    """Seconds that `long` takes beyond `short`, each at its fastest, taking turns; at least a hundredth of `long`, so
-    that noise cannot make a figure endless."""
-    start = time.perf_counter()
-    pairs = [(seconds(short), seconds(long)) for _ in range(3)]
-    while time.perf_counter() - start < STEP_SECONDS:
-        pairs.append((seconds(short), seconds(long)))
-    fast, slow = (min(took) for took in zip(*pairs, strict=True))
-    return max(slow - fast, 0.01 * slow)

@@ -8,6 +8,9 @@ from mimar.hardware._workload import Workload
 from mimar.shapes import attended_pairs, parameters
 from mimar.space import SOFTMAX_MIXERS, Architecture, Block, FeedForward, Mixer
 
+CHUNK = 64
+"""Tokens of a chunk of linear attention, in `mimar.models` as in the usual kernels."""
+
 
 @dataclass(frozen=True, slots=True)
 class MemoryBreakdown:
@@ -71,13 +74,21 @@ def activation_bytes(arch: Architecture, workload: Workload, peak: float) -> flo
 
 def peak_values(block: Block, hidden: int, math_kernel: bool, context: int) -> float:
     """Most values of one sequence alive inside `block`: its mixer's or its feed-forward part's, whichever is more."""
-    mixer, wide = block.mixer, block.mixer.num_heads * block.mixer.head_size
-    mixing: float = context * (2 * wide + 2 * mixer.num_kv_heads * mixer.head_size)  # query, output, key, value
+    return max(_mixing_values(block.mixer, hidden, math_kernel, context), context * inner_values(block.feed_forward))
+
+
+def _mixing_values(mixer: Mixer, hidden: int, math_kernel: bool, context: int) -> float:
+    wide, narrow = mixer.num_heads * mixer.head_size, mixer.num_kv_heads * mixer.head_size
     if mixer.kind == "convolution":
-        mixing = 3 * context * hidden  # gate, value, product
+        return 3 * context * hidden  # gate, value, product
+    values = context * (2 * wide + 2 * narrow)  # query, output, key, value
+    if mixer.kind == "linear":  # pairs of each chunk before and after the mask; what is read nearby and of the state
+        return values + context * (2 * mixer.num_heads * min(CHUNK, context) + 2 * wide)
+    if mixer.kind in SOFTMAX_MIXERS and narrow < wide:
+        values += 2 * context * wide  # keys and values, repeated for every query head
     if mixer.kind in SOFTMAX_MIXERS and math_kernel:
-        mixing += 2 * mixer.num_heads * context**2  # scores before and after the softmax
-    return max(mixing, context * inner_values(block.feed_forward))
+        values += 3 * mixer.num_heads * context**2  # scores, scores with the mask, probabilities
+    return values
 
 
 def inner_values(part: FeedForward) -> int:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mimar.hardware._cost import Seconds, frame_of, head_seconds, layer_cost, rates_of
+from mimar.hardware._amounts import frame_of
+from mimar.hardware._cost import head_seconds, layer_cost, rates_of
 from mimar.hardware._memory import activation_bytes
 from mimar.hardware._profile import DeviceProfile
 from mimar.hardware._workload import Workload
@@ -39,7 +40,7 @@ def hardware_metrics(arch: Architecture, profile: DeviceProfile, workload: Workl
     groups = [layer_cost(block, frame, rates) for block in arch.unique_blocks]
     head = head_seconds(arch.vocab_size, arch.hidden_size, rates)
     group = arch.layer_sharing
-    step = head.first + sum(_group_seconds(cost.decode, group) for cost in groups)
+    step = head.total + group * sum(cost.decode.total for cost in groups)
     launch = head.launch + group * sum(cost.decode.launch for cost in groups)
     nonembedding = sum(cost.parameters for cost in groups)
     nonembedding += 0 if arch.norm_placement == "post" else frame.norm_size
@@ -52,7 +53,7 @@ def hardware_metrics(arch: Architecture, profile: DeviceProfile, workload: Workl
         "nonembedding_params": float(nonembedding),
         "flops": workload.context * linear + group * sum(cost.mixing_flops for cost in groups),
         "memory_bytes": parameters * workload.weight_bytes + kept + live,
-        "ttft_s": head.first + sum(_group_seconds(cost.prefill, group) for cost in groups),
+        "ttft_s": head.total + group * sum(cost.prefill.total for cost in groups),
         "decode_tokens_per_second": 1 / step,
     } | _energy(profile, workload, step, launch)
 
@@ -64,16 +65,9 @@ def latency_breakdown(arch: Architecture, profile: DeviceProfile, workload: Work
     found: list[LayerLatency] = []
     for index, block in enumerate(arch.blocks):
         cost = layer_cost(block, frame, rates)
-        first = index % arch.layer_sharing == 0
-        prefill, decode = (time.first if first else time.again for time in (cost.prefill, cost.decode))
-        found.append(LayerLatency(f"layer {index}", prefill, decode, cost.decode.launch))
+        found.append(LayerLatency(f"layer {index}", cost.prefill.total, cost.decode.total, cost.decode.launch))
     head = head_seconds(arch.vocab_size, arch.hidden_size, rates)
-    return (*found, LayerLatency("head", head.first, head.first, head.launch))
-
-
-def _group_seconds(time: Seconds, group: int) -> float:
-    """Layers that share one set of weights: the first brings them to the cache."""
-    return time.first + (group - 1) * time.again
+    return (*found, LayerLatency("head", head.total, head.total, head.launch))
 
 
 def _energy(profile: DeviceProfile, workload: Workload, step: float, launch: float) -> dict[str, float]:

@@ -32,6 +32,8 @@ class Throughput:
     compute_efficiency: share of it that large products reach.
     bandwidth_efficiency: share of the memory bandwidth that reading weights for one token reaches.
     cache_efficiency: share of it that attention over a long KV cache reaches, all that the engine does there included.
+    mixing_efficiency: share of peak_flops that work between tokens reaches, as in attention over a prompt; None where
+      it is not known and taken to be as fast as large products.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
@@ -40,6 +42,7 @@ class Throughput:
     compute_efficiency: Share
     bandwidth_efficiency: Share
     cache_efficiency: Share
+    mixing_efficiency: Share | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +108,13 @@ class DeviceProfile:
     def figures(self) -> tuple[str, ...]:
         """Names of the figures that need a source."""
         top = ("memory_bytes", "memory_bandwidth", "cache_bytes", "launch_overhead_s")
+        speeds = [
+            part.name
+            for part in fields(Throughput)
+            if any(getattr(speed, part.name) is not None for speed in self.throughput.values())
+        ]
         power = () if self.power is None else ("power",)
-        return (*top, *(part.name for part in fields(Throughput)), "supports", *power)
+        return (*top, *speeds, "supports", *power)
 
     @property
     def dtypes(self) -> tuple[Dtype, ...]:
@@ -126,6 +134,12 @@ class DeviceProfile:
         """FLOP/s that large matrix products reach; `InputError` when it does not run `dtype`."""
         speed = self._speed(dtype)
         return speed.peak_flops * speed.compute_efficiency
+
+    def attainable_mixing_flops(self, dtype: Dtype) -> float:
+        """FLOP/s that work between tokens reaches beside weights of `dtype`; `InputError` as the others."""
+        speed = self._speed(dtype)
+        share = speed.compute_efficiency if speed.mixing_efficiency is None else speed.mixing_efficiency
+        return speed.peak_flops * share
 
     def attainable_bandwidth(self, dtype: Dtype) -> float:
         """Bytes/s at which weights of `dtype` are read; `InputError` when it does not run `dtype`."""

@@ -22,7 +22,7 @@ from mimar.hardware._profile import (
     shipped_profile_names,
 )
 
-METHOD = 1
+METHOD = 2
 """Counts up when the way of measuring changes, so that older measurements are taken anew."""
 
 
@@ -40,7 +40,7 @@ def load_profile(name_or_path: str) -> DeviceProfile:
 
 
 def measure_this(refresh: bool = False) -> DeviceProfile:
-    """The profile of this machine, measured in under ten seconds the first time and then kept.
+    """The profile of this machine, measured in about a minute the first time and then kept.
 
     It is measured anew with `refresh`, and when CPU, GPU, cores, threads or the version of torch have changed. The
     GPU is measured where torch finds one.

@@ -14,16 +14,19 @@ if TYPE_CHECKING:
     from mimar.models._codegen import generate_code
     from mimar.models._codegen_hf import CONFIGURATION_CODE, generate_modeling_code
     from mimar.models._decoder import DecoderLM, build, initialise
+    from mimar.models._feed_forward import ACTIVATIONS, MixtureOfExperts
     from mimar.models._generation import generate
     from mimar.models._hf_weights import from_hf_state_dict, to_hf_state_dict
 
 __all__ = [
+    "ACTIVATIONS",
     "CONFIGURATION_CODE",
     "MODEL_CLASSES",
     "Cache",
     "DecoderLM",
     "Family",
     "LayerCache",
+    "MixtureOfExperts",
     "architecture_from_hf_config",
     "build",
     "from_hf_state_dict",
@@ -37,6 +40,8 @@ __all__ = [
 ]
 
 _HOME = {
+    "ACTIVATIONS": "_feed_forward",
+    "MixtureOfExperts": "_feed_forward",
     "CONFIGURATION_CODE": "_codegen_hf",
     "Cache": "_cache",
     "LayerCache": "_cache",

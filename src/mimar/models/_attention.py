@@ -49,6 +49,7 @@ class Attention(HeadedMixer):
         self.kernel = arch.attention_kernel
         self.rope = arch.position == "rope"
         self.slopes = alibi_slopes(mixer.num_heads) if arch.position == "alibi" else []
+        self.softmax = nn.Softmax(dim=-1)  # a module, so that its probabilities can be watched; kernel math only
 
     def forward(self, x: Tensor, positions: Positions, memory: LayerCache | None) -> Tensor:
         """Mix the tokens of x, and with them those that `memory` holds; `memory` then holds the new ones too."""
@@ -74,7 +75,7 @@ class Attention(HeadedMixer):
     def _attend(self, query: Tensor, key: Tensor, value: Tensor, positions: Positions) -> Tensor:
         if self.kernel == "math":
             scores = query @ key.transpose(-2, -1) * self.mixer.head_size**-0.5
-            return (scores + self._bias(query, key, positions)).softmax(dim=-1) @ value
+            return self.softmax(scores + self._bias(query, key, positions)) @ value
         if self.slopes:
             bias = self._bias(query, key, positions)
             return F.scaled_dot_product_attention(query, key, value, attn_mask=bias)

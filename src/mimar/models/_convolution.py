@@ -21,6 +21,7 @@ class Convolution(nn.Module):
     def __init__(self, mixer: Mixer, hidden: int) -> None:
         super().__init__()
         self.kernel_size = mixer.kernel_size
+        self.activation = nn.SiLU()
         self.gate = nn.Linear(hidden, hidden, bias=False)
         self.value = nn.Linear(hidden, hidden, bias=False)
         self.taps = nn.Parameter(torch.empty(hidden, mixer.kernel_size))
@@ -36,4 +37,4 @@ class Convolution(nn.Module):
         if memory is not None:
             memory.tensors = (value[:, :, 1 - self.kernel_size :],)
         mixed = F.conv1d(value, self.taps.unsqueeze(1), groups=self.taps.shape[0])
-        return self.output(F.silu(self.gate(x)) * mixed.transpose(1, 2))
+        return self.output(self.activation(self.gate(x)) * mixed.transpose(1, 2))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -11,18 +9,22 @@ from torch.nn import functional as F
 from mimar.space import FeedForward as FeedForwardShape
 
 
-def relu_squared(x: Tensor) -> Tensor:
+class ReLUSquared(nn.Module):
     """relu(x)² (So et al., Primer, 2021, §4)."""
-    return F.relu(x).square()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The same shape."""
+        return F.relu(x).square()
 
 
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "relu": F.relu,
-    "relu2": relu_squared,
-    "gelu": F.gelu,  # the exact one, with erf
-    "silu": F.silu,
-    "sigmoid": torch.sigmoid,
+ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "relu": nn.ReLU,
+    "relu2": ReLUSquared,
+    "gelu": nn.GELU,  # the exact one, with erf
+    "silu": nn.SiLU,
+    "sigmoid": nn.Sigmoid,
 }
+"""Name in an `Architecture` → module; none has weights."""
 
 
 class FeedForward(nn.Module):
@@ -30,7 +32,7 @@ class FeedForward(nn.Module):
 
     def __init__(self, part: FeedForwardShape, hidden: int) -> None:
         super().__init__()
-        self.activation = ACTIVATIONS[part.activation]
+        self.activation = ACTIVATIONS[part.activation]()
         self.up = nn.Linear(hidden, part.intermediate_size, bias=False)
         self.down = nn.Linear(part.intermediate_size, hidden, bias=False)
 
@@ -44,7 +46,7 @@ class GatedFeedForward(nn.Module):
 
     def __init__(self, part: FeedForwardShape, hidden: int) -> None:
         super().__init__()
-        self.activation = ACTIVATIONS[part.activation]
+        self.activation = ACTIVATIONS[part.activation]()
         self.gate = nn.Linear(hidden, part.intermediate_size, bias=False)
         self.up = nn.Linear(hidden, part.intermediate_size, bias=False)
         self.down = nn.Linear(part.intermediate_size, hidden, bias=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from mimar import shapes
 from mimar.proxies._contract import Need, Score
 from mimar.proxies._inputs import ProxyInputs
 
@@ -10,19 +9,20 @@ _SHAPES: frozenset[Need] = frozenset({"shapes"})
 
 
 def _params(inputs: ProxyInputs) -> float:
-    return float(shapes.parameters(inputs.arch))
+    return float(inputs.shapes.params)
 
 
 def _nonembedding_params(inputs: ProxyInputs) -> float:
-    return float(shapes.nonembedding_parameters(inputs.arch))
+    return float(inputs.shapes.nonembedding_params)
 
 
 def _flops(inputs: ProxyInputs) -> float:
-    return shapes.flops(inputs.arch, inputs.arch.context_length)
+    return inputs.shapes.flops
 
 
 def _depth_width(inputs: ProxyInputs) -> float:
-    return float(inputs.arch.num_layers * inputs.arch.hidden_size)
+    shapes = inputs.shapes
+    return float(len(shapes.layers) * shapes.layer_sharing * shapes.hidden_size)
 
 
 params = Score("params", _SHAPES, "closed form", "baseline", _params)

@@ -1,14 +1,11 @@
-"""How much weight the parts of a block carry: what the closed-form capacity scores agree on."""
+"""How much weight the parts of a layer carry: what the closed-form capacity scores agree on."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from functools import lru_cache
-from itertools import groupby
 from math import sqrt
 
-from mimar.shapes import Matrix, block_matrices
-from mimar.space import Block
+from mimar.shapes import LayerShapes, Matrix
 
 MIXER_ROLES = frozenset({"attention", "convolution"})
 
@@ -24,19 +21,12 @@ def expert_weight(matrix: Matrix) -> float:
 
 
 @lru_cache(maxsize=65536)
-def part_weights(block: Block, hidden: int) -> tuple[float, float]:
+def part_weights(layer: LayerShapes) -> tuple[float, float]:
     """Weights of the token mixer, whatever its kind, and of the feed-forward part with `expert_weight`; no norms."""
     mixer = feed_forward = 0.0
-    for matrix in block_matrices(block, hidden):
+    for matrix in layer.matrices:
         if matrix.role in MIXER_ROLES:
             mixer += matrix.size
         else:
             feed_forward += matrix.size * expert_weight(matrix)
     return mixer, feed_forward
-
-
-def counted(blocks: Iterable[Block]) -> Iterator[tuple[Block, int]]:
-    """Each run of one and the same block object with its length: a uniform architecture costs one step."""
-    for _, run in groupby(blocks, key=id):
-        same = list(run)
-        yield same[0], len(same)

@@ -48,7 +48,7 @@ class Proxy(Protocol):
         ...
 
     def __call__(self, inputs: ProxyInputs) -> float:
-        """The score of ``inputs.arch``."""
+        """The score of the network in `inputs`."""
         ...
 
 

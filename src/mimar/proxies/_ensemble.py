@@ -10,7 +10,8 @@ import numpy as np
 
 from mimar.errors import InputError
 from mimar.proxies._contract import Cost, Need, Proxy
-from mimar.proxies._inputs import ProxyInputs
+from mimar.proxies._decoder import DecoderSubject
+from mimar.proxies._inputs import ProxyInputs, Subject
 from mimar.proxies._ntk import ntk
 from mimar.proxies._parameter_efficiency import parameter_efficiency
 from mimar.proxies._spectrum import spectrum
@@ -46,15 +47,16 @@ class Standardiser:
         return cls(moments)
 
 
-def fit_standardiser(members: Sequence[Proxy], architectures: Sequence[Architecture], seed: int) -> Standardiser:
-    """Score `architectures`, a fixed sample of the space, once, with the random batch that `seed` gives.
+def fit_standardiser(members: Sequence[Proxy], population: Sequence[Architecture | Subject], seed: int) -> Standardiser:
+    """Score `population`, a fixed sample of the space, once, with the random batch that `seed` gives.
 
     Candidates must later be scored with the same seed, and with that batch too.
-    InputError for fewer than two architectures.
+    InputError for fewer than two networks.
     """
-    if len(architectures) < 2:
-        raise InputError(f"a standardiser needs at least 2 architectures, better 30, got {len(architectures)}")
-    shared = (ProxyInputs(arch, seed=seed) for arch in architectures)
+    if len(population) < 2:
+        raise InputError(f"a standardiser needs at least 2 architectures, better 30, got {len(population)}")
+    subjects = (DecoderSubject(each) if isinstance(each, Architecture) else each for each in population)
+    shared = (ProxyInputs(subject, seed) for subject in subjects)
     values = np.array([[member(inputs) for member in members] for inputs in shared])
     spread = values.max(axis=0) > values.min(axis=0)
     std = np.where(spread, values.std(axis=0), 0.0)

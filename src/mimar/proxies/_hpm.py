@@ -1,4 +1,4 @@
-"""HPM: half-power mean of the layers' attention and feed-forward weights; the default accuracy score.
+"""HPM: half-power mean of the layers' attention and feed-forward weights.
 
     HPM = (Σ_l √a_l + √f_l)² / L
 
@@ -20,44 +20,42 @@ from __future__ import annotations
 from functools import lru_cache
 from math import sqrt
 
-from mimar.proxies._capacity import counted, part_weights
+from mimar.proxies._capacity import part_weights
 from mimar.proxies._contract import Score
 from mimar.proxies._inputs import ProxyInputs
-from mimar.space import Block
+from mimar.shapes import LayerShapes, runs
 
 SHARING_EXPONENT = 0.2
 HEADS_EXPONENT = 0.1
 
 
 @lru_cache(maxsize=65536)
-def _roots(block: Block, hidden: int) -> float:
-    mixer, feed_forward = part_weights(block, hidden)
+def _roots(layer: LayerShapes) -> float:
+    mixer, feed_forward = part_weights(layer)
     return sqrt(mixer) + sqrt(feed_forward)
 
 
 @lru_cache(maxsize=65536)
-def _roots_plus(block: Block, hidden: int) -> float:
-    mixer, feed_forward = part_weights(block, hidden)
-    return sqrt(mixer * max(1, block.mixer.num_heads) ** HEADS_EXPONENT) + sqrt(feed_forward)
+def _roots_plus(layer: LayerShapes) -> float:
+    mixer, feed_forward = part_weights(layer)
+    return sqrt(mixer * max(1, layer.num_heads) ** HEADS_EXPONENT) + sqrt(feed_forward)
 
 
 def _hpm(inputs: ProxyInputs) -> float:
-    arch = inputs.arch
-    unique = arch.unique_blocks
-    total = sum(count * _roots(block, arch.hidden_size) for block, count in counted(unique))
-    return total**2 / len(unique) * arch.layer_sharing**SHARING_EXPONENT
+    layers = inputs.shapes.layers
+    total = sum(count * _roots(layer) for layer, count in runs(layers))
+    return total**2 / len(layers) * inputs.shapes.layer_sharing**SHARING_EXPONENT
 
 
 def _hpm_plus(inputs: ProxyInputs) -> float:
-    arch = inputs.arch
-    unique = arch.unique_blocks
-    total = sum(count * _roots_plus(block, arch.hidden_size) for block, count in counted(unique))
-    return total**2 / len(unique) * arch.layer_sharing**SHARING_EXPONENT
+    shapes = inputs.shapes
+    total = sum(count * _roots_plus(layer) for layer, count in runs(shapes.layers))
+    rank = sqrt(min(shapes.output_rank, shapes.hidden_size) / shapes.hidden_size)
+    return total**2 / len(shapes.layers) * rank * shapes.layer_sharing**SHARING_EXPONENT
 
 
 hpm = Score("hpm", frozenset({"shapes"}), "closed form", "this project", _hpm)
-"""The default accuracy score; its unit is weights."""
+"""Half-power mean; its unit is weights."""
 
 hpm_plus = Score("hpm_plus", frozenset({"shapes"}), "closed form", "this project", _hpm_plus)
-"""HPM with a_l · heads_l^0.1: more heads rank higher at equal size. (The full form also knows a factor for
-embeddings narrower than the hidden size, which this space does not have.)"""
+"""HPM with a_l · heads_l^0.1, and √(output rank / hidden size) where embeddings are narrower than the hidden size."""

@@ -3,87 +3,119 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, cast
 
-from mimar.errors import InputError
-from mimar.space import Architecture
+from mimar.shapes import NetworkShapes
 
 if TYPE_CHECKING:  # torch must not be imported before a proxy needs a module
-    from torch import Tensor
+    from torch import Tensor, nn
 
-    from mimar.models import DecoderLM
+    from mimar.proxies._observation import Observation
 
-PROXY_VOCABULARY = 512
-"""Rows of embedding and head in the module that proxies see, at most.
 
-Initial rows are independent draws from one distribution, so that a few hundred of them stand for all; a head of 32000
-rows would cost as much as all blocks of a small model. The loss becomes a softmax over this many tokens.
-"""
+class Scorable(Protocol):
+    """What a module offers to proxies, beside being an ``nn.Module``.
+
+    Weights below ``blocks`` are scored: `LayerShapes` i of the subject lists them under ``blocks.i``, all of them
+    weights of ``nn.Linear`` or depthwise taps. Attention probabilities, (…, heads, queries, keys), come from
+    ``nn.Softmax`` modules and activations are modules of `mimar.models.ACTIVATIONS`, so that proxies can watch both.
+    """
+
+    @property
+    def embedding(self) -> nn.Module:
+        """Batch → what enters the first layer; a loss runs it once."""
+        ...
+
+    @property
+    def blocks(self) -> nn.Module:
+        """The layers."""
+        ...
+
+    def hidden_states(self, x: Tensor) -> Tensor:
+        """What `embedding` gives → final states (batch, positions, features)."""
+        ...
+
+
+def final_states(module: nn.Module, batch: Tensor) -> Tensor:
+    """States (batch, positions, features) of a `Scorable` module for a batch of inputs."""
+    scorable = cast("Scorable", module)
+    return scorable.hidden_states(scorable.embedding(batch))
+
+
+class Subject(Protocol):
+    """A network that can be scored: a decoder of this project, or a model of a published benchmark."""
+
+    @property
+    def shapes(self) -> NetworkShapes:
+        """Its weights, without building anything."""
+        ...
+
+    @property
+    def mixes_samples(self) -> bool:
+        """Whether the states of one sample depend on others of the batch (experts, batch norms)."""
+        ...
+
+    def build(self, seed: int) -> nn.Module:
+        """A `Scorable` module at initialisation, in evaluation mode, on the CPU."""
+        ...
+
+    def draw(self, seed: int) -> Tensor:
+        """A batch of inputs, samples first, on the CPU."""
+        ...
+
+    def ones(self) -> Tensor:
+        """One sample of ones, of the shape that `embedding` gives."""
+        ...
+
+    def loss(self, module: nn.Module, batch: Tensor) -> Tensor:
+        """The mean training loss of `batch`, a scalar."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
 class ProxyInputs:
-    """One architecture, and what proxies compute from it on demand.
+    """One network, and what proxies compute from it on demand; `decoder_inputs` makes that of an `Architecture`.
 
-    arch: the architecture to score.
-    seed: decides initial weights and random token ids; equal seeds give equal scores.
-    token_ids: a batch of equally long sequences; None draws ``batch_size`` × ``tokens`` ids uniformly. Given ids are
-      renumbered in ascending order, which changes nothing for initial weights and keeps the vocabulary small.
+    seed: decides initial weights and random batches; equal seeds give equal scores.
     device: where the module runs, as torch names it; weights are drawn on the CPU, hence the same everywhere.
-    batch_size, tokens: shape of a random batch; `tokens` is cut to the context length, but never below 2. Windows
-      longer than this act like full attention.
     """
 
-    arch: Architecture
+    subject: Subject
     seed: int = 0
-    token_ids: tuple[tuple[int, ...], ...] | None = None
     device: str = "cpu"
-    batch_size: int = 8
-    tokens: int = 64
+
+    @property
+    def shapes(self) -> NetworkShapes:
+        """The network's weights, without building anything."""
+        return self.subject.shapes
 
     @cached_property
-    def module(self) -> DecoderLM:
-        """The module at initialisation, N(0, 0.02²), in evaluation mode, with a vocabulary of `PROXY_VOCABULARY`."""
-        import torch
-
-        from mimar.models import build
-
-        distinct = 0 if self.token_ids is None else len({token for row in self.token_ids for token in row})
-        vocabulary = max(distinct, min(self.arch.vocab_size, PROXY_VOCABULARY))
-        generator = torch.Generator().manual_seed(self.seed)
-        module = build(replace(self.arch, vocab_size=vocabulary, dropout=0.0), generator=generator)
-        return module.to(self.device).eval()
+    def module(self) -> nn.Module:
+        """The module at initialisation, in evaluation mode, on `device`."""
+        return self.subject.build(self.seed).to(self.device)
 
     @cached_property
     def batch(self) -> Tensor:
-        """Token ids (batch, tokens) on `device`, below the module's vocabulary."""
-        import torch
-
-        if self.token_ids is None:
-            vocabulary = min(self.arch.vocab_size, PROXY_VOCABULARY)
-            shape = (self.batch_size, max(2, min(self.tokens, self.arch.context_length)))
-            generator = torch.Generator().manual_seed(self.seed)
-            return torch.randint(vocabulary, shape, generator=generator).to(self.device)
-        if len({len(row) for row in self.token_ids}) != 1 or len(self.token_ids[0]) < 2:
-            lengths = sorted({len(row) for row in self.token_ids})
-            raise InputError(
-                f"a batch needs sequences of one length, at least 2 tokens, got lengths {lengths}; cut or pad them"
-            )
-        return torch.unique(torch.tensor(self.token_ids), return_inverse=True)[1].to(self.device)
+        """A batch of inputs on `device`."""
+        return self.subject.draw(self.seed).to(self.device)
 
     @cached_property
+    def observation(self) -> Observation:
+        """One forward and backward pass of the mean training loss on `batch`, which all proxies share."""
+        from mimar.proxies._observation import observe
+
+        return observe(self.subject, self.module, self.batch)
+
+    @property
     def gradients(self) -> Mapping[str, Tensor]:
-        """Weight name → gradient of the mean next-token cross-entropy on `batch`: the one backward all proxies share.
+        """Weight name → gradient of the mean training loss on `batch`; zeros for weights the batch never reaches."""
+        return self.observation.gradients
 
-        Weights that the batch never reaches (an expert no token chose) have a gradient of zeros.
-        """
-        import torch
-        from torch.nn.functional import cross_entropy
+    @cached_property
+    def nuclear_norms(self) -> Mapping[str, tuple[float, float]]:
+        """Name of a token mixer's weight → nuclear norms of the weight and of its gradient."""
+        from mimar.proxies._nuclear import nuclear_norms
 
-        weights = dict(self.module.named_parameters())
-        logits = self.module(self.batch[:, :-1])
-        loss = cross_entropy(logits.flatten(0, 1), self.batch[:, 1:].flatten())
-        found = torch.autograd.grad(loss, list(weights.values()), allow_unused=True, materialize_grads=True)
-        return dict(zip(weights, found, strict=True))
+        return nuclear_norms(self)

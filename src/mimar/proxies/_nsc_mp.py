@@ -4,7 +4,7 @@
 
 which is the large-matrix limit of E ln det(I + W Wᵀ) for entries N(0, s²). The integral is the Shannon transform of
 the Marchenko–Pastur law and has a closed form (Tulino and Verdú, Random Matrix Theory and Wireless Communications,
-2004, section 1.2). The score is the sum over the blocks' matrices; experts are weighted by
+2004, section 1.2). The score is the sum over the layers' matrices; experts are weighted by
 `mimar.proxies._capacity.expert_weight`, shared layers count once.
 """
 
@@ -13,11 +13,10 @@ from __future__ import annotations
 from functools import lru_cache
 from math import log, log1p, sqrt
 
-from mimar.proxies._capacity import counted, expert_weight
+from mimar.proxies._capacity import expert_weight
 from mimar.proxies._contract import Score
 from mimar.proxies._inputs import ProxyInputs
-from mimar.shapes import block_matrices
-from mimar.space import Block
+from mimar.shapes import LayerShapes, runs
 
 
 @lru_cache(maxsize=65536)
@@ -33,16 +32,15 @@ def log_volume(rows: int, cols: int) -> float:
 
 
 @lru_cache(maxsize=65536)
-def _block_volume(block: Block, hidden: int) -> float:
-    return sum(expert_weight(m) * log_volume(m.rows, m.cols) for m in block_matrices(block, hidden))
+def _layer_volume(layer: LayerShapes) -> float:
+    return sum(expert_weight(m) * log_volume(m.rows, m.cols) for m in layer.matrices)
 
 
 def _nsc_mp(inputs: ProxyInputs) -> float:
-    arch = inputs.arch
-    return sum(count * _block_volume(block, arch.hidden_size) for block, count in counted(arch.unique_blocks))
+    return sum(count * _layer_volume(layer) for layer, count in runs(inputs.shapes.layers))
 
 
 nsc_mp = Score(
     "nsc_mp", frozenset({"shapes"}), "closed form", "NSC with the Marchenko–Pastur law", _nsc_mp
 )  # fmt: skip
-"""Sum of ψ over all block matrices, in nats."""
+"""Sum of ψ over all matrices of the layers, in nats."""

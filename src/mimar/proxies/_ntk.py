@@ -15,15 +15,14 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from mimar.proxies._contract import Score
-from mimar.proxies._inputs import ProxyInputs
+from mimar.proxies._inputs import ProxyInputs, Scorable, final_states
 
 if TYPE_CHECKING:  # torch must not be imported before a proxy needs it
     from torch import Tensor, nn
 
-    from mimar.models import DecoderLM
 
 SMALLEST_EIGENVALUE = 1e-7
 """Floor of λ_min / λ_max: single precision resolves no less, and a singular kernel must still have a finite score."""
@@ -45,8 +44,8 @@ def tangent_kernel(inputs: ProxyInputs) -> Tensor:
 
     batch = inputs.batch
     generator = torch.Generator().manual_seed(inputs.seed)
-    head = torch.randn(inputs.arch.hidden_size, generator=generator).to(inputs.device)
-    mixed = any(block.feed_forward.kind == "moe" for block in inputs.arch.blocks)
+    head = torch.randn(inputs.shapes.hidden_size, generator=generator).to(inputs.device)
+    mixed = inputs.subject.mixes_samples
     seen: dict[str, list[tuple[Tensor, Tensor, Tensor]]] = {}
     for samples in torch.arange(len(batch), device=batch.device).split(1 if mixed else len(batch)):
         for name, a, b in _linear_passes(inputs.module, batch[samples], head):
@@ -74,16 +73,16 @@ def _layer_kernel(a: Tensor, b: Tensor, member: Tensor) -> Tensor:
     return gradients @ gradients.T
 
 
-def _linear_passes(module: DecoderLM, token_ids: Tensor, head: Tensor) -> list[tuple[str, Tensor, Tensor]]:
+def _linear_passes(module: nn.Module, batch: Tensor, head: Tensor) -> list[tuple[str, Tensor, Tensor]]:
     """Every use of a linear layer of the blocks: its name, inputs (rows, in) and output gradients (rows, out)."""
     import torch
 
     uses: list[tuple[str, Tensor, Tensor]] = []
     with ExitStack() as hooks:
-        for name, part in module.blocks.named_modules():
+        for name, part in cast("Scorable", module).blocks.named_modules():
             if isinstance(part, torch.nn.Linear):
                 hooks.callback(part.register_forward_hook(partial(_record, uses, name)).remove)
-        states = module.hidden_states(module.embedding(token_ids))
+        states = final_states(module, batch)
     outputs = [output for _, _, output in uses]
     logits = (states @ head).mean(dim=1)
     gradients = torch.autograd.grad(logits.sum(), outputs, allow_unused=True, materialize_grads=True)

@@ -14,11 +14,10 @@ from math import log
 from mimar.proxies._contract import Score
 from mimar.proxies._hpm import hpm
 from mimar.proxies._inputs import ProxyInputs
-from mimar.shapes import parameters
 
 
 def _parameter_efficiency(inputs: ProxyInputs) -> float:
-    return log(hpm(inputs)) / log(parameters(inputs.arch))
+    return log(hpm(inputs)) / log(inputs.shapes.params)
 
 
 parameter_efficiency = Score(

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mimar.proxies._contract import Proxy
-from mimar.proxies._inputs import ProxyInputs
+from mimar.proxies._decoder import decoder_inputs
 from mimar.space import Architecture
 
 
@@ -17,4 +17,4 @@ def score_population(proxy: Proxy, architectures: Iterable[Architecture], seed: 
 
     Closed forms manage tens of thousands a second; proxies that need weights build one module after the other.
     """
-    return np.fromiter((proxy(ProxyInputs(arch, seed)) for arch in architectures), dtype=np.float64)
+    return np.fromiter((proxy(decoder_inputs(arch, seed)) for arch in architectures), dtype=np.float64)

@@ -13,7 +13,7 @@ It cannot exceed the logarithm of the smaller side: the default batch shows at m
 from __future__ import annotations
 
 from mimar.proxies._contract import Score
-from mimar.proxies._inputs import ProxyInputs
+from mimar.proxies._inputs import ProxyInputs, final_states
 
 ROUNDING = 1e-6
 """Spread of the states, relative to their norm, that single precision makes of nothing."""
@@ -22,9 +22,8 @@ ROUNDING = 1e-6
 def _spectrum(inputs: ProxyInputs) -> float:
     import torch
 
-    module = inputs.module
     with torch.no_grad():
-        states = module.hidden_states(module.embedding(inputs.batch)).flatten(0, 1).double()
+        states = final_states(inputs.module, inputs.batch).flatten(0, 1).double()
         centred = states - states.mean(dim=0)
         # The smaller Gram matrix has the same spectrum and is far quicker than the singular values of the states.
         gram = centred @ centred.T if len(centred) < centred.shape[1] else centred.T @ centred

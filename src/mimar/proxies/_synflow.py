@@ -32,14 +32,12 @@ def _synflow(inputs: ProxyInputs) -> float:
 
     from mimar.proxies._hidden import hidden_states_with
 
-    module, arch = inputs.module, inputs.arch
+    module = inputs.module
     absolute = {name: weight.detach().abs() for name, weight in module.named_parameters()}
     scored = [
         weight.requires_grad_() for name, weight in absolute.items() if name.startswith("blocks.") and weight.dim() > 1
     ]
-    # One token shows all that identical tokens can show, but every tap of a convolution needs its own.
-    tokens = max(1, *(block.mixer.kernel_size for block in arch.unique_blocks))
-    ones = torch.ones(1, tokens, arch.hidden_size, device=inputs.device)
+    ones = inputs.subject.ones().to(inputs.device)
     with ExitStack() as hooks:
         for part in module.modules():
             if isinstance(part, torch.nn.RMSNorm | torch.nn.LayerNorm):
@@ -47,7 +45,8 @@ def _synflow(inputs: ProxyInputs) -> float:
         flow = hidden_states_with(module, absolute, ones).sum()
     gradients = torch.autograd.grad(flow, scored, allow_unused=True, materialize_grads=True)
     total = sum((w.detach() * g).abs().sum(dtype=torch.float64) for w, g in zip(scored, gradients, strict=True))
-    return float(torch.log(torch.as_tensor(total)))
+    # Where nothing flows (a network of cut cells), the least that single precision tells from nothing.
+    return float(torch.as_tensor(total).clamp_min(torch.finfo(torch.float32).tiny).log())
 
 
 def _rescale(_norm: nn.Module, arguments: tuple[Tensor, ...], _output: Tensor) -> Tensor:

@@ -18,11 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mimar.errors import InputError
-from mimar.proxies._capacity import MIXER_ROLES, counted, expert_weight
+from mimar.proxies._capacity import MIXER_ROLES, expert_weight
 from mimar.proxies._contract import Score
 from mimar.proxies._inputs import ProxyInputs
-from mimar.shapes import Matrix, block_matrices, matrices
-from mimar.space import Architecture, Block
+from mimar.shapes import LayerShapes, Matrix, NetworkShapes, runs
 
 DEFAULT_ALPHA = 0.5
 INITIAL_STD = 0.02
@@ -31,20 +30,19 @@ INITIAL_STD = 0.02
 SOURCE = "Chen et al., ZeroLM: Data-Free Transformer Architecture Search for Language Models, 2025"
 
 
-def zerolm_parts(arch: Architecture) -> tuple[float, float]:
+def zerolm_parts(shapes: NetworkShapes) -> tuple[float, float]:
     """Expected (Σ C(attention), Σ C(feed-forward)) at N(0, 0.02²) weights, from sizes alone."""
     attention = feed_forward = 0.0
-    for block, count in counted(arch.unique_blocks):
-        in_mixer, in_feed_forward = _block_parts(block, arch.hidden_size)
+    for layer, count in runs(shapes.layers):
+        in_mixer, in_feed_forward = _layer_parts(layer)
         attention += count * in_mixer
         feed_forward += count * in_feed_forward
     return attention, feed_forward
 
 
 @lru_cache(maxsize=65536)
-def _block_parts(block: Block, hidden: int) -> tuple[float, float]:
-    expected = ((m, max(m.rows, m.cols) * INITIAL_STD**2) for m in block_matrices(block, hidden))
-    return _sum_parts(expected)
+def _layer_parts(layer: LayerShapes) -> tuple[float, float]:
+    return _sum_parts((m, max(m.rows, m.cols) * INITIAL_STD**2) for m in layer.matrices)
 
 
 def _sum_parts(complexities: Iterable[tuple[Matrix, float]]) -> tuple[float, float]:
@@ -58,15 +56,16 @@ def _sum_parts(complexities: Iterable[tuple[Matrix, float]]) -> tuple[float, flo
 
 
 def _closed_form(inputs: ProxyInputs, *, alpha: float) -> float:
-    attention, feed_forward = zerolm_parts(inputs.arch)
+    attention, feed_forward = zerolm_parts(inputs.shapes)
     return alpha * attention + (1 - alpha) * feed_forward
 
 
 def _exact(inputs: ProxyInputs, *, alpha: float) -> float:
     weights = dict(inputs.module.named_parameters())
-    in_blocks = (m for m in matrices(inputs.arch) if m.role not in ("embedding", "norm"))
     attention, feed_forward = _sum_parts(
-        (m, float(weights[m.name].detach().double().square().sum()) / min(m.rows, m.cols)) for m in in_blocks
+        (m, float(weights[f"blocks.{i}.{m.name}"].detach().double().square().sum()) / min(m.rows, m.cols))
+        for i, layer in enumerate(inputs.shapes.layers)
+        for m in layer.matrices
     )
     return alpha * attention + (1 - alpha) * feed_forward
 

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
-from mimar.proxies import Cost, Need, Proxy, ProxyInputs
+from mimar.proxies import Cost, Need, Proxy, ProxyInputs, decoder_inputs
 from mimar.space import Architecture, Block, FeedForward, Mixer, illegal_reasons
 
 if TYPE_CHECKING:  # torch must not be imported before a check needs it
-    from mimar.models import DecoderLM
+    from torch import nn
 
 _HEADS = Mixer("attention", num_heads=4, num_kv_heads=4, head_size=16)
 _SWIGLU = FeedForward("swiglu", 128, "silu")
@@ -91,18 +91,18 @@ def check_score(proxy: Proxy, arch: Architecture, label: str, device: str = "cpu
     assert type(value) is float, f"{where}: expected a float, got {type(value)}"
     assert math.isfinite(value), f"{where}: expected a finite score, got {value}"
     fresh = _inputs(arch, device)
-    made = set(vars(inputs)) & {"module", "batch", "gradients"}
+    made = set(vars(inputs)) & {"module", "batch", "observation"}
     if proxy.needs == {"shapes"}:
         assert not made, f"{where} says it needs shapes only, but made {made}"
     assert "batch" not in made or "data" in proxy.needs, f"{where} uses data without saying so"
-    assert "gradients" not in made or "gradients" in proxy.needs, f"{where} uses gradients without saying so"
+    assert "observation" not in made or "gradients" in proxy.needs, f"{where} uses gradients without saying so"
     if "module" in made:
         _check_untouched(inputs.module, fresh.module, where)
     again = proxy(inputs), proxy(fresh)
     assert again == (value, value), f"{where}: {value}, then {again} for the same inputs"
 
 
-def _check_untouched(module: DecoderLM, untouched: DecoderLM, where: str) -> None:
+def _check_untouched(module: nn.Module, untouched: nn.Module, where: str) -> None:
     """`module` has the weights, modes and hooks of the `untouched` one, and no gradients."""
     import torch
 
@@ -122,12 +122,12 @@ def check_given_batch(proxy: Proxy, device: str = "cpu") -> None:
     """Real token ids above the module's vocabulary are understood."""
     rows = ((31999, 7, 7, 512, 20000, 3), (1, 7, 31998, 4, 5, 6))
     arch = PROBE_ARCHITECTURES["large_vocabulary"]
-    value = proxy(ProxyInputs(arch, seed=3, token_ids=rows, device=device))
+    value = proxy(decoder_inputs(arch, seed=3, token_ids=rows, device=device))
     assert math.isfinite(value), f"{proxy.name}: expected a finite score of given token ids, got {value}"
 
 
 def _inputs(arch: Architecture, device: str) -> ProxyInputs:
-    return ProxyInputs(arch, seed=3, device=device, batch_size=3, tokens=8)
+    return decoder_inputs(arch, seed=3, device=device, batch_size=3, tokens=8)
 
 
 def _random_states() -> tuple[Any, ...]:

@@ -1,0 +1,254 @@
+"""Tables of measured architectures, told apart by their columns, hence any release of a benchmark in its format."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from mimar.bench._fetch import FETCHABLE
+from mimar.bench._files import ENDINGS, read_records, stem, tables, truth_folder
+from mimar.bench._truth import FEWEST_IN_A_BIN, Truth, TruthRow
+from mimar.bench.families import Cell201, FlexiBert, Gpt2Like
+from mimar.errors import InputError, UnknownNameError
+from mimar.proxies import DecoderSubject, Subject
+from mimar.space import architecture_from_json
+
+Record = Mapping[str, Any]
+Shapes = Literal["as_trained", "as_released"]
+
+LOWER_IS_BETTER = ("ppl", "perplexity", "loss", "error", "lat_", "latency", "mem_", "energy", "en_", "entrk_")
+"""A result whose name holds one of these is better when it is smaller, unless the user says otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One row without its label; the size comes from the shapes where it is None."""
+
+    subject: Subject
+    size: float | None = None
+    cell: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """One benchmark's table.
+
+    columns: what tells it apart. labels: results in the order of preference, with * before or after for any name.
+    bin_size: architectures in a bin of equal size, where the table is large enough for ten such bins.
+    """
+
+    columns: frozenset[str]
+    labels: tuple[str, ...]
+    bin_size: int
+    shapes: str
+    read: Callable[[Record], Reading]
+
+
+def load_truth(name: str, data: Path | None = None, label: str | None = None) -> Truth:
+    """The truth `name`, a file of the data folder or a path; ``:as_released`` behind it asks for those shapes.
+
+    data: the folder that holds ``truth/``; by default what MIMAR_DATA names.
+    label: ``NAME`` or ``NAME:min`` or ``NAME:max``, a result of the table and which end of it is good.
+    Raises InputError (a file that is no such table, an unknown label) or UnknownNameError.
+    """
+    bare, _, shapes = name.rpartition(":")
+    if shapes not in ("as_trained", "as_released"):
+        bare, shapes = name, ""
+    path = _file_of(bare, data)
+    records = read_records(path)
+    kind = _format_of(records, path, shapes)
+    wanted, higher = _label(records[0], kind, label, path)
+    rows = [(index, record) for index, record in enumerate(records) if record.get(wanted) not in ("", None)]
+    read = tuple(_row(record, index, kind, wanted, path) for index, record in rows)
+    if len(read) < 2:
+        raise InputError(f"{path}: expected at least 2 rows with a {wanted}, got {len(read)}")
+    bins = min(kind.bin_size, max(FEWEST_IN_A_BIN, len(read) // 10))
+    title = stem(path) + (":as_released" if shapes == "as_released" else "")
+    return Truth(title, read, wanted, higher, bins, kind.shapes, len(records) - len(read))
+
+
+def _file_of(name: str, data: Path | None) -> Path:
+    """`name` as a path where it ends like one, else the file of that name in the data folder."""
+    if name.endswith(ENDINGS):
+        path = Path(name).expanduser()
+        if not path.is_file():
+            raise InputError(f"{path}: no such file; expected a table of measured architectures")
+        return path
+    found = tables(data)
+    if name in found:
+        return found[name]
+    if name in FETCHABLE:
+        folder = truth_folder(data)
+        raise InputError(f"{name} is not in {folder}; get it with: mimar bench fetch {name} --to {folder}")
+    readable = {each for each, path in found.items() if _kind(read_records(path)) is not None}
+    raise UnknownNameError("truth", name, tuple(sorted({*readable, *FETCHABLE})))
+
+
+def _kind(records: Sequence[Record]) -> Format | None:
+    columns = set(records[0]) if records else set[str]()
+    return next((kind for kind in FORMATS if kind.columns <= columns), None)
+
+
+def _format_of(records: Sequence[Record], path: Path, shapes: str) -> Format:
+    kind = _kind(records)
+    if kind is None:
+        known = "; ".join(", ".join(sorted(each.columns)) for each in FORMATS)
+        shown = ", ".join(map(str, list(records[0])[:12])) if records else "no rows"
+        raise InputError(f"{path}: expected a table with one of these sets of columns: {known}; got {shown}")
+    if shapes and kind is not FLEXIBERT:
+        raise InputError(f":{shapes} belongs to FlexiBERT tables; leave it out for {path}")
+    return FLEXIBERT_AS_RELEASED if shapes == "as_released" else kind
+
+
+def _label(first: Record, kind: Format, label: str | None, path: Path) -> tuple[str, bool]:
+    """Name of the result and whether more of it is better."""
+    if label is None:
+        found = [name for pattern in kind.labels for name in first if _matches(name, pattern)]
+        if not found:
+            raise InputError(
+                f"{path}: say with --label NAME[:min|max] which column holds the result; {_numeric(first)}"
+            )
+        label = found[0]
+    name, _, end = label.rpartition(":")
+    if end not in ("min", "max"):
+        name, end = label, ""
+    if name not in first:
+        raise InputError(f"{path}: no column {name!r} to use as a label; {_numeric(first)}")
+    return name, end == "max" or (not end and not any(word in name.lower() for word in LOWER_IS_BETTER))
+
+
+def _matches(name: str, pattern: str) -> bool:
+    return name.endswith(pattern[1:]) if pattern.startswith("*") else name == pattern
+
+
+def _numeric(first: Record) -> str:
+    """The columns that hold a number, for a message."""
+    return "columns with a number: " + (", ".join(name for name, cell in first.items() if _number(cell)) or "none")
+
+
+def _number(cell: Any) -> bool:
+    try:
+        return not isinstance(cell, bool) and math.isfinite(float(cell))
+    except (TypeError, ValueError):
+        return False
+
+
+def _row(record: Record, index: int, kind: Format, label: str, path: Path) -> TruthRow:
+    where = f"{path}, row {index + 1}"
+    try:
+        value = float(record[label])
+        reading = kind.read(record)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from error
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise InputError(f"{where}: cannot read the architecture or its {label} ({error!r})") from error
+    if not math.isfinite(value):
+        raise InputError(f"{where}: expected a number as {label}, got {record[label]}; leave the cell empty instead")
+    size = _weights_of(reading.subject) if reading.size is None else reading.size
+    return TruthRow(str(record.get("id", index)), reading.subject, value, size, reading.cell)
+
+
+def _weights_of(subject: Subject) -> float:
+    """Weights of the matrices of all layers: norms and biases decide nothing, but would break ties in size."""
+    return float(sum(matrix.size for layer in subject.shapes.layers for matrix in layer.matrices))
+
+
+def _cell_of(subject: Subject) -> tuple[int, int]:
+    shapes = subject.shapes
+    return len(shapes.layers) * shapes.layer_sharing, shapes.hidden_size
+
+
+def _lts(record: Record) -> Reading:
+    """Embeddings are as wide as the model where `d_embed` is not positive, which is upstream's default."""
+    width = record.get("d_embed") or "-1"
+    whole = record if int(width) > 0 else {**record, "d_embed": record["d_model"]}
+    subject = Gpt2Like.from_lts(whole)
+    published = record.get("params_nonembedding")
+    return Reading(subject, float(published) if published else None, _cell_of(subject))
+
+
+def _hwgpt(record: Record) -> Reading:
+    subject = Gpt2Like.from_hwgpt(record)
+    return Reading(subject, cell=_cell_of(subject))
+
+
+def _flexibert(record: Record) -> Reading:
+    subject = _encoder(record, "as_trained")
+    return Reading(subject, cell=_cell_of(subject))
+
+
+def _flexibert_as_released(record: Record) -> Reading:
+    """Size and cell stay those of the networks that were trained: they say which architectures compete."""
+    trained = _flexibert(record)
+    return Reading(_encoder(record, "as_released"), _weights_of(trained.subject), trained.cell)
+
+
+def _encoder(record: Record, shapes: Shapes) -> FlexiBert:
+    parts = {"hidden_size": record["hidden_size"], "encoder_layers": record["encoder_layers"]}
+    return FlexiBert.from_json(parts, shapes)
+
+
+def _cell201(record: Record) -> Reading:
+    return Reading(Cell201(record["arch"]))
+
+
+def _own(record: Record) -> Reading:
+    return _decoder(json.loads(record["architecture"]))
+
+
+def _own_columns(record: Record) -> Reading:
+    """Cells as JSON where they are (numbers, true, null), else as text; empty ones are left out."""
+    return _decoder({name: _plain(cell) for name, cell in record.items() if name in SHORT_FIELDS and cell})
+
+
+def _plain(cell: str) -> Any:
+    try:
+        return json.loads(cell)
+    except json.JSONDecodeError:
+        return cell
+
+
+def _decoder(data: Any) -> Reading:
+    subject = DecoderSubject(architecture_from_json(data, check=False))
+    return Reading(subject, cell=_cell_of(subject))
+
+
+SHORT_FIELDS = frozenset({
+    "num_layers", "hidden_size", "attention_type", "num_heads", "num_kv_heads", "head_size", "window", "kernel_size",
+    "intermediate_size", "activation", "feed_forward", "num_experts", "top_k", "position_encoding", "norm",
+    "norm_placement", "topology", "layer_sharing", "attention_kernel", "dropout", "vocab_size", "context_length",
+    "tied_embeddings",
+})  # fmt: skip
+"""Columns of a table of decoders that are read as fields of the short form."""
+
+FLEXIBERT = Format(
+    frozenset({"hidden_size", "encoder_layers"}), ("glue",), 25,
+    "as trained: self-attention in every layer, its first feed-forward matrix 1024 wide", _flexibert,
+)  # fmt: skip
+FLEXIBERT_AS_RELEASED = Format(
+    FLEXIBERT.columns, FLEXIBERT.labels, FLEXIBERT.bin_size,
+    "as released: operations as named, hidden 256 and feed-forward 1024 for all; bins and cells as trained",
+    _flexibert_as_released,
+)  # fmt: skip
+FORMATS = (
+    Format(
+        frozenset({"n_layer", "d_model", "n_head", "d_inner"}), ("valid_ppl",), 20,
+        "GPT-2-like: 4·d_model² attention weights a layer, d_inner wide feed-forward, embeddings of rank d_embed", _lts,
+    ),
+    Format(
+        frozenset({"embed_dim", "n_layer", "n_head", "mlp_ratio"}), ("perplexity",), 500,
+        "GPT-2-like: heads of size 64, gated feed-forward mlp_ratio·embed_dim wide", _hwgpt,
+    ),
+    FLEXIBERT,
+    Format(
+        frozenset({"arch"}), ("cifar10_val", "*_val", "val_acc_200"), 500,
+        "cell network: 16, 32, 64 channels, 5 cells each", _cell201,
+    ),
+    Format(frozenset({"architecture"}), (), 20, "decoders of this project", _own),
+    Format(frozenset({"num_layers", "hidden_size"}), (), 20, "decoders of this project, short form", _own_columns),
+)  # fmt: skip
+"""Every form of table that can be read; the first whose columns are there is taken."""

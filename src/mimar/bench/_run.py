@@ -1,0 +1,149 @@
+"""Scores of many architectures, timed, against what training said."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from mimar.bench._measures import Measures, measure
+from mimar.bench._truth import Truth, TruthRow
+from mimar.errors import MimarError
+from mimar.proxies import (
+    Proxy,
+    ProxyInputs,
+    Standardiser,
+    depth_width,
+    fit_standardiser,
+    flops,
+    nonembedding_params,
+    params,
+)
+
+BASELINES: tuple[Proxy, ...] = (params, nonembedding_params, flops, depth_width)
+"""Scores that stand in every table."""
+
+MODULE_LIMIT = 2000
+MODULE_SAMPLE = 500
+TIMED_ALONE = 3
+REFERENCE_SAMPLE = 16
+
+Progress = Callable[[int, int], None]
+"""Told after each row that needed a module: rows done, rows in all."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyRow:
+    """One score's line of the table.
+
+    n: rows scored. bin_size: of them, in a bin of equal size.
+    ms_per_architecture: wall time, as `proxy_table` describes it.
+    measures: None where the score could not be computed, for the `reason` given.
+    """
+
+    proxy: str
+    n: int
+    bin_size: int
+    measures: Measures | None
+    ms_per_architecture: float | None
+    reason: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data: the measures beside the name, null where there are none."""
+        measures = dict.fromkeys(Measures.__slots__) if self.measures is None else asdict(self.measures)
+        figures = {"ms_per_architecture": self.ms_per_architecture, "bin_size": self.bin_size}
+        reason = {} if self.reason is None else {"reason": self.reason}
+        return {"proxy": self.proxy, "n": self.n, **measures, **figures, **reason}
+
+
+def proxy_table(
+    truth: Truth,
+    proxies: Sequence[Proxy],
+    *,
+    sample: int | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> list[ProxyRow]:
+    """One row for each of `proxies` and each of the baselines, in that order, none twice.
+
+    sample: score this many rows, drawn with `seed`; by default all, but for scores that need a module at most 500
+      of a truth with more than 2000 rows. Their `n` says so.
+    Milliseconds: of a closed form the mean over its rows; of the others, which share module and backward pass here,
+    the mean of three rows (a quarter, half and three quarters up the sizes) scored by that score alone.
+    """
+    distinct = tuple({proxy.name: proxy for proxy in (*proxies, *BASELINES)}.values())
+    drawn = truth if sample is None else truth.sample(sample, seed)
+    quick = [proxy for proxy in distinct if proxy.cost == "closed form"]
+    dear = [proxy for proxy in distinct if proxy.cost != "closed form"]
+    small = drawn if len(drawn.rows) <= MODULE_LIMIT or sample is not None else drawn.sample(MODULE_SAMPLE, seed)
+    found = {proxy.name: _closed_form(proxy, drawn, seed) for proxy in quick}
+    found |= _with_modules(dear, small, seed, progress) if dear else {}
+    return [found[proxy.name] for proxy in distinct]
+
+
+def _closed_form(proxy: Proxy, truth: Truth, seed: int) -> ProxyRow:
+    start = perf_counter()
+    scores, reason = _scores(proxy, [ProxyInputs(row.subject, seed) for row in truth.rows])
+    return _row(proxy, truth, scores, reason, 1000 * (perf_counter() - start) / len(truth.rows))
+
+
+def _with_modules(proxies: Sequence[Proxy], truth: Truth, seed: int, progress: Progress | None) -> dict[str, ProxyRow]:
+    """Scores row by row, so that only one module is alive; a score that fails once is left out from there on."""
+    scores: dict[str, list[float]] = {proxy.name: [] for proxy in proxies}
+    reasons: dict[str, str] = {}
+    for done, row in enumerate(truth.rows, 1):
+        inputs = ProxyInputs(row.subject, seed)
+        for proxy in proxies:
+            if proxy.name not in reasons:
+                value, reason = _scores(proxy, [inputs])
+                scores[proxy.name] += value
+                reasons |= {proxy.name: f"row {row.id}: {reason}"} if reason else {}
+        if progress is not None:
+            progress(done, len(truth.rows))
+    timed = _quartiles(truth)
+    rows: dict[str, ProxyRow] = {}
+    for proxy in proxies:
+        reason = reasons.get(proxy.name)
+        milliseconds = 0.0 if reason else _alone(proxy, timed, seed)
+        rows[proxy.name] = _row(proxy, truth, scores[proxy.name], reason, milliseconds)
+    return rows
+
+
+def _scores(proxy: Proxy, inputs: Sequence[ProxyInputs]) -> tuple[list[float], str | None]:
+    """The scores, and why they end where one cannot be had. torch tells of what it cannot do by RuntimeError."""
+    found: list[float] = []
+    for each in inputs:
+        try:
+            value = float(proxy(each))
+        except (MimarError, RuntimeError) as error:
+            return found, str(error) or type(error).__name__
+        if not np.isfinite(value):
+            return found, f"the score is {value}, not a number that ranks"
+        found.append(value)
+    return found, None
+
+
+def _row(proxy: Proxy, truth: Truth, scores: list[float], reason: str | None, milliseconds: float) -> ProxyRow:
+    if reason is not None:
+        return ProxyRow(proxy.name, 0, truth.bin_size, None, None, reason)
+    return ProxyRow(proxy.name, len(scores), truth.bin_size, measure(truth, scores), milliseconds)
+
+
+def _quartiles(truth: Truth) -> list[TruthRow]:
+    order = np.argsort(truth.sizes, kind="stable")
+    return [truth.rows[order[len(order) * (i + 1) // (TIMED_ALONE + 1)]] for i in range(TIMED_ALONE)]
+
+
+def _alone(proxy: Proxy, rows: Sequence[TruthRow], seed: int) -> float:
+    start = perf_counter()
+    for row in rows:
+        proxy(ProxyInputs(row.subject, seed))
+    return 1000 * (perf_counter() - start) / len(rows)
+
+
+def standardiser_for(truth: Truth, members: Sequence[Proxy], seed: int) -> Standardiser:
+    """What an ensemble of `members` needs, from 16 rows of `truth` drawn with `seed`; labels are not looked at."""
+    return fit_standardiser(members, [row.subject for row in truth.sample(REFERENCE_SAMPLE, seed).rows], seed)

@@ -1,0 +1,101 @@
+"""`mimar bench …`: arguments only, as in `_app`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, cast
+
+import typer
+
+from mimar.cli._options import AsJson
+from mimar.cli._output import errors_explained, print_json, say
+
+if TYPE_CHECKING:  # the command line must start without numpy
+    from mimar.hardware import Dtype
+
+bench = typer.Typer(name="bench", help="Compare scores with published results.", rich_markup_mode=None)
+
+DataDir = Annotated[
+    Path | None,
+    typer.Option("--data", help="Folder that holds truth/, or that folder itself.", show_default="MIMAR_DATA"),
+]
+
+
+@bench.command(short_help="Compare scores with published results.")
+def proxies(
+    truth: Annotated[str, typer.Option(help="A name of the data folder, or FILE.csv; an unknown name lists all.")],
+    proxy: Annotated[
+        str, typer.Option(help="NAME,… or default, closed (closed forms), all; baselines always come along.")
+    ] = "default",
+    sample: Annotated[int | None, typer.Option(min=2, help="Rows to score, drawn with --seed.")] = None,
+    label: Annotated[str | None, typer.Option(help="Column of the result, with :min or :max for its good end.")] = None,
+    data: DataDir = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of weights, batches and samples.")] = 0,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print the table as Markdown.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Compare scores with published results.
+
+    Scores that build a module see at most 500 rows of a truth with more than 2000, unless --sample says otherwise.
+    Behind flexibert_500, :as_released takes the shapes that published scores were computed on.
+    """
+    with errors_explained(as_json):
+        from mimar.cli._bench_proxies import bench_proxies, print_table, proxy_markdown
+
+        result = bench_proxies(truth, proxy, sample=sample, label=label, data=data, seed=seed)
+        if as_json:
+            print_json(result)
+        elif markdown:
+            typer.echo(proxy_markdown(result), nl=False)
+        else:
+            print_table(result)
+
+
+@bench.command(short_help="Download published results.")
+def fetch(
+    name: Annotated[str, typer.Argument(help="A truth; an unknown name lists all.", show_default=False)],
+    to: Annotated[Path, typer.Option(help="Folder to put it in.")],
+    mirror: Annotated[str | None, typer.Option(help="Ask this host instead of raw.githubusercontent.com.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Download published results from where they were published."""
+    with errors_explained(as_json):
+        from mimar.bench import fetch as download
+        from mimar.bench import licence_of
+
+        path = download(name, to) if mirror is None else download(name, to, mirror)
+        result = {"path": str(path), "bytes": path.stat().st_size, "licence": licence_of(name)}
+        print_json(result) if as_json else say(f"wrote {path} ({result['bytes']:,} bytes; {result['licence']})")
+
+
+@bench.command(short_help="Compare the hardware models with measurements.")
+def hardware(
+    part: Annotated[str, typer.Option(help="One or more of these.")] = "speed,memory,published",
+    models: Annotated[int, typer.Option(min=2, help="Unseen architectures to measure.")] = 30,
+    prompt_tokens: Annotated[int, typer.Option(min=1, help="Prompt of the prefill.")] = 128,
+    ctx: Annotated[int, typer.Option(min=1, max=1024, help="Context at which a decoding step is measured.")] = 512,
+    dtype: Annotated[str, typer.Option(help="fp32, bf16 or fp16.")] = "fp32",
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads; one is timed by its processor time.")] = 1,
+    truth: Annotated[str, typer.Option(help="Table of HW-GPT-Bench in the data folder.")] = "hwgpt_s",
+    train: Annotated[int, typer.Option(min=10, help="Rows that each published column is fitted to.")] = 100,
+    data: DataDir = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of architectures and rows.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Compare the hardware models with measurements.
+
+    speed: the roofline, calibrated on a few small models, predicts prefill and decoding of random architectures of at
+    most 30 million parameters. memory: predicted and measured peak. published: the same calibration on published
+    latency and energy columns.
+    """
+    with errors_explained(as_json):
+        from mimar.cli._bench_hardware import compare_hardware, print_tables
+        from mimar.hardware import Workload
+
+        use = Workload(ctx, 1, prompt_tokens, cast("Dtype", dtype))
+        published = (truth, train, data)
+        found = compare_hardware(part.split(","), use, models=models, threads=threads, seed=seed, published=published)
+        if as_json:
+            print_json(found)
+        else:
+            print_tables(found)

@@ -1,0 +1,160 @@
+"""`mimar bench proxies`: names become objects, rows become tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+from mimar.bench import BASELINES, ProxyRow, Truth, load_truth, proxy_table, standardiser_for
+from mimar.cli._names import ENSEMBLE, score_named, score_names
+from mimar.cli._output import say
+from mimar.errors import MimarError, UnknownNameError
+from mimar.proxies import PROXIES, RZ_NAS_MEMBERS, Proxy
+
+GROUPS = ("default", "closed", "all")
+COLUMNS = ("proxy", "n", "τ", "95 %", "ρ", "τ cell", "τ size", "regret", "top10", "ms")
+LEGEND = (
+    "* default, · baseline; τ cell: at equal depth and width; τ size and regret (in percent, of the pick): at equal "
+    "size; top10: share of the best tenth that is found; ms: one architecture"
+)
+_BASELINE_NAMES = frozenset(proxy.name for proxy in BASELINES)
+_SAY_EVERY_S = 30.0
+
+
+def bench_proxies(
+    truth: str,
+    proxy: str = "default",
+    *,
+    sample: int | None = None,
+    label: str | None = None,
+    data: Path | None = None,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """The table as plain data: the truth, how it was read, and one row for each score.
+
+    Raises UnknownNameError for a truth or score that does not exist, InputError for a table that cannot be read.
+    """
+    wanted = _wanted(proxy)
+    table = load_truth(truth, data, label)
+    members, failed = _members(wanted, table, seed)
+    rows = [*proxy_table(table, members, sample=sample, seed=seed, progress=_Teller()), *failed]
+    if sample is None and any(0 < row.n < len(table.rows) for row in rows):
+        say(f"scores that build a module saw a sample of the {len(table.rows)} rows; --sample N changes its size")
+    return {
+        "truth": table.name,
+        "n": len(table.rows),
+        "default": PROXIES[0].name,
+        "label": table.label_name,
+        "higher_is_better": table.higher_is_better,
+        "shapes": table.shapes,
+        "bin_size": table.bin_size,
+        "skipped": table.skipped,
+        "sample": sample,
+        "seed": seed,
+        "rows": [row.to_json() for row in rows],
+    }
+
+
+def _wanted(proxy: str) -> tuple[str, ...]:
+    """Names of scores, groups resolved."""
+    names: list[str] = []
+    for name in (part.strip() for part in proxy.split(",")):
+        if name == "default":
+            names.append(PROXIES[0].name)
+        elif name == "closed":
+            names += [known.name for known in PROXIES if known.cost == "closed form"]
+        elif name == "all":
+            names += score_names()
+        elif name in score_names():
+            names.append(name)
+        else:
+            raise UnknownNameError("score", name, (*GROUPS, *score_names()))
+    return tuple(dict.fromkeys(names))
+
+
+def _members(names: Sequence[str], truth: Truth, seed: int) -> tuple[list[Proxy], list[ProxyRow]]:
+    """The scores, and a row for the ensemble where the networks of `truth` keep it from being fitted."""
+    members = [score_named(name, {}) for name in names if name != ENSEMBLE]
+    if ENSEMBLE in names:
+        try:
+            reference = standardiser_for(truth, RZ_NAS_MEMBERS, seed).to_json()
+        except (MimarError, RuntimeError) as error:  # the latter is how torch refuses
+            return members, [ProxyRow(ENSEMBLE, 0, truth.bin_size, None, None, str(error))]
+        members.append(score_named(ENSEMBLE, {"reference": reference}))
+    return members, []
+
+
+class _Teller:
+    """Says now and then how far a long run is."""
+
+    def __init__(self) -> None:
+        self._last = monotonic()
+
+    def __call__(self, done: int, total: int) -> None:
+        if monotonic() - self._last >= _SAY_EVERY_S:
+            self._last = monotonic()
+            say(f"{done} of {total} modules scored")
+
+
+def _lines(result: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """Cells of the table, best τ at equal size first; without scores that could not be computed."""
+    known = [row for row in result["rows"] if "reason" not in row]
+    return [_line(row, result["default"]) for row in sorted(known, key=lambda row: -row["tau_iso"])]
+
+
+def _line(row: Mapping[str, Any], default: str) -> tuple[str, ...]:
+    ci95 = "–" if row["ci95"] is None else " … ".join(f"{end:.3f}" for end in row["ci95"])
+    return (
+        row["proxy"] + (" *" if row["proxy"] == default else " ·" if row["proxy"] in _BASELINE_NAMES else ""),
+        str(row["n"]),
+        _figure(row["tau"]),
+        ci95,
+        *(_figure(row[name]) for name in ("rho", "tau_within", "tau_iso")),
+        f"{row['regret_iso']:.2f}",
+        _figure(row["top10_overlap"]),
+        f"{row['ms_per_architecture']:.3g}",
+    )
+
+
+def _figure(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
+
+def _caption(result: Mapping[str, Any]) -> str:
+    better = "higher" if result["higher_is_better"] else "lower"
+    return (
+        f"{result['truth']}: {result['n']} rows, {result['label']} ({better} is better), "
+        f"{result['bin_size']} rows in a bin of equal size; {result['shapes']}"
+    )
+
+
+def _failures(result: Mapping[str, Any]) -> list[str]:
+    return [f"{row['proxy']}: {row['reason']}" for row in result["rows"] if "reason" in row]
+
+
+def print_table(result: Mapping[str, Any]) -> None:
+    """The table on a terminal, then what could not be computed."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    for index, column in enumerate(COLUMNS):
+        table.add_column(column, justify="right" if index else "left", no_wrap=True)
+    for line in _lines(result):
+        table.add_row(*line)
+    console = Console()
+    console.print(_caption(result))
+    console.print(table)
+    console.print(LEGEND)
+    for failure in _failures(result):
+        say(failure)
+
+
+def proxy_markdown(result: Mapping[str, Any]) -> str:
+    """The same as Markdown."""
+    rows = [f"| {' | '.join(line)} |" for line in _lines(result)]
+    head = [f"| {' | '.join(COLUMNS)} |", "|---" + "|---:" * (len(COLUMNS) - 1) + "|"]
+    notes = [f"\nNot computed: {'; '.join(_failures(result))}"] if _failures(result) else []
+    return "\n".join([_caption(result), "", *head, *rows, *notes]) + "\n"

@@ -1,0 +1,59 @@
+"""ADW: additive depth and width; the default accuracy score.
+
+    ADW = −(D^−0.9 + (600 / W)^0.4),   D = layers,   W = √min(d, r) · mean over layers of (0.9 · a_l^¼ + f_l^¼)
+
+with d the hidden size, r the rank of the output embeddings, a_l and f_l the mixer and feed-forward weights of layer l.
+Two shortages add up, too few layers and too little width, and neither can be bought off with the other: that is what
+decides among networks of equal size, where the number of weights says nothing. √d · a^¼ is the geometric mean of the
+stream's width and of the width that the layer's weights amount to (a layer of 4d² attention weights has √d · a^¼ =
+1.41 d), so that weight put into wide layers on a narrow stream counts less than it costs; a^¼ + f^¼ favours an even
+split between the two parts of a layer and between layers.
+
+Where the constants come from: the form was found, and six constants (0.9, 600, 0.4, the factor 0.9, both roots) were
+rounded, on three published sets together, each with one value for all sets: GPT-2-like models with layers of their own
+shapes on WikiText-103 (200), HW-GPT-Bench S (10,000 sub-networks of one supernet), FlexiBERT encoders (500). On other
+data they are untested; docs/proxies.md has the figures and where the score fails.
+
+How it reads what those sets do not contain, all of it our choice:
+
+- a part of kind ``none`` adds nothing, and its layer still counts in D;
+- experts count as in `mimar.proxies._capacity.expert_weight`;
+- layers that are shared count layer_sharing^0.2 times each in D: an estimate, in the light of the 0.7 to 0.8 points
+  that executing every layer twice gave MobileLLM (2024, abstract);
+- all kinds of token mixer count by their weights alone: the score cannot tell attention from its cheaper substitutes.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from math import sqrt
+
+from mimar.proxies._capacity import part_weights
+from mimar.proxies._contract import Score
+from mimar.proxies._inputs import ProxyInputs
+from mimar.shapes import LayerShapes, runs
+
+SHARING_EXPONENT = 0.2
+DEPTH_EXPONENT = 0.9
+WIDTH_SCALE = 600.0
+WIDTH_EXPONENT = 0.4
+MIXER_FACTOR = 0.9
+
+
+@lru_cache(maxsize=65536)
+def _fourth_roots(layer: LayerShapes) -> float:
+    mixer, feed_forward = part_weights(layer)
+    return MIXER_FACTOR * mixer**0.25 + feed_forward**0.25
+
+
+def _adw(inputs: ProxyInputs) -> float:
+    shapes = inputs.shapes
+    layers = shapes.layers
+    depth = len(layers) * shapes.layer_sharing**SHARING_EXPONENT
+    mean = sum(count * _fourth_roots(layer) for layer, count in runs(layers)) / len(layers)
+    width = sqrt(min(shapes.hidden_size, shapes.output_rank)) * mean
+    return -(depth**-DEPTH_EXPONENT + (WIDTH_SCALE / width) ** WIDTH_EXPONENT)
+
+
+adw = Score("adw", frozenset({"shapes"}), "closed form", "this project", _adw)
+"""The default accuracy score: minus the sum of a shortage of depth and one of width; nearer 0 is better."""

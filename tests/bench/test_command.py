@@ -1,0 +1,100 @@
+"""`mimar bench` as users meet it."""
+
+import json
+import sys
+
+import pytest
+
+from mimar.cli import main
+from mimar.proxies import PROXIES
+
+KEYS = {
+    "proxy", "n", "tau", "rho", "tau_within", "tau_iso", "regret_iso", "top10_overlap", "ci95", "ms_per_architecture",
+}  # fmt: skip
+
+
+@pytest.fixture
+def mimar(monkeypatch, capsys):
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["mimar", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            main()
+        shown = capsys.readouterr()
+        return int(end.value.code or 0), shown.out, shown.err
+
+    return run
+
+
+def test_json(data, mimar):
+    code, out, _ = mimar("bench", "proxies", "--truth", "some_hwgpt", "--json")
+    result = json.loads(out)
+    assert (code, result["truth"], result["n"], result["default"]) == (0, "some_hwgpt", 30, PROXIES[0].name)
+    assert [row["proxy"] for row in result["rows"]] == [
+        PROXIES[0].name, "params", "nonembedding_params", "flops", "depth_width",
+    ]  # fmt: skip
+    assert all(set(row) >= KEYS for row in result["rows"])
+
+
+def test_tables(data, mimar):
+    table = mimar("bench", "proxies", "--truth", "some_lts", "--proxy", "hpm,zerolm_weights", "--sample", "4")
+    assert table[0] == 0
+    assert all(word in table[1] for word in ("hpm", "zerolm_weights", "depth_width ·", "some_lts", "τ size"))
+    code, out, _ = mimar("bench", "proxies", "--truth", "some_flexibert", "--proxy", "closed", "--markdown")
+    lines = [line for line in out.splitlines() if line.startswith("| ")]
+    closed = [proxy for proxy in PROXIES if proxy.cost == "closed form"]
+    assert (code, len(lines)) == (0, 1 + len(closed))
+    assert all(line.count("|") == 11 for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--truth", "nope"), ("unknown truth", "some_lts")),
+        (("--truth", "mine"), ("--label", "perplexity")),
+        (("--truth", "some_lts", "--proxy", "nope"), ("unknown score", "default", "rz_nas_ensemble")),
+        (("--truth", "some_lts", "--label", "gone"), ("gone", "test_ppl")),
+        (("--truth", "some_lts", "--data", "/nowhere"), ("no such folder", "--data")),
+        (("--truth", "some_lts", "--sample", "1"), ("--sample", "--help")),
+        ((), ("--truth", "--help")),
+    ],
+)
+def test_bad_input_is_one_sentence(data, mimar, arguments, words):
+    code, out, err = mimar("bench", "proxies", *arguments, "--json")
+    assert (code, json.loads(out)["exit_code"]) == (2, 2)
+    assert all(word in err.splitlines()[-1] for word in words)
+
+
+@pytest.mark.slow
+def test_a_large_truth_is_sampled_aloud(data, mimar):
+    lines = (data / "mine.csv").read_text().splitlines()
+    (data / "mine.csv").write_text("\n".join([lines[0], *lines[1:] * 101]))
+    arguments = ("--truth", "mine", "--label", "perplexity", "--proxy", "hpm,zerolm_weights")
+    code, out, err = mimar("bench", "proxies", *arguments, "--json")
+    found = {row["proxy"]: row["n"] for row in json.loads(out)["rows"]}
+    assert (code, found["hpm"], found["zerolm_weights"]) == (0, 2020, 500)
+    assert "saw a sample of the 2020 rows" in err
+
+
+def test_fetch_without_an_answer(tmp_path, mimar):
+    code, out, err = mimar("bench", "fetch", "hwgpt_s", "--to", tmp_path, "--mirror", "http://127.0.0.1:9", "--json")
+    assert (code, json.loads(out)["exit_code"]) == (1, 1)
+    assert "needs a network" in err
+    code, _, err = mimar("bench", "fetch", "nope", "--to", tmp_path)
+    assert code == 2
+    assert "lts_gpt2_wt103" in err
+
+
+def test_hardware_says_what_it_needs(mimar, tmp_path):
+    code, _, err = mimar("bench", "hardware", "--part", "speed,magic")
+    assert (code, "expected one of speed, memory, published" in err) == (2, True)
+    code, _, err = mimar("bench", "hardware", "--part", "published", "--data", tmp_path)
+    assert code == 2
+    assert str(tmp_path) in err
+
+
+def test_hardware_memory_is_measured(mimar):
+    code, out, _ = mimar(
+        "bench", "hardware", "--part", "memory", "--models", 2, "--ctx", 32, "--prompt-tokens", 16, "--json"
+    )
+    assert code == 0
+    assert json.loads(out)["memory"]["n"] == 2
