@@ -6,6 +6,10 @@ Property tests draw the same examples in every run and have no deadline.
 import json
 import os
 
+# Test processes share the cores: with a thread for each core in each of them, linear algebra waits for threads that do
+# not run, a thousand times as long as it computes. Read when numpy and torch are first imported.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import numpy as np
 import pytest
 from hypothesis import settings
