@@ -9,7 +9,8 @@ from mimar.cli import main
 from mimar.proxies import PROXIES
 
 KEYS = {
-    "proxy", "n", "tau", "rho", "tau_within", "tau_iso", "regret_iso", "top10_overlap", "ci95", "ms_per_architecture",
+    "proxy", "n", "tau", "rho", "tau_within", "tau_iso", "regret_iso", "tau_added", "top10_overlap", "ci95",
+    "ms_per_architecture",
 }  # fmt: skip
 
 
@@ -38,12 +39,13 @@ def test_json(data, mimar):
 def test_tables(data, mimar):
     table = mimar("bench", "proxies", "--truth", "some_lts", "--proxy", "hpm,zerolm_weights", "--sample", "4")
     assert table[0] == 0
-    assert all(word in table[1] for word in ("hpm", "zerolm_weights", "depth_width ·", "some_lts", "τ size"))
+    assert all(word in table[1] for word in ("hpm", "zerolm_weights", "depth_width ·", "some_lts", "τ size", "adds"))
+    assert "…" not in table[1].replace(" … ", "")  # nothing is cut where no terminal limits the width
     code, out, _ = mimar("bench", "proxies", "--truth", "some_flexibert", "--proxy", "closed", "--markdown")
     lines = [line for line in out.splitlines() if line.startswith("| ")]
     closed = [proxy for proxy in PROXIES if proxy.cost == "closed form"]
     assert (code, len(lines)) == (0, 1 + len(closed))
-    assert all(line.count("|") == 11 for line in lines)
+    assert all(line.count("|") == 12 for line in lines)
 
 
 @pytest.mark.parametrize(
@@ -61,6 +63,50 @@ def test_tables(data, mimar):
 def test_bad_input_is_one_sentence(data, mimar, arguments, words):
     code, out, err = mimar("bench", "proxies", *arguments, "--json")
     assert (code, json.loads(out)["exit_code"]) == (2, 2)
+    assert all(word in err.splitlines()[-1] for word in words)
+
+
+def test_scores_are_kept(data, mimar, tmp_path):
+    arguments = ("--truth", "some_lts", "--proxy", "zerolm_weights", "--sample", "4", "--scores", tmp_path / "s.csv")
+    first = mimar("bench", "proxies", *arguments, "--json")
+    kept = (tmp_path / "s.csv").read_text()
+    again = mimar("bench", "proxies", *arguments, "--json")
+    assert (first[0], again[0], len(kept.splitlines())) == (0, 0, 5)
+    assert (tmp_path / "s.csv").read_text() == kept
+    assert json.loads(first[1])["rows"][0]["tau"] == json.loads(again[1])["rows"][0]["tau"]
+    (tmp_path / "s.csv").write_text("mine\n")
+    code, _, err = mimar("bench", "proxies", *arguments)
+    assert (code, "choose another name" in err) == (2, True)
+
+
+def test_predictors(data, mimar):
+    arguments = ("--truth", "some_lts", "--predictor", "ridge,gaussian_process", "--train", "12,14", "--seeds", "2")
+    code, out, err = mimar("bench", "predictors", *arguments, "--json")
+    result = json.loads(out)
+    assert (code, result["n"], result["target"], result["seeds"]) == (0, 24, "ln valid_ppl", 2)
+    assert [(row["predictor"], row["train"], row["tested"]) for row in result["rows"]] == [
+        (name, size, 24 - size) for size in (12, 14) for name in (PROXIES[0].name, "ridge", "gaussian_process")
+    ]
+    assert all(0 <= row["within_50"] <= row["within_80"] <= row["within_95"] <= 1 for row in result["rows"])
+    assert "fitting ridge to 12 rows" in err
+    code, out, _ = mimar("bench", "predictors", *arguments, "--markdown")
+    assert (code, sum(line.startswith("| ") for line in out.splitlines())) == (0, 7)
+    code, out, _ = mimar("bench", "predictors", *arguments)
+    assert (code, "in 80 %" in out, "gaussian_process" in out) == (0, True, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--predictor", "oracle"), ("unknown predictor", "gaussian_process")),
+        (("--train", "some"), ("50,200", "'some'")),
+        (("--train", "9"), ("from 10 to 14", "got 9")),
+        (("--train", "15"), ("from 10 to 14", "got 15")),
+    ],
+)
+def test_bad_input_to_predictors_is_one_sentence(data, mimar, arguments, words):
+    code, _, err = mimar("bench", "predictors", "--truth", "some_lts", *arguments)
+    assert code == 2
     assert all(word in err.splitlines()[-1] for word in words)
 
 

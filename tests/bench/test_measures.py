@@ -15,6 +15,7 @@ from mimar.bench._measures import (
     rho,
     size_bins,
     tau,
+    tau_added,
     tau_iso,
     tau_within,
     top_overlap,
@@ -52,6 +53,29 @@ def test_tau_and_rho(pair):
         assert rho(a, b) == pytest.approx(spearmanr(a, b).statistic)
     else:
         assert rho(a, b) is None
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_what_a_score_adds_is_the_partial_correlation_of_pair_orders(seed):
+    """Kendall's partial τ is the partial correlation of the signs of all pairs, where no values are equal."""
+    rng = np.random.default_rng(seed)
+    scores, goodness, given = rng.permuted(np.tile(np.arange(15.0), (3, 1)), axis=1)
+    signs = [np.sign(np.subtract.outer(side, side))[np.triu_indices(15, 1)] for side in (scores, goodness, given)]
+    mine, truth, other = (side / np.linalg.norm(side) for side in signs)
+    rest, left = mine - (mine @ other) * other, truth - (truth @ other) * other
+    expected = rest @ left / np.linalg.norm(rest) / np.linalg.norm(left)
+    assert tau_added(scores, goodness, given, [np.arange(15)]) == pytest.approx(expected)
+
+
+def test_a_score_adds_nothing_to_itself_and_all_to_one_that_says_nothing():
+    rng = np.random.default_rng(0)
+    scores, goodness = rng.normal(size=(2, 20))
+    bins = [np.arange(10), np.arange(10, 20)]
+    assert tau_added(scores, goodness, scores, bins) == 0
+    assert tau_added(scores, goodness, -scores, bins) == 0
+    assert tau_added(np.ones(20), goodness, scores, bins) == 0
+    assert tau_added(scores, goodness, np.ones(20), bins) == pytest.approx(tau_iso(scores, goodness, bins))
+    assert tau_added(scores + 9 * goodness, goodness, scores, bins) > 0.5
 
 
 @pytest.mark.parametrize("seed", range(8))

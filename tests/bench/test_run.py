@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.stats import kendalltau
 
-from mimar.bench import BASELINES, load_truth, measure, proxy_table, standardiser_for
-from mimar.errors import CandidateError
+from mimar.bench import BASELINES, ScoreFile, load_truth, measure, proxy_table, standardiser_for
+from mimar.errors import CandidateError, InputError
 from mimar.proxies import RZ_NAS_MEMBERS, ProxyInputs, Score, adw, decoder_inputs, grad_norm, hpm, rz_nas_ensemble
 
 MODULES = frozenset({"weights"})
@@ -27,12 +27,12 @@ def test_baselines_come_along_once(mine):
 def test_figures_are_those_of_the_scores(mine):
     scores = [adw(decoder_inputs(row.subject.arch)) for row in mine.rows]
     row = proxy_table(mine, [adw])[0]
-    assert row.measures == measure(mine, scores)
+    assert row.measures == measure(mine, scores, scores)
     assert row.measures.tau == pytest.approx(kendalltau(scores, -mine.labels)[0])
     assert row.to_json() == {
         "proxy": "adw", "n": 20, "tau": row.measures.tau, "rho": row.measures.rho,
         "tau_within": row.measures.tau_within, "tau_iso": row.measures.tau_iso,
-        "regret_iso": row.measures.regret_iso, "top10_overlap": row.measures.top10_overlap,
+        "regret_iso": row.measures.regret_iso, "tau_added": 0.0, "top10_overlap": row.measures.top10_overlap,
         "ci95": row.measures.ci95, "ms_per_architecture": row.ms_per_architecture, "bin_size": 10,
     }  # fmt: skip
 
@@ -45,6 +45,43 @@ def test_a_score_that_needs_a_module_is_the_same_alone_and_in_company(mine):
     rows = {row.proxy: row for row in proxy_table(few, [grad_norm, spy], seed=5)}
     assert seen[2] == alone
     assert rows["spy"].measures == rows["grad_norm"].measures
+
+
+def counted(calls):
+    """A score that needs a module, and remembers for what it was asked."""
+    return Score("counted", MODULES, "weights", "test", lambda inputs: calls.append(inputs) or hpm(inputs) / 3)
+
+
+def test_stored_scores_are_not_computed_again_whenever_a_run_was_stopped(mine, tmp_path):
+    path, calls = tmp_path / "scores.csv", []
+    whole = proxy_table(mine, [counted(calls)], store=ScoreFile(path))[0]
+    assert len(calls) == len(mine.rows) + 3  # three more for the time it takes alone
+    lines = path.read_bytes()
+    for size in (len(lines), len(lines) - 1, len(lines) // 2, 20, 0):
+        path.write_bytes(lines[:size])
+        calls.clear()
+        again = proxy_table(mine, [counted(calls)], store=ScoreFile(path))[0]
+        held = max(0, lines[:size].count(b"\n") - 1)
+        assert again.measures == whole.measures
+        assert len(calls) == len(mine.rows) - held + 3
+        assert path.read_bytes() == lines
+
+
+def test_stored_scores_are_those_of_one_truth_and_seed(mine, tmp_path):
+    store, calls = ScoreFile(tmp_path / "scores.csv"), []
+    proxy_table(mine, [counted(calls)], store=store)
+    proxy_table(mine, [counted(calls)], store=store, seed=1)
+    proxy_table(replace(mine, name="other"), [counted(calls)], store=store)
+    assert len(calls) == 3 * (len(mine.rows) + 3)
+    assert {row.id for row in mine.rows} == {id_ for id_, _ in store.known(mine, 0)}
+
+
+@pytest.mark.parametrize("content", ["a,b\n1,2\n", "no line end", "truth,id,size,result,proxy,seed,score\n1,2\n"])
+def test_a_file_that_holds_no_scores_is_left_alone(mine, tmp_path, content):
+    (tmp_path / "scores.csv").write_text(content)
+    with pytest.raises(InputError, match="expected scores of ours"):
+        proxy_table(mine, [counted([])], store=ScoreFile(tmp_path / "scores.csv"))
+    assert (tmp_path / "scores.csv").read_text() == content
 
 
 def refuses(inputs):

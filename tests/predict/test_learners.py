@@ -243,3 +243,25 @@ def test_ridge_and_the_package_need_no_further_package():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_gaussian_process_doubts_a_fit_that_its_own_rows_contradict():
+    """Leave-one-out figures in closed form equal those of refitting without the row at the same kernel."""
+    from sklearn.base import clone
+    from sklearn.gaussian_process import GaussianProcessRegressor
+
+    rng = np.random.default_rng(3)
+    x = rng.integers(0, 2, (24, 8)).astype(float)
+    y = x[:, 0] + rng.standard_t(1.2, 24)
+    fitted = gaussian_process.fit(x, y, rng)
+    inputs, targets = fitted._rows(x), fitted.scaling.targets(y)
+    z = []
+    for out in range(len(y)):
+        rest = np.arange(len(y)) != out
+        model = GaussianProcessRegressor(clone(fitted.model.kernel_), alpha=fitted.model.alpha, optimizer=None)
+        mean, deviation = model.fit(inputs[rest], targets[rest]).predict(inputs[~rest], return_std=True)
+        z.append((targets[out] - mean[0]) / deviation[0])
+    assert fitted.doubt == pytest.approx(max(1.0, np.sqrt(np.mean(np.square(z)))), rel=1e-4)
+    assert fitted.doubt > 1.0
+    sure = gaussian_process.fit(x, x @ np.arange(8.0) + 0.01 * rng.normal(size=24), rng)
+    assert sure.doubt < 1.5

@@ -81,7 +81,18 @@ def test_adw_of_mixed_layers():
     for i, (mixer, feed_forward) in enumerate(MIXED_MATRICES):
         mean += 0.9 * sum(m * n for m, n in mixer) ** 0.25 / 4
         mean += sum(weight_of(i, s) * s[0] * s[1] for s in feed_forward) ** 0.25 / 4
-    assert score(adw, MIXED) == pytest.approx(-(4**-0.9 + (600 / (sqrt(HIDDEN) * mean)) ** 0.4))
+    heads = (log(2) + 0 + 0 + log(2)) / 4  # at most HIDDEN / 64 of the 8 and the 4 heads count
+    assert score(adw, MIXED) == pytest.approx(0.002 * heads - (4**-0.9 + (600 / (sqrt(HIDDEN) * mean)) ** 0.4))
+
+
+def test_adw_settles_by_heads_what_is_otherwise_equal():
+    def with_heads(heads):
+        block = Block(Mixer("attention", heads, heads, 512 // heads), FeedForward("ffn", 2048, "gelu"))
+        return score(adw, Architecture(512, (block,) * 6))
+
+    one, four, eight, thirty_two = map(with_heads, (1, 4, 8, 32))
+    assert one < four < eight == thirty_two
+    assert eight - one < 0.01 * abs(one)
 
 
 def uniform(layers, ratio=4, **fields):

@@ -18,6 +18,7 @@ Cell = tuple[int, int]
 RESAMPLES = 250
 SMALLEST_CELL = 5
 _DIGITS = 12
+_NOTHING = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,7 @@ class Measures:
     tau, rho: Kendall τ-b and Spearman ρ over all rows. ci95: bootstrap interval of `tau`.
     tau_within: τ-b inside cells of equal depth and width. tau_iso, regret_iso: τ-b and regret in percent of the pick
     inside bins of equal size. top10_overlap: share of the best tenth by score that is among the best tenth by result.
+    tau_added: partial τ-b inside bins of equal size, another score being given: what this one adds to that one.
     """
 
     tau: float | None
@@ -36,14 +38,16 @@ class Measures:
     regret_iso: float
     top10_overlap: float
     ci95: tuple[float, float] | None
+    tau_added: float | None = None
 
 
-def measure(truth: Truth, scores: ArrayLike) -> Measures:
-    """All measures of `scores` (n,) against the labels of `truth`.
+def measure(truth: Truth, scores: ArrayLike, given: ArrayLike | None = None) -> Measures:
+    """All measures of `scores` (n,) against the labels of `truth`; `tau_added` only where a score (n,) is given.
 
     Scores that differ by less than a part in 10¹² count as equal: sums of the same terms in another order do.
     """
     rounded = _rounded(np.asarray(scores, dtype=np.float64))
+    other = None if given is None else _rounded(np.asarray(given, dtype=np.float64))
     labels = truth.labels
     goodness = labels if truth.higher_is_better else -labels
     bins = size_bins(truth.sizes, truth.bin_size)
@@ -55,6 +59,7 @@ def measure(truth: Truth, scores: ArrayLike) -> Measures:
         regret_iso=regret_iso(rounded, goodness, bins),
         top10_overlap=top_overlap(rounded, goodness),
         ci95=bootstrap_interval(rounded, goodness),
+        tau_added=None if other is None else tau_added(rounded, goodness, other, bins),
     )
 
 
@@ -100,6 +105,23 @@ def size_bins(sizes: Floats, bin_size: int) -> list[NDArray[np.intp]]:
 def tau_iso(scores: Floats, goodness: Floats, bins: Iterable[NDArray[np.intp]]) -> float:
     """Mean τ-b of the bins; a bin in which the score does not tell architectures apart counts 0."""
     return float(np.mean([tau(scores[rows], goodness[rows]) or 0.0 for rows in bins]))
+
+
+def tau_added(scores: Floats, goodness: Floats, given: Floats, bins: Iterable[NDArray[np.intp]]) -> float:
+    """Mean over bins of Kendall's partial τ of scores and goodness, `given` held fixed (Kendall, Partial rank
+    correlation, 1942); a bin where it is not defined counts 0. It tells by how much a second score can help a first.
+    """
+    return float(np.mean([_partial_tau(scores[rows], goodness[rows], given[rows]) for rows in bins]))
+
+
+def _partial_tau(scores: Floats, goodness: Floats, given: Floats) -> float:
+    direct, known, shared = tau(scores, goodness), tau(given, goodness), tau(scores, given)
+    if direct is None:
+        return 0.0
+    if known is None or shared is None:  # what is given tells nothing apart
+        return direct
+    rest = (1 - known**2) * (1 - shared**2)
+    return (direct - known * shared) / rest**0.5 if rest > _NOTHING else 0.0
 
 
 def regret_iso(scores: Floats, goodness: Floats, bins: Iterable[NDArray[np.intp]]) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from time import perf_counter
 from typing import Any
@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 
 from mimar.bench._measures import Measures, measure
+from mimar.bench._score_file import ScoreFile
 from mimar.bench._truth import Truth, TruthRow
 from mimar.errors import MimarError
 from mimar.proxies import (
     Proxy,
     ProxyInputs,
     Standardiser,
+    adw,
     depth_width,
     fit_standardiser,
     flops,
@@ -63,12 +65,16 @@ def proxy_table(
     truth: Truth,
     proxies: Sequence[Proxy],
     *,
+    given: Proxy = adw,
     sample: int | None = None,
     seed: int = 0,
+    store: ScoreFile | None = None,
     progress: Progress | None = None,
 ) -> list[ProxyRow]:
     """One row for each of `proxies` and each of the baselines, in that order, none twice.
 
+    given: the closed form to which scores are asked to add something (`Measures.tau_added`).
+    store: where scores that need a module are kept; those that it holds are not computed again.
     sample: score this many rows, drawn with `seed`; by default all, but for scores that need a module at most 500
       of a truth with more than 2000 rows. Their `n` says so.
     Milliseconds: of a closed form the mean over its rows; of the others, which share module and backward pass here,
@@ -79,37 +85,52 @@ def proxy_table(
     quick = [proxy for proxy in distinct if proxy.cost == "closed form"]
     dear = [proxy for proxy in distinct if proxy.cost != "closed form"]
     small = drawn if len(drawn.rows) <= MODULE_LIMIT or sample is not None else drawn.sample(MODULE_SAMPLE, seed)
-    found = {proxy.name: _closed_form(proxy, drawn, seed) for proxy in quick}
-    found |= _with_modules(dear, small, seed, progress) if dear else {}
+    found = {proxy.name: _row(proxy, drawn, _closed_form(proxy, drawn, seed), given) for proxy in quick}
+    for proxy, scored in _with_modules(dear, small, seed, store, progress) if dear else ():
+        found[proxy.name] = _row(proxy, small, scored, given)
     return [found[proxy.name] for proxy in distinct]
 
 
-def _closed_form(proxy: Proxy, truth: Truth, seed: int) -> ProxyRow:
+@dataclass(frozen=True, slots=True)
+class _Scored:
+    """Scores of all rows, or of those before a failure and its reason; milliseconds of one."""
+
+    scores: Sequence[float]
+    reason: str | None
+    milliseconds: float
+
+
+def _closed_form(proxy: Proxy, truth: Truth, seed: int) -> _Scored:
     start = perf_counter()
     scores, reason = _scores(proxy, [ProxyInputs(row.subject, seed) for row in truth.rows])
-    return _row(proxy, truth, scores, reason, 1000 * (perf_counter() - start) / len(truth.rows))
+    return _Scored(scores, reason, 1000 * (perf_counter() - start) / len(truth.rows))
 
 
-def _with_modules(proxies: Sequence[Proxy], truth: Truth, seed: int, progress: Progress | None) -> dict[str, ProxyRow]:
+def _with_modules(
+    proxies: Sequence[Proxy], truth: Truth, seed: int, store: ScoreFile | None, progress: Progress | None
+) -> Iterator[tuple[Proxy, _Scored]]:
     """Scores row by row, so that only one module is alive; a score that fails once is left out from there on."""
+    known = {} if store is None else store.known(truth, seed)
     scores: dict[str, list[float]] = {proxy.name: [] for proxy in proxies}
     reasons: dict[str, str] = {}
     for done, row in enumerate(truth.rows, 1):
-        inputs = ProxyInputs(row.subject, seed)
-        for proxy in proxies:
-            if proxy.name not in reasons:
-                value, reason = _scores(proxy, [inputs])
-                scores[proxy.name] += value
-                reasons |= {proxy.name: f"row {row.id}: {reason}"} if reason else {}
+        inputs, new = ProxyInputs(row.subject, seed), dict[str, float]()
+        for proxy in (proxy for proxy in proxies if proxy.name not in reasons):
+            if (value := known.get((row.id, proxy.name))) is None:
+                values, reason = _scores(proxy, [inputs])
+                if reason is not None:
+                    reasons[proxy.name] = f"row {row.id}: {reason}"
+                    continue
+                value = new[proxy.name] = values[0]
+            scores[proxy.name].append(value)
+        if store is not None:
+            store.add(truth, row, seed, new)
         if progress is not None:
             progress(done, len(truth.rows))
     timed = _quartiles(truth)
-    rows: dict[str, ProxyRow] = {}
     for proxy in proxies:
         reason = reasons.get(proxy.name)
-        milliseconds = 0.0 if reason else _alone(proxy, timed, seed)
-        rows[proxy.name] = _row(proxy, truth, scores[proxy.name], reason, milliseconds)
-    return rows
+        yield proxy, _Scored(scores[proxy.name], reason, 0.0 if reason else _alone(proxy, timed, seed))
 
 
 def _scores(proxy: Proxy, inputs: Sequence[ProxyInputs]) -> tuple[list[float], str | None]:
@@ -126,10 +147,12 @@ def _scores(proxy: Proxy, inputs: Sequence[ProxyInputs]) -> tuple[list[float], s
     return found, None
 
 
-def _row(proxy: Proxy, truth: Truth, scores: list[float], reason: str | None, milliseconds: float) -> ProxyRow:
-    if reason is not None:
-        return ProxyRow(proxy.name, 0, truth.bin_size, None, None, reason)
-    return ProxyRow(proxy.name, len(scores), truth.bin_size, measure(truth, scores), milliseconds)
+def _row(proxy: Proxy, truth: Truth, scored: _Scored, given: Proxy) -> ProxyRow:
+    if scored.reason is not None:
+        return ProxyRow(proxy.name, 0, truth.bin_size, None, None, scored.reason)
+    other = [given(ProxyInputs(row.subject)) for row in truth.rows]
+    found = measure(truth, scored.scores, other)
+    return ProxyRow(proxy.name, len(scored.scores), truth.bin_size, found, scored.milliseconds)
 
 
 def _quartiles(truth: Truth) -> list[TruthRow]:

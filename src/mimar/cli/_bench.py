@@ -31,6 +31,9 @@ def proxies(
     label: Annotated[str | None, typer.Option(help="Column of the result, with :min or :max for its good end.")] = None,
     data: DataDir = None,
     seed: Annotated[int, typer.Option(min=0, help="Of weights, batches and samples.")] = 0,
+    scores: Annotated[
+        Path | None, typer.Option(help="CSV that keeps scores which need a module; what it holds is not scored again.")
+    ] = None,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the table as Markdown.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -42,13 +45,43 @@ def proxies(
     with errors_explained(as_json):
         from mimar.cli._bench_proxies import bench_proxies, print_table, proxy_markdown
 
-        result = bench_proxies(truth, proxy, sample=sample, label=label, data=data, seed=seed)
+        result = bench_proxies(truth, proxy, sample=sample, label=label, data=data, seed=seed, scores=scores)
         if as_json:
             print_json(result)
         elif markdown:
             typer.echo(proxy_markdown(result), nl=False)
         else:
             print_table(result)
+
+
+@bench.command(short_help="Compare predictors that learn from published results.")
+def predictors(
+    truth: Annotated[str, typer.Option(help="A name of the data folder, or FILE.csv; an unknown name lists all.")],
+    predictor: Annotated[
+        str, typer.Option(help="NAME,… or all; a line through the default score comes along.")
+    ] = "all",
+    train: Annotated[str, typer.Option(help="Numbers of rows to learn from.")] = "25,100",
+    seeds: Annotated[int, typer.Option(min=1, help="Random choices of these rows.")] = 5,
+    label: Annotated[str | None, typer.Option(help="Column of the result, with :min or :max for its good end.")] = None,
+    data: DataDir = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print the table as Markdown.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Compare predictors that learn from published results.
+
+    Each sees a few rows of the truth, every choice of an architecture and all closed-form scores, and predicts the
+    other rows: how far off it is, how well it ranks, and whether its intervals hold the share that they should.
+    """
+    with errors_explained(as_json):
+        from mimar.cli._bench_predictors import bench_predictors, predictors_markdown, print_predictors
+
+        result = bench_predictors(truth, predictor, train, seeds=seeds, label=label, data=data)
+        if as_json:
+            print_json(result)
+        elif markdown:
+            typer.echo(predictors_markdown(result), nl=False)
+        else:
+            print_predictors(result)
 
 
 @bench.command(short_help="Download published results.")

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from mimar.bench import BASELINES, ProxyRow, Truth, load_truth, proxy_table, standardiser_for
+from mimar.bench import BASELINES, ProxyRow, ScoreFile, Truth, load_truth, proxy_table, standardiser_for
 from mimar.cli._names import ENSEMBLE, score_named, score_names
 from mimar.cli._output import say
 from mimar.errors import MimarError, UnknownNameError
 from mimar.proxies import PROXIES, RZ_NAS_MEMBERS, Proxy
 
 GROUPS = ("default", "closed", "all")
-COLUMNS = ("proxy", "n", "τ", "95 %", "ρ", "τ cell", "τ size", "regret", "top10", "ms")
+COLUMNS = ("proxy", "n", "τ", "95 %", "ρ", "τ cell", "τ size", "regret", "adds", "top10", "ms")
 LEGEND = (
     "* default, · baseline; τ cell: at equal depth and width; τ size and regret (in percent, of the pick): at equal "
-    "size; top10: share of the best tenth that is found; ms: one architecture"
+    "size; adds: partial τ at equal size, the default given; top10: share of the best tenth that is found; ms: one "
+    "architecture"
 )
+FULL_WIDTH = 110
+LEFT_OUT = ("n", "95 %", "ρ", "top10")
+"""Columns that a narrower terminal does not show; --json and --markdown have them."""
 _BASELINE_NAMES = frozenset(proxy.name for proxy in BASELINES)
 _SAY_EVERY_S = 30.0
 
@@ -31,15 +36,18 @@ def bench_proxies(
     label: str | None = None,
     data: Path | None = None,
     seed: int = 0,
+    scores: Path | None = None,
 ) -> dict[str, Any]:
     """The table as plain data: the truth, how it was read, and one row for each score.
 
+    scores: file that keeps the scores of single architectures, see `ScoreFile`.
     Raises UnknownNameError for a truth or score that does not exist, InputError for a table that cannot be read.
     """
     wanted = _wanted(proxy)
     table = load_truth(truth, data, label)
     members, failed = _members(wanted, table, seed)
-    rows = [*proxy_table(table, members, sample=sample, seed=seed, progress=_Teller()), *failed]
+    store = None if scores is None else ScoreFile(scores)
+    rows = [*proxy_table(table, members, sample=sample, seed=seed, store=store, progress=_Teller()), *failed]
     if sample is None and any(0 < row.n < len(table.rows) for row in rows):
         say(f"scores that build a module saw a sample of the {len(table.rows)} rows; --sample N changes its size")
     return {
@@ -113,6 +121,7 @@ def _line(row: Mapping[str, Any], default: str) -> tuple[str, ...]:
         ci95,
         *(_figure(row[name]) for name in ("rho", "tau_within", "tau_iso")),
         f"{row['regret_iso']:.2f}",
+        "–" if row["proxy"] == default else _figure(row["tau_added"]),
         _figure(row["top10_overlap"]),
         f"{row['ms_per_architecture']:.3g}",
     )
@@ -139,12 +148,13 @@ def print_table(result: Mapping[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    console = Console(width=None if sys.stdout.isatty() else FULL_WIDTH, highlight=False)
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
-    for index, column in enumerate(COLUMNS):
-        table.add_column(column, justify="right" if index else "left", no_wrap=True)
+    shown = [i for i, name in enumerate(COLUMNS) if console.width >= FULL_WIDTH or name not in LEFT_OUT]
+    for index in shown:
+        table.add_column(COLUMNS[index], justify="right" if index else "left", no_wrap=True)
     for line in _lines(result):
-        table.add_row(*line)
-    console = Console()
+        table.add_row(*(line[index] for index in shown))
     console.print(_caption(result))
     console.print(table)
     console.print(LEGEND)

@@ -4,6 +4,10 @@
 
 on d scaled features; a, b, ℓ and c are those of the largest marginal likelihood. Metrics of architectures are close to
 additive in the choices, which is what the first term says; it keeps its deviation honest far from the data.
+
+With few rows the largest marginal likelihood can be that of a process without noise, which is sure of itself and wrong.
+So deviations are multiplied by the root mean square of z_i = (y_i − mean) / deviation, each from the other rows, where
+that is above 1: z_i = [K⁻¹ y]_i / √[K⁻¹]_ii (section 5.4.2).
 """
 
 from __future__ import annotations
@@ -25,14 +29,15 @@ JITTER = 1e-8
 
 @dataclass(frozen=True)
 class _Process:
-    """Deviation: that of the posterior, noise included."""
+    """Deviation: that of the posterior, noise included, times `doubt`."""
 
     scaling: Scaling
     model: GaussianProcessRegressor
+    doubt: float
 
     def predict(self, x: Array) -> tuple[Array, Array]:
         mean, deviation = self.model.predict(self._rows(x), return_std=True)
-        return self.scaling.back(np.asarray(mean, np.float64), np.asarray(deviation, np.float64))
+        return self.scaling.back(np.asarray(mean, np.float64), self.doubt * np.asarray(deviation, np.float64))
 
     def _rows(self, x: Array) -> Array:
         return _unit(self.scaling.inputs(x))
@@ -52,7 +57,13 @@ def _fit(x: Array, y: Array, _rng: np.random.Generator) -> _Process:
         # A term that the data do not need ends at its bound, which is as good as leaving it out.
         warnings.simplefilter("ignore", ConvergenceWarning)
         model.fit(_unit(scaling.inputs(x)), scaling.targets(y))
-    return _Process(scaling, model)
+    return _Process(scaling, model, _doubt(model))
+
+
+def _doubt(model: GaussianProcessRegressor) -> float:
+    """Root mean square of what each row is off, in its deviations, by the model without it; at least 1."""
+    inverse = np.linalg.inv(np.asarray(model.L_, np.float64))
+    return max(1.0, float(np.sqrt(np.mean(np.asarray(model.alpha_) ** 2 / (inverse**2).sum(axis=0)))))
 
 
 def _unit(x: Array) -> Array:

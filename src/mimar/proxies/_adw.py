@@ -1,18 +1,23 @@
 """ADW: additive depth and width; the default accuracy score.
 
-    ADW = −(D^−0.9 + (600 / W)^0.4),   D = layers,   W = √min(d, r) · mean over layers of (0.9 · a_l^¼ + f_l^¼)
+    ADW = −(D^−0.9 + (600 / W)^0.4) + 0.002 · H
 
-with d the hidden size, r the rank of the output embeddings, a_l and f_l the mixer and feed-forward weights of layer l.
+    D = layers,   W = √min(d, r) · mean over layers of (0.9 · a_l^¼ + f_l^¼),   H = mean of ln min(h_l, d / 64)
+
+with d the hidden size, r the rank of the output embeddings, a_l and f_l the mixer and feed-forward weights and h_l the
+query heads of layer l (logarithms below 0, and those of layers without heads, count 0).
 Two shortages add up, too few layers and too little width, and neither can be bought off with the other: that is what
 decides among networks of equal size, where the number of weights says nothing. √d · a^¼ is the geometric mean of the
 stream's width and of the width that the layer's weights amount to (a layer of 4d² attention weights has √d · a^¼ =
 1.41 d), so that weight put into wide layers on a narrow stream counts less than it costs; a^¼ + f^¼ favours an even
-split between the two parts of a layer and between layers.
+split between the two parts of a layer and between layers. H settles what is otherwise equal: more heads are better,
+until each is 64 wide; twice as many add a thousandth to a score of about −1.
 
-Where the constants come from: the form was found, and six constants (0.9, 600, 0.4, the factor 0.9, both roots) were
-rounded, on three published sets together, each with one value for all sets: GPT-2-like models with layers of their own
-shapes on WikiText-103 (200), HW-GPT-Bench S (10,000 sub-networks of one supernet), FlexiBERT encoders (500). On other
-data they are untested; docs/proxies.md has the figures and where the score fails.
+Where the constants come from: the form was found, and eight constants (0.9, 600, 0.4, the factor 0.9, both roots, the
+weight of H and its width 64) were rounded, on three published sets together, each with one value for all sets:
+GPT-2-like models with layers of their own shapes on WikiText-103 (200), HW-GPT-Bench S (10,000 sub-networks of one
+supernet), FlexiBERT encoders (500). On other data they are untested; docs/proxies.md has the figures and where the
+score fails.
 
 How it reads what those sets do not contain, all of it our choice:
 
@@ -26,7 +31,7 @@ How it reads what those sets do not contain, all of it our choice:
 from __future__ import annotations
 
 from functools import lru_cache
-from math import sqrt
+from math import log, sqrt
 
 from mimar.proxies._capacity import part_weights
 from mimar.proxies._contract import Score
@@ -38,6 +43,8 @@ DEPTH_EXPONENT = 0.9
 WIDTH_SCALE = 600.0
 WIDTH_EXPONENT = 0.4
 MIXER_FACTOR = 0.9
+HEADS_FACTOR = 0.002
+HEAD_WIDTH = 64
 
 
 @lru_cache(maxsize=65536)
@@ -46,13 +53,20 @@ def _fourth_roots(layer: LayerShapes) -> float:
     return MIXER_FACTOR * mixer**0.25 + feed_forward**0.25
 
 
+@lru_cache(maxsize=65536)
+def _log_heads(heads: int, hidden_size: int) -> float:
+    return log(max(1.0, min(heads, hidden_size / HEAD_WIDTH)))
+
+
 def _adw(inputs: ProxyInputs) -> float:
     shapes = inputs.shapes
-    layers = shapes.layers
-    depth = len(layers) * shapes.layer_sharing**SHARING_EXPONENT
-    mean = sum(count * _fourth_roots(layer) for layer, count in runs(layers)) / len(layers)
+    layers = list(runs(shapes.layers))
+    count = len(shapes.layers)
+    depth = count * shapes.layer_sharing**SHARING_EXPONENT
+    mean = sum(times * _fourth_roots(layer) for layer, times in layers) / count
     width = sqrt(min(shapes.hidden_size, shapes.output_rank)) * mean
-    return -(depth**-DEPTH_EXPONENT + (WIDTH_SCALE / width) ** WIDTH_EXPONENT)
+    heads = sum(times * _log_heads(layer.num_heads, shapes.hidden_size) for layer, times in layers) / count
+    return HEADS_FACTOR * heads - (depth**-DEPTH_EXPONENT + (WIDTH_SCALE / width) ** WIDTH_EXPONENT)
 
 
 adw = Score("adw", frozenset({"shapes"}), "closed form", "this project", _adw)

@@ -21,6 +21,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import lru_cache
 from math import exp, log, sqrt
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -72,8 +73,17 @@ def _spectral_spread_weights(inputs: ProxyInputs) -> float:
     return -sum(spreads) / max(1, len(spreads))
 
 
-def _measured(inputs: ProxyInputs) -> Iterator[tuple[Matrix, float, float]]:
-    """Each matrix of the layers with its effective rank and spread."""
+_MEASURED: WeakKeyDictionary[ProxyInputs, tuple[tuple[Matrix, float, float], ...]] = WeakKeyDictionary()
+
+
+def _measured(inputs: ProxyInputs) -> tuple[tuple[Matrix, float, float], ...]:
+    """Each matrix of the layers with its effective rank and spread, found at most once and kept as long as `inputs`."""
+    if inputs not in _MEASURED:
+        _MEASURED[inputs] = tuple(_spectra(inputs))
+    return _MEASURED[inputs]
+
+
+def _spectra(inputs: ProxyInputs) -> Iterator[tuple[Matrix, float, float]]:
     import torch
 
     for index, layer in enumerate(inputs.shapes.layers):
