@@ -9,7 +9,7 @@ ifneq ($(wildcard ../shared/data/truth),)
 export MIMAR_DATA ?= $(abspath ../shared/data)
 endif
 
-.PHONY: setup demo test quick check format docs proxy-tables bench clean
+.PHONY: setup demo test quick check format docs tables bench clean
 
 setup: $(READY)
 
@@ -55,9 +55,10 @@ format: $(READY)
 docs: $(READY)
 	$(BIN)/python docs/generate.py
 
-# All scores on all published results; takes hours on two cores.
-proxy-tables: $(READY)
-	$(BIN)/python docs/proxy_tables.py
+# All scores and predictors on all published results, and what label noise leaves of them; takes hours on two cores.
+tables: $(READY)
+	$(BIN)/python docs/tables.py
+	$(BIN)/python docs/label_noise.py
 
 bench: $(READY)
 	$(BIN)/python benchmarks/run.py

@@ -22,6 +22,7 @@ COMMANDS = (
     "get-llm",
     "bench",
     "bench proxies",
+    "bench predictors",
     "bench fetch",
     "bench hardware",
 )

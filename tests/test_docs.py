@@ -20,7 +20,7 @@ def test_generated_pages_are_current():
         assert path.read_text(encoding="utf-8") == text, f"{path.name} is out of date: run `make docs`"
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/design.md", "docs/study.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/design.md", "docs/study.md", "docs/predictors.md"])
 def test_python_examples_run(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     examples = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL)
