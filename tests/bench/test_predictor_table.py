@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.stats import kendalltau
 
-from mimar.bench import load_truth, predictor_table, target
-from mimar.bench._predictor_table import closed_form_scores, truth_features
+from mimar.bench import load_truth, predicted_quantity, predictor_table, truth_features
+from mimar.bench._predictor_table import closed_form_scores
 from mimar.errors import InputError
 from mimar.predict import Learner, calibration, ridge
 from mimar.proxies import PROXIES, ProxyInputs, adw
@@ -26,7 +26,7 @@ def test_only_rows_that_were_not_trained_on_are_predicted(cells):
         return ridge.fit(x, y, rng)
 
     row = predictor_table(cells, [10], [Learner("spy", "test", fit)], seeds=3)[1]
-    x, y = truth_features(cells), target(cells)[1]
+    x, y = truth_features(cells), predicted_quantity(cells)[1]
     assert [len(told) for _, told in seen] == [10, 10, 10]
     assert len({tuple(told) for _, told in seen}) == 3
     errors, taus = [], []
@@ -78,13 +78,33 @@ def test_scores_are_scaled_logarithms_where_they_are_positive(data):
 
 def test_perplexities_are_predicted_as_losses(data):
     lts, cells = load_truth("some_lts"), load_truth("some_cells")
-    assert target(lts)[0] == "ln valid_ppl"
-    assert target(lts)[1] == pytest.approx(np.log(lts.labels))
-    assert target(cells)[0] == "cifar100_val"
-    assert target(cells)[1] == pytest.approx(cells.labels)
+    assert predicted_quantity(lts)[0] == "ln valid_ppl"
+    assert predicted_quantity(lts)[1] == pytest.approx(np.log(lts.labels))
+    assert predicted_quantity(cells)[0] == "cifar100_val"
+    assert predicted_quantity(cells)[1] == pytest.approx(cells.labels)
 
 
 @pytest.mark.parametrize("size", [9, 11])
 def test_too_few_rows_on_either_side(cells, size):
     with pytest.raises(InputError, match="from 10 to 10 rows"):
         predictor_table(cells, [size], [ridge])
+
+
+def test_networks_that_were_trained_on_are_not_predicted_under_another_id(cells):
+    first = cells.rows[0]
+    again = tuple(replace(first, id=f"again {i}", label=first.label + i) for i in range(6))
+    row = predictor_table(replace(cells, rows=(*cells.rows, *again)), [10], [ridge], seeds=9)[1]
+    assert 10 <= row.tested <= 15  # 16 are left; nearly always one of the seven was trained on, and not all of them
+    all_alike = replace(cells, rows=tuple(replace(first, id=str(i)) for i in range(30)))
+    with pytest.raises(InputError, match="leave only 0 with other networks"):
+        predictor_table(all_alike, [15], [ridge])
+
+
+def test_an_order_that_is_not_told_counts_nothing(cells):
+    flat = Learner("flat", "test", lambda x, y, rng: Flat())
+    assert predictor_table(cells, [10], [flat], seeds=2)[1].tau == 0.0
+
+
+class Flat:
+    def predict(self, x):
+        return np.ones(len(x)), np.ones(len(x))

@@ -6,9 +6,20 @@ import numpy as np
 import pytest
 from scipy.stats import kendalltau
 
-from mimar.bench import BASELINES, ScoreFile, load_truth, measure, proxy_table, standardiser_for
+from mimar.bench import BASELINES, load_truth, measure, proxy_table, standardiser_for
 from mimar.errors import CandidateError, InputError
-from mimar.proxies import RZ_NAS_MEMBERS, ProxyInputs, Score, adw, decoder_inputs, grad_norm, hpm, rz_nas_ensemble
+from mimar.proxies import (
+    RZ_NAS_MEMBERS,
+    Ensemble,
+    ProxyInputs,
+    Score,
+    Standardiser,
+    adw,
+    decoder_inputs,
+    grad_norm,
+    hpm,
+    rz_nas_ensemble,
+)
 
 MODULES = frozenset({"weights"})
 
@@ -53,35 +64,57 @@ def counted(calls):
 
 
 def test_stored_scores_are_not_computed_again_whenever_a_run_was_stopped(mine, tmp_path):
+    mine = replace(mine, rows=tuple({row.subject: row for row in mine.rows}.values()))
     path, calls = tmp_path / "scores.csv", []
-    whole = proxy_table(mine, [counted(calls)], store=ScoreFile(path))[0]
+    whole = proxy_table(mine, [counted(calls)], scores=path)[0]
     assert len(calls) == len(mine.rows) + 3  # three more for the time it takes alone
     lines = path.read_bytes()
     for size in (len(lines), len(lines) - 1, len(lines) // 2, 20, 0):
         path.write_bytes(lines[:size])
         calls.clear()
-        again = proxy_table(mine, [counted(calls)], store=ScoreFile(path))[0]
+        again = proxy_table(mine, [counted(calls)], scores=path)[0]
         held = max(0, lines[:size].count(b"\n") - 1)
         assert again.measures == whole.measures
         assert len(calls) == len(mine.rows) - held + 3
         assert path.read_bytes() == lines
 
 
-def test_stored_scores_are_those_of_one_truth_and_seed(mine, tmp_path):
-    store, calls = ScoreFile(tmp_path / "scores.csv"), []
-    proxy_table(mine, [counted(calls)], store=store)
-    proxy_table(mine, [counted(calls)], store=store, seed=1)
-    proxy_table(replace(mine, name="other"), [counted(calls)], store=store)
-    assert len(calls) == 3 * (len(mine.rows) + 3)
-    assert {row.id for row in mine.rows} == {id_ for id_, _ in store.known(mine, 0)}
+def test_stored_scores_are_found_by_network_and_seed_whatever_the_table(mine, tmp_path):
+    path, calls = tmp_path / "scores.csv", []
+    first = proxy_table(mine, [counted(calls)], scores=path)[0]
+    calls.clear()
+    turned = replace(mine, name="other", rows=tuple(replace(r, id=str(i)) for i, r in enumerate(mine.rows[::-1])))
+    assert proxy_table(turned, [counted(calls)], scores=path)[0].measures.tau == first.measures.tau
+    assert len(calls) == 3
+    proxy_table(mine, [counted(calls)], scores=path, seed=1)
+    assert len(calls) == 3 + len(mine.rows) + 3
 
 
-@pytest.mark.parametrize("content", ["a,b\n1,2\n", "no line end", "truth,id,size,result,proxy,seed,score\n1,2\n"])
+def test_scores_of_an_ensemble_belong_to_its_standardiser(mine, tmp_path):
+    few, path = mine.sample(3, seed=0), tmp_path / "scores.csv"
+    standardisers = [Standardiser({"adw": (mean, 1.0)}) for mean in (0.0, 5.0)]
+    for expected, standardiser in enumerate(standardisers, 1):
+        ensemble = Ensemble("pair", (replace(adw, cost="weights"),), (1.0,), standardiser, "test")
+        proxy_table(few, [ensemble], scores=path)
+        assert len(path.read_text().splitlines()) == 1 + 3 * expected
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["a,b\n1,2\n", "no line end", "id,network,proxy,seed,score\n1,2\n", "id,network,proxy,seed,score\n1,2,p,0,x\n"],
+)
 def test_a_file_that_holds_no_scores_is_left_alone(mine, tmp_path, content):
     (tmp_path / "scores.csv").write_text(content)
     with pytest.raises(InputError, match="expected scores of ours"):
-        proxy_table(mine, [counted([])], store=ScoreFile(tmp_path / "scores.csv"))
+        proxy_table(mine, [counted([])], scores=tmp_path / "scores.csv")
     assert (tmp_path / "scores.csv").read_text() == content
+
+
+@pytest.mark.parametrize("bad", ["refuses", "breaks"])
+def test_without_the_score_that_is_given_nothing_is_said_of_what_is_added(mine, bad):
+    given = Score("bad", MODULES, "closed form", "test", {"refuses": refuses, "breaks": breaks}[bad])
+    row = proxy_table(mine, [hpm], given=given)[0]
+    assert (row.measures.tau_added, row.n) == (None, 20)
 
 
 def refuses(inputs):

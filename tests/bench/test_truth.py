@@ -169,11 +169,3 @@ def test_published_sets(published):
         "flexibert_500": (500, 25, 0),
         "nb201_cifar10": (15_625, 500, 0),
     }
-
-
-def test_rows_whose_ids_recur_go_by_their_place(data):
-    lines = (data / "mine.csv").read_text().splitlines()
-    for ids, expected in ((["a", "b", "c"], ["a", "b", "c"]), (["a", "b", "a"], ["0", "1", "2"])):
-        told = [f"id,{lines[0]}", *(f"{name},{line}" for name, line in zip(ids, lines[1:4], strict=True))]
-        (data / "named.csv").write_text("\n".join(told))
-        assert [row.id for row in load_truth("named", label="perplexity").rows] == expected

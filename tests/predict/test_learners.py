@@ -245,15 +245,16 @@ def test_ridge_and_the_package_need_no_further_package():
     assert done.stdout.strip() == "[]"
 
 
+@needs_packages
 def test_a_gaussian_process_doubts_a_fit_that_its_own_rows_contradict():
     """Leave-one-out figures in closed form equal those of refitting without the row at the same kernel."""
     from sklearn.base import clone
     from sklearn.gaussian_process import GaussianProcessRegressor
 
-    rng = np.random.default_rng(3)
-    x = rng.integers(0, 2, (24, 8)).astype(float)
-    y = x[:, 0] + rng.standard_t(1.2, 24)
-    fitted = gaussian_process.fit(x, y, rng)
+    draws = np.random.default_rng(3)
+    x = draws.integers(0, 2, (24, 8)).astype(float)
+    y = x[:, 0] + draws.standard_t(1.2, 24)
+    fitted = gaussian_process.fit(x, y, draws)
     inputs, targets = fitted._rows(x), fitted.scaling.targets(y)
     z = []
     for out in range(len(y)):
@@ -263,5 +264,7 @@ def test_a_gaussian_process_doubts_a_fit_that_its_own_rows_contradict():
         z.append((targets[out] - mean[0]) / deviation[0])
     assert fitted.doubt == pytest.approx(max(1.0, np.sqrt(np.mean(np.square(z)))), rel=1e-4)
     assert fitted.doubt > 1.0
-    sure = gaussian_process.fit(x, x @ np.arange(8.0) + 0.01 * rng.normal(size=24), rng)
+    plain = fitted.scaling.spread * fitted.model.predict(inputs, return_std=True)[1]
+    assert fitted.predict(x)[1] == pytest.approx(fitted.doubt * plain)
+    sure = gaussian_process.fit(x, x @ np.arange(8.0) + 0.01 * draws.normal(size=24), draws)
     assert sure.doubt < 1.5

@@ -78,11 +78,23 @@ def test_hpm_plus_of_mixed_layers():
 
 def test_adw_of_mixed_layers():
     mean = 0.0
-    for i, (mixer, feed_forward) in enumerate(MIXED_MATRICES):
-        mean += 0.9 * sum(m * n for m, n in mixer) ** 0.25 / 4
-        mean += sum(weight_of(i, s) * s[0] * s[1] for s in feed_forward) ** 0.25 / 4
+    for i, (mixer, feed_forward) in enumerate(MIXED_MATRICES[:3]):
+        mean += 0.9 * sum(m * n for m, n in mixer) ** 0.25 / 3.9
+        mean += sum(weight_of(i, s) * s[0] * s[1] for s in feed_forward) ** 0.25 / 3.9
+    mean += 0.9 * (4 * 128 * 128) ** 0.25 / 3.9  # the last layer has no feed-forward part
     heads = (log(2) + 0 + 0 + log(2)) / 4  # at most HIDDEN / 64 of the 8 and the 4 heads count
     assert score(adw, MIXED) == pytest.approx(0.002 * heads - (4**-0.9 + (600 / (sqrt(HIDDEN) * mean)) ** 0.4))
+
+
+def test_adw_wants_feed_forward_weights_anywhere_rather_than_in_the_last_layer():
+    thin, fat = (uniform(1, ratio).blocks[0] for ratio in (2, 6))
+    first, last = ((fat, thin, thin), (thin, thin, fat))
+    one, other = (score(adw, replace(uniform(3), blocks=blocks)) for blocks in (first, last))
+    assert one > other
+    assert score(adw, replace(uniform(3), blocks=(thin, fat, thin))) == pytest.approx(one)
+    roots = [(ratio * 2 * HIDDEN**2) ** 0.25 for ratio in (6, 2, 2)]
+    mean = (3 * 0.9 * (4 * HIDDEN**2) ** 0.25 + roots[0] + roots[1] + 0.8 * roots[2]) / 2.9
+    assert one == pytest.approx(0.002 * log(2) - (3**-0.9 + (600 / (sqrt(HIDDEN) * mean)) ** 0.4))
 
 
 def test_adw_settles_by_heads_what_is_otherwise_equal():

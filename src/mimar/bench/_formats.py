@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -64,8 +64,6 @@ def load_truth(name: str, data: Path | None = None, label: str | None = None) ->
     wanted, higher = _label(records[0], kind, label, path)
     rows = [(index, record) for index, record in enumerate(records) if record.get(wanted) not in ("", None)]
     read = tuple(_row(record, index, kind, wanted, path) for index, record in rows)
-    if len({row.id for row in read}) < len(read):
-        read = tuple(replace(row, id=str(index)) for row, (index, _) in zip(read, rows, strict=True))
     if len(read) < 2:
         raise InputError(f"{path}: expected at least 2 rows with a {wanted}, got {len(read)}")
     bins = min(kind.bin_size, max(FEWEST_IN_A_BIN, len(read) // 10))

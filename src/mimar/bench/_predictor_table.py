@@ -27,16 +27,17 @@ LOGGED = ("ppl", "perplexity")
 """Results whose name holds one of these are predicted as their logarithm, which is the loss."""
 
 Progress = Callable[[str, int], None]
-"""Told before each fit: name of the predictor and rows to train on."""
+"""Told before the fits of each predictor to each number of rows."""
 
 
 @dataclass(frozen=True, slots=True)
 class PredictorRow:
     """One predictor after `train` rows, each figure the median over `seeds` random choices of them.
 
-    rmse: root mean square error on rows that were not trained on, in the unit of `target`. tau: Kendall τ-b of
-    predictions and results there. within: level → share of results in the central interval that should hold it.
-    nll: as in `Calibration`. seconds: to fit and to predict.
+    tested: rows that were predicted, the least of all seeds. rmse: root mean square error on them, in the unit of
+    `predicted_quantity`. tau: Kendall τ-b of predictions and results; where it is not defined it counts 0. within:
+    level → share of results in the central interval that should hold it. nll: as in `Calibration`. seconds: to fit
+    and to predict.
     """
 
     predictor: str
@@ -44,7 +45,7 @@ class PredictorRow:
     seeds: int
     tested: int
     rmse: float
-    tau: float | None
+    tau: float
     within: Mapping[float, float]
     nll: float
     seconds: float
@@ -66,65 +67,81 @@ def predictor_table(
 ) -> list[PredictorRow]:
     """A row for each of `sizes` and learner, after a line through the default score alone under its name.
 
-    Learners see every choice of an architecture and the logarithms of all closed-form scores. At most 2000 of the rows
-    that were not trained on are predicted. InputError where a size leaves fewer than 10 rows on either side.
+    Learners see `truth_features`. Predicted are rows whose network was not trained on under any id, at most 2000.
+    InputError where a size leaves fewer than 10 rows on either side.
     """
-    x, alone, y = truth_features(truth), closed_form_scores(truth, (adw,)), target(truth)[1]
+    count = len(truth.rows)
     for size in sizes:
-        if not SMALLEST_TRAIN <= size <= len(y) - SMALLEST_TRAIN:
+        if not SMALLEST_TRAIN <= size <= count - SMALLEST_TRAIN:
             raise InputError(
-                f"expected from {SMALLEST_TRAIN} to {len(y) - SMALLEST_TRAIN} rows to train on, as {truth.name} has "
-                f"{len(y)} and {SMALLEST_TRAIN} must be left, got {size}"
+                f"expected from {SMALLEST_TRAIN} to {count - SMALLEST_TRAIN} rows to train on, as {truth.name} has "
+                f"{count} and {SMALLEST_TRAIN} must be left, got {size}"
             )
+    x, alone = truth_features(truth), closed_form_scores(truth, (adw,))
+    entered = [(adw.name, ridge, alone), *((learner.name, learner, x) for learner in learners)]
     found: list[PredictorRow] = []
     for size in sizes:
-        for name, learner, inputs in [(adw.name, ridge, alone), *((each.name, each, x) for each in learners)]:
+        splits = [_split(truth, size, seed) for seed in range(seeds)]
+        for name, learner, inputs in entered:
             if progress is not None:
                 progress(name, size)
-            trials = [_trial(learner, inputs, y, size, seed) for seed in range(seeds)]
+            trials = [_trial(learner, inputs, truth, split, seed) for seed, split in enumerate(splits)]
             found.append(_row(name, size, trials))
     return found
+
+
+Split = tuple[NDArray[np.intp], NDArray[np.intp]]
+"""Rows to train on, rows to predict."""
+
+
+def _split(truth: Truth, size: int, seed: int) -> Split:
+    order = np.random.default_rng([seed, size]).permutation(len(truth.rows))
+    trained = {truth.rows[index].subject for index in order[:size]}
+    fresh = [index for index in order[size:] if truth.rows[index].subject not in trained]
+    if len(fresh) < SMALLEST_TRAIN:
+        raise InputError(
+            f"{size} rows of {truth.name} leave only {len(fresh)} with other networks, {SMALLEST_TRAIN} are needed: "
+            "train on fewer"
+        )
+    return order[:size], np.array(fresh[:MOST_TESTED])
 
 
 @dataclass(frozen=True, slots=True)
 class _Trial:
     report: Calibration
-    tau: float | None
+    tau: float
     tested: int
     seconds: float
 
 
-def _trial(learner: Learner, x: Array, y: Array, size: int, seed: int) -> _Trial:
-    rng = np.random.default_rng([seed, size])
-    order = rng.permutation(len(y))
-    train, test = order[:size], order[size : size + MOST_TESTED]
+def _trial(learner: Learner, x: Array, truth: Truth, split: Split, seed: int) -> _Trial:
+    (train, test), y = split, predicted_quantity(truth)[1]
     start = perf_counter()
-    mean, deviation = learner.fit(x[train], y[train], rng).predict(x[test])
+    mean, deviation = learner.fit(x[train], y[train], np.random.default_rng(seed)).predict(x[test])
     seconds = perf_counter() - start
-    return _Trial(calibration(mean, deviation, y[test]), tau(mean, y[test]), len(test), seconds)
+    return _Trial(calibration(mean, deviation, y[test]), tau(mean, y[test]) or 0.0, len(test), seconds)
 
 
 def _row(name: str, size: int, trials: Sequence[_Trial]) -> PredictorRow:
     reports = [trial.report for trial in trials]
-    taus = [trial.tau for trial in trials if trial.tau is not None]
     return PredictorRow(
-        name, size, len(trials), trials[0].tested,
+        name, size, len(trials), min(trial.tested for trial in trials),
         rmse=median(report.rmse for report in reports),
-        tau=median(taus) if taus else None,
+        tau=median(trial.tau for trial in trials),
         within={level: median(report.within[level] for report in reports) for level in reports[0].within},
         nll=median(report.nll for report in reports),
         seconds=median(trial.seconds for trial in trials),
     )  # fmt: skip
 
 
-def target(truth: Truth) -> tuple[str, Array]:
+def predicted_quantity(truth: Truth) -> tuple[str, Array]:
     """What is predicted, its name and values (n,): the result, of a perplexity the logarithm."""
     logged = any(word in truth.label_name.lower() for word in LOGGED) and bool((truth.labels > 0).all())
     return (f"ln {truth.label_name}", np.log(truth.labels)) if logged else (truth.label_name, truth.labels)
 
 
 def truth_features(truth: Truth) -> Array:
-    """Features (n, d): what tells the architectures apart, as `Features` encodes it, and all closed-form scores."""
+    """Features (n, d): what tells the architectures apart, as `Features` encodes it, and `closed_form_scores`."""
     rows = [dict(_choices(row.subject)) for row in truth.rows]
     columns = {name: [row.get(name, 0) for row in rows] for name in dict.fromkeys(name for row in rows for name in row)}
     variables = {name: tuple(dict.fromkeys(cells)) for name, cells in columns.items() if len(set(cells)) > 1}
@@ -134,7 +151,8 @@ def truth_features(truth: Truth) -> Array:
 
 
 def closed_form_scores(truth: Truth, proxies: Sequence[Proxy]) -> Array:
-    """Scores (n, number of proxies), the logarithm where all are positive, scaled to mean 0 and deviation 1."""
+    """Scores (n, number of proxies), of those that are positive on all rows the logarithm, scaled to mean 0 and
+    deviation 1 over all rows; no result is looked at."""
     scores = np.array([[proxy(ProxyInputs(row.subject)) for proxy in proxies] for row in truth.rows], dtype=np.float64)
     positive = (scores > 0).all(axis=0)
     scores[:, positive] = np.log(scores[:, positive])

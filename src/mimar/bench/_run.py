@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -68,27 +69,29 @@ def proxy_table(
     given: Proxy = adw,
     sample: int | None = None,
     seed: int = 0,
-    store: ScoreFile | None = None,
+    scores: Path | None = None,
     progress: Progress | None = None,
 ) -> list[ProxyRow]:
     """One row for each of `proxies` and each of the baselines, in that order, none twice.
 
-    given: the closed form to which scores are asked to add something (`Measures.tau_added`).
-    store: where scores that need a module are kept; those that it holds are not computed again.
+    given: the score, best a closed form, to which others are asked to add something (`Measures.tau_added`).
     sample: score this many rows, drawn with `seed`; by default all, but for scores that need a module at most 500
       of a truth with more than 2000 rows. Their `n` says so.
+    scores: where scores that need a module are kept; those that it holds are not computed again (`ScoreFile`).
     Milliseconds: of a closed form the mean over its rows; of the others, which share module and backward pass here,
     the mean of three rows (a quarter, half and three quarters up the sizes) scored by that score alone.
     """
     distinct = tuple({proxy.name: proxy for proxy in (*proxies, *BASELINES)}.values())
-    drawn = truth if sample is None else truth.sample(sample, seed)
     quick = [proxy for proxy in distinct if proxy.cost == "closed form"]
     dear = [proxy for proxy in distinct if proxy.cost != "closed form"]
+    file = ScoreFile.open(scores, seed) if scores is not None and dear else None
+    drawn = truth if sample is None else truth.sample(sample, seed)
     small = drawn if len(drawn.rows) <= MODULE_LIMIT or sample is not None else drawn.sample(MODULE_SAMPLE, seed)
-    found = {proxy.name: _row(proxy, drawn, _closed_form(proxy, drawn, seed), given) for proxy in quick}
-    for proxy, scored in _with_modules(dear, small, seed, store, progress) if dear else ():
-        found[proxy.name] = _row(proxy, small, scored, given)
-    return [found[proxy.name] for proxy in distinct]
+    scored = {proxy.name: _closed_form(proxy, drawn, seed) for proxy in quick}
+    scored |= _with_modules(dear, small, seed, file, progress) if dear else {}
+    other = dict(zip(drawn.rows, _closed_form(given, drawn, seed).scores, strict=False))
+    parts = {proxy.name: drawn for proxy in quick} | {proxy.name: small for proxy in dear}
+    return [_row(proxy, parts[proxy.name], scored[proxy.name], other) for proxy in distinct]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,30 +110,35 @@ def _closed_form(proxy: Proxy, truth: Truth, seed: int) -> _Scored:
 
 
 def _with_modules(
-    proxies: Sequence[Proxy], truth: Truth, seed: int, store: ScoreFile | None, progress: Progress | None
-) -> Iterator[tuple[Proxy, _Scored]]:
+    proxies: Sequence[Proxy], truth: Truth, seed: int, file: ScoreFile | None, progress: Progress | None
+) -> dict[str, _Scored]:
     """Scores row by row, so that only one module is alive; a score that fails once is left out from there on."""
-    known = {} if store is None else store.known(truth, seed)
     scores: dict[str, list[float]] = {proxy.name: [] for proxy in proxies}
     reasons: dict[str, str] = {}
     for done, row in enumerate(truth.rows, 1):
-        inputs, new = ProxyInputs(row.subject, seed), dict[str, float]()
-        for proxy in (proxy for proxy in proxies if proxy.name not in reasons):
-            if (value := known.get((row.id, proxy.name))) is None:
-                values, reason = _scores(proxy, [inputs])
-                if reason is not None:
-                    reasons[proxy.name] = f"row {row.id}: {reason}"
-                    continue
-                value = new[proxy.name] = values[0]
-            scores[proxy.name].append(value)
-        if store is not None:
-            store.add(truth, row, seed, new)
+        wanted = [proxy for proxy in proxies if proxy.name not in reasons]
+        for name, (found, reason) in _row_scores(wanted, row, seed, file).items():
+            scores[name] += found
+            if reason is not None:
+                reasons[name] = f"row {row.id}: {reason}"
         if progress is not None:
             progress(done, len(truth.rows))
     timed = _quartiles(truth)
-    for proxy in proxies:
-        reason = reasons.get(proxy.name)
-        yield proxy, _Scored(scores[proxy.name], reason, 0.0 if reason else _alone(proxy, timed, seed))
+    taken = {proxy.name: 0.0 if proxy.name in reasons else _alone(proxy, timed, seed) for proxy in proxies}
+    return {name: _Scored(found, reasons.get(name), taken[name]) for name, found in scores.items()}
+
+
+def _row_scores(
+    proxies: Sequence[Proxy], row: TruthRow, seed: int, file: ScoreFile | None
+) -> dict[str, tuple[list[float], str | None]]:
+    """One row's scores by name, as `_scores` gives them; those that `file` lacks are computed and added to it."""
+    inputs = ProxyInputs(row.subject, seed)
+    held = {} if file is None else file.scores(row, proxies)
+    asked = [proxy for proxy in proxies if proxy.name not in held]
+    new = {proxy.name: _scores(proxy, [inputs]) for proxy in asked}
+    if file is not None:
+        file.add(row, [(proxy, score) for proxy in asked for score in new[proxy.name][0]])
+    return {name: ([score], None) for name, score in held.items()} | new
 
 
 def _scores(proxy: Proxy, inputs: Sequence[ProxyInputs]) -> tuple[list[float], str | None]:
@@ -147,11 +155,12 @@ def _scores(proxy: Proxy, inputs: Sequence[ProxyInputs]) -> tuple[list[float], s
     return found, None
 
 
-def _row(proxy: Proxy, truth: Truth, scored: _Scored, given: Proxy) -> ProxyRow:
+def _row(proxy: Proxy, truth: Truth, scored: _Scored, given: Mapping[TruthRow, float]) -> ProxyRow:
+    """given: scores of the rows by the other score, not of all where it failed."""
     if scored.reason is not None:
         return ProxyRow(proxy.name, 0, truth.bin_size, None, None, scored.reason)
-    other = [given(ProxyInputs(row.subject)) for row in truth.rows]
-    found = measure(truth, scored.scores, other)
+    other = [given[row] for row in truth.rows if row in given]
+    found = measure(truth, scored.scores, other if len(other) == len(truth.rows) else None)
     return ProxyRow(proxy.name, len(scored.scores), truth.bin_size, found, scored.milliseconds)
 
 

@@ -16,7 +16,7 @@ FEWEST_IN_A_BIN = 10
 class TruthRow:
     """One measured architecture.
 
-    id: that of the table where each row has its own, else the row's place in it, from 0.
+    id: that of the table, else the row's place in it, from 0.
     label: the result, in the unit of the table it comes from.
     size: non-embedding parameters, as published or the weights of all layers without norms and biases.
     cell: depth (executed layers) and width (hidden size); None where architectures do not differ in them.

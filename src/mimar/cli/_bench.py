@@ -32,7 +32,11 @@ def proxies(
     data: DataDir = None,
     seed: Annotated[int, typer.Option(min=0, help="Of weights, batches and samples.")] = 0,
     scores: Annotated[
-        Path | None, typer.Option(help="CSV that keeps scores which need a module; what it holds is not scored again.")
+        Path | None,
+        typer.Option(
+            help="CSV that keeps scores which need a module: what it holds is not scored again. Begin a new one after "
+            "an upgrade."
+        ),
     ] = None,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the table as Markdown.")] = False,
     as_json: AsJson = False,
@@ -69,8 +73,9 @@ def predictors(
 ) -> None:
     """Compare predictors that learn from published results.
 
-    Each sees a few rows of the truth, every choice of an architecture and all closed-form scores, and predicts the
-    other rows: how far off it is, how well it ranks, and whether its intervals hold the share that they should.
+    Each sees a few rows of the truth, every choice of an architecture and all closed-form scores, and predicts rows
+    with other networks: how far off it is, how well it ranks, and whether its intervals hold the share that they
+    should.
     """
     with errors_explained(as_json):
         from mimar.cli._bench_predictors import bench_predictors, predictors_markdown, print_predictors

@@ -6,16 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mimar.bench import load_truth, predictor_table, target
+from mimar.bench import load_truth, predicted_quantity, predictor_table
 from mimar.cli._output import say
+from mimar.cli._tables import figure, markdown_figures, print_figures
 from mimar.errors import InputError, UnknownNameError
 from mimar.predict import LEARNERS, Learner
 
-COLUMNS = ("predictor", "rows", "error", "τ", "in 50 %", "in 80 %", "in 95 %", "nll", "ms")
-LEGEND = (
-    "rows: trained on; error: root mean square, on rows that were not; in 50 %: share of results in the interval that "
-    "should hold half of them; nll: mean negative log-likelihood, lower is better; ms: to fit and to predict. Medians"
-)
+COLUMNS = ("predictor", "rows", "tested", "error", "τ", "in 50 %", "in 80 %", "in 95 %", "nll", "ms")
+LEFT_OUT = ("tested", "in 50 %", "in 95 %", "ms", "nll")
 
 
 def bench_predictors(
@@ -30,7 +28,7 @@ def bench_predictors(
     return {
         "truth": table.name,
         "n": len(table.rows),
-        "target": target(table)[0],
+        "quantity": predicted_quantity(table)[0],
         "seeds": seeds,
         "rows": [row.to_json() for row in rows],
     }
@@ -38,58 +36,55 @@ def bench_predictors(
 
 def _learners(names: str) -> list[Learner]:
     known = {learner.name: learner for learner in LEARNERS}
-    wanted = list(known) if names == "all" else [name.strip() for name in names.split(",")]
-    for unknown in (name for name in wanted if name not in known):
-        raise UnknownNameError("predictor", unknown, ("all", *known))
+    wanted: list[str] = []
+    for name in (part.strip() for part in names.split(",")):
+        if name not in ("all", *known):
+            raise UnknownNameError("predictor", name, ("all", *known))
+        wanted += known if name == "all" else [name]
     return [known[name] for name in dict.fromkeys(wanted)]
 
 
 def _sizes(train: str) -> list[int]:
     try:
-        return [int(size) for size in train.split(",")]
+        return list(dict.fromkeys(int(size) for size in train.split(",")))
     except ValueError as error:
         raise InputError(f"expected numbers of rows to train on, such as 50,200, got --train {train!r}") from error
 
 
 def print_predictors(result: Mapping[str, Any]) -> None:
     """The table on a terminal."""
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
-    for index, column in enumerate(COLUMNS):
-        table.add_column(column, justify="right" if index else "left", no_wrap=True)
-    for row in result["rows"]:
-        table.add_row(*_line(row))
-    console = Console(highlight=False)
-    console.print(_caption(result))
-    console.print(table)
-    console.print(_legend(result))
+    lines = [_line(row) for row in result["rows"]]
+    print_figures(COLUMNS, lines, before=_caption(result), after=_legend(result), left_out=LEFT_OUT)
 
 
 def predictors_markdown(result: Mapping[str, Any]) -> str:
     """The same as Markdown."""
-    head = [f"| {' | '.join(COLUMNS)} |", "|---" + "|---:" * (len(COLUMNS) - 1) + "|"]
-    rows = [f"| {' | '.join(_line(row))} |" for row in result["rows"]]
-    return "\n".join([_caption(result), "", *head, *rows, "", _legend(result)]) + "\n"
+    lines = [_line(row) for row in result["rows"]]
+    return "\n\n".join([_caption(result), markdown_figures(COLUMNS, lines), _legend(result)]) + "\n"
 
 
 def _caption(result: Mapping[str, Any]) -> str:
-    tested = max(row["tested"] for row in result["rows"])
-    return f"{result['truth']}: {result['n']} rows, of which {tested} at most are predicted; {result['target']}"
+    return f"{result['truth']}: {result['n']} rows; predicted is {result['quantity']}"
 
 
 def _legend(result: Mapping[str, Any]) -> str:
-    return f"{LEGEND} of {result['seeds']} random choices of rows."
+    seeds = result["seeds"]
+    medians = f" Medians of {seeds} random choices of rows." if seeds > 1 else ""
+    return (
+        "rows: trained on. tested: with networks that were not. error: root mean square. in 50 %: share of results in "
+        "the interval that should hold half of them. nll: mean negative log-likelihood, lower is better. ms: to fit "
+        f"and to predict.{medians}"
+    )
 
 
 def _line(row: Mapping[str, Any]) -> tuple[str, ...]:
     return (
         row["predictor"],
         str(row["train"]),
-        f"{row['rmse']:.3g}",
-        "–" if row["tau"] is None else f"{row['tau']:.3f}",
-        *(f"{row[f'within_{level}']:.0%}" for level in (50, 80, 95)),
-        f"{row['nll']:.2f}",
-        f"{1000 * row['seconds']:.3g}",
+        str(row["tested"]),
+        figure(row["rmse"], ".3g"),
+        figure(row["tau"]),
+        *(figure(row[f"within_{level}"], ".0%") for level in (50, 80, 95)),
+        figure(row["nll"], ".2f"),
+        figure(1000 * row["seconds"], ".3g"),
     )

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from mimar.bench import BASELINES, ProxyRow, ScoreFile, Truth, load_truth, proxy_table, standardiser_for
+from mimar.bench import BASELINES, ProxyRow, Truth, load_truth, proxy_table, standardiser_for
 from mimar.cli._names import ENSEMBLE, score_named, score_names
 from mimar.cli._output import say
+from mimar.cli._tables import figure, markdown_figures, print_figures
 from mimar.errors import MimarError, UnknownNameError
 from mimar.proxies import PROXIES, RZ_NAS_MEMBERS, Proxy
 
 GROUPS = ("default", "closed", "all")
 COLUMNS = ("proxy", "n", "τ", "95 %", "ρ", "τ cell", "τ size", "regret", "adds", "top10", "ms")
+LEFT_OUT = ("95 %", "n", "ρ", "top10", "τ cell", "ms")
 LEGEND = (
-    "* default, · baseline; τ cell: at equal depth and width; τ size and regret (in percent, of the pick): at equal "
-    "size; adds: partial τ at equal size, the default given; top10: share of the best tenth that is found; ms: one "
-    "architecture"
+    "The default is marked *, baselines ·. τ cell: at equal depth and width. τ size and regret (in percent, of the "
+    "pick): at equal size. adds: partial τ there, what the score knows that the default does not. top10: share of the "
+    "best tenth that is found. ms: one architecture."
 )
-FULL_WIDTH = 110
-LEFT_OUT = ("n", "95 %", "ρ", "top10")
-"""Columns that a narrower terminal does not show; --json and --markdown have them."""
 _BASELINE_NAMES = frozenset(proxy.name for proxy in BASELINES)
 _SAY_EVERY_S = 30.0
 
@@ -40,14 +38,15 @@ def bench_proxies(
 ) -> dict[str, Any]:
     """The table as plain data: the truth, how it was read, and one row for each score.
 
-    scores: file that keeps the scores of single architectures, see `ScoreFile`.
+    scores: file that keeps scores which need a module, as in `mimar.bench.proxy_table`.
     Raises UnknownNameError for a truth or score that does not exist, InputError for a table that cannot be read.
     """
     wanted = _wanted(proxy)
     table = load_truth(truth, data, label)
     members, failed = _members(wanted, table, seed)
-    store = None if scores is None else ScoreFile(scores)
-    rows = [*proxy_table(table, members, sample=sample, seed=seed, store=store, progress=_Teller()), *failed]
+    if scores is not None and all(member.cost == "closed form" for member in members):
+        say(f"{scores} is not needed: closed forms are computed anew each time")
+    rows = [*proxy_table(table, members, sample=sample, seed=seed, scores=scores, progress=_Teller()), *failed]
     if sample is None and any(0 < row.n < len(table.rows) for row in rows):
         say(f"scores that build a module saw a sample of the {len(table.rows)} rows; --sample N changes its size")
     return {
@@ -117,18 +116,14 @@ def _line(row: Mapping[str, Any], default: str) -> tuple[str, ...]:
     return (
         row["proxy"] + (" *" if row["proxy"] == default else " ·" if row["proxy"] in _BASELINE_NAMES else ""),
         str(row["n"]),
-        _figure(row["tau"]),
+        figure(row["tau"]),
         ci95,
-        *(_figure(row[name]) for name in ("rho", "tau_within", "tau_iso")),
-        f"{row['regret_iso']:.2f}",
-        "–" if row["proxy"] == default else _figure(row["tau_added"]),
-        _figure(row["top10_overlap"]),
-        f"{row['ms_per_architecture']:.3g}",
+        *(figure(row[name]) for name in ("rho", "tau_within", "tau_iso")),
+        figure(row["regret_iso"], ".2f"),
+        "–" if row["proxy"] == default else figure(row["tau_added"]),
+        figure(row["top10_overlap"]),
+        figure(row["ms_per_architecture"], ".3g"),
     )
-
-
-def _figure(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"
 
 
 def _caption(result: Mapping[str, Any]) -> str:
@@ -145,26 +140,12 @@ def _failures(result: Mapping[str, Any]) -> list[str]:
 
 def print_table(result: Mapping[str, Any]) -> None:
     """The table on a terminal, then what could not be computed."""
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console(width=None if sys.stdout.isatty() else FULL_WIDTH, highlight=False)
-    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
-    shown = [i for i, name in enumerate(COLUMNS) if console.width >= FULL_WIDTH or name not in LEFT_OUT]
-    for index in shown:
-        table.add_column(COLUMNS[index], justify="right" if index else "left", no_wrap=True)
-    for line in _lines(result):
-        table.add_row(*(line[index] for index in shown))
-    console.print(_caption(result))
-    console.print(table)
-    console.print(LEGEND)
+    print_figures(COLUMNS, _lines(result), before=_caption(result), after=LEGEND, left_out=LEFT_OUT)
     for failure in _failures(result):
         say(failure)
 
 
 def proxy_markdown(result: Mapping[str, Any]) -> str:
     """The same as Markdown."""
-    rows = [f"| {' | '.join(line)} |" for line in _lines(result)]
-    head = [f"| {' | '.join(COLUMNS)} |", "|---" + "|---:" * (len(COLUMNS) - 1) + "|"]
-    notes = [f"\nNot computed: {'; '.join(_failures(result))}"] if _failures(result) else []
-    return "\n".join([_caption(result), "", *head, *rows, *notes]) + "\n"
+    notes = [f"Not computed: {'; '.join(_failures(result))}."] if _failures(result) else []
+    return "\n\n".join([_caption(result), markdown_figures(COLUMNS, _lines(result)), LEGEND, *notes]) + "\n"

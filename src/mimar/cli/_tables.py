@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,9 @@ from mimar.cli._output import say
 
 SHOWN = 12
 """Front members printed after a search; `mimar show` prints them all."""
+
+PIPED_WIDTH = 100
+"""Columns of text where no terminal says how many it has."""
 
 
 def print_result(path: Path, result: Mapping[str, Any]) -> None:
@@ -24,6 +28,44 @@ def print_result(path: Path, result: Mapping[str, Any]) -> None:
         f"LLM {llm['name']}: {llm['calls']} calls, {llm['unique_valid']} valid candidates, ${llm['cost']:.4f}"
     )
     say(f"next: mimar report {path} · mimar export {path}#ID --to hf DIR")
+
+
+def print_figures(
+    columns: Sequence[str], lines: Sequence[Sequence[str]], *, before: str, after: str, left_out: Sequence[str] = ()
+) -> None:
+    """Figures under their columns, the first of them names, with a sentence before and one after.
+
+    left_out: columns that go, the first named first, where the terminal is too narrow for all; a last sentence says so.
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    widths = {name: max(len(name), *(len(line[index]) for line in lines)) + 1 for index, name in enumerate(columns)}
+    full = sum(widths.values())
+    console = Console(width=None if sys.stdout.isatty() else max(full, PIPED_WIDTH), highlight=False)
+    gone: list[str] = []
+    while full - sum(widths[name] for name in gone) > console.width and len(gone) < len(left_out):
+        gone.append(left_out[len(gone)])
+    shown = [index for index, name in enumerate(columns) if name not in gone]
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    for index in shown:
+        table.add_column(columns[index], justify="right" if index else "left", no_wrap=True)
+    for line in lines:
+        table.add_row(*(line[index] for index in shown))
+    console.print(before)
+    console.print(table)
+    console.print(after + (f" A wider terminal, or --json, also has {', '.join(gone)}." if gone else ""))
+
+
+def markdown_figures(columns: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """The same table as Markdown, without sentences."""
+    rows = [f"| {' | '.join(line)} |" for line in lines]
+    return "\n".join([f"| {' | '.join(columns)} |", "|---" + "|---:" * (len(columns) - 1) + "|", *rows])
+
+
+def figure(value: float | None, form: str = ".3f") -> str:
+    """A number, or a dash where there is none."""
+    return "–" if value is None else format(value, form)
 
 
 def print_devices(rows: Sequence[Mapping[str, Any]]) -> None:

@@ -2,18 +2,23 @@
 
     ADW = −(D^−0.9 + (600 / W)^0.4) + 0.002 · H
 
-    D = layers,   W = √min(d, r) · mean over layers of (0.9 · a_l^¼ + f_l^¼),   H = mean of ln min(h_l, d / 64)
+    D = layers,   W = √min(d, r) · Σ_l (0.9 · a_l^¼ + ω_l · f_l^¼) / (D − 0.1),   H = mean of ln min(h_l, d / 64)
 
 with d the hidden size, r the rank of the output embeddings, a_l and f_l the mixer and feed-forward weights and h_l the
-query heads of layer l (logarithms below 0, and those of layers without heads, count 0).
+query heads of layer l (logarithms below 0, and those of layers without heads, count 0); ω is 0.8 in the last layer, 1
+in all others, and D − 0.1 keeps this from punishing few layers.
 Two shortages add up, too few layers and too little width, and neither can be bought off with the other: that is what
 decides among networks of equal size, where the number of weights says nothing. √d · a^¼ is the geometric mean of the
 stream's width and of the width that the layer's weights amount to (a layer of 4d² attention weights has √d · a^¼ =
 1.41 d), so that weight put into wide layers on a narrow stream counts less than it costs; a^¼ + f^¼ favours an even
-split between the two parts of a layer and between layers. H settles what is otherwise equal: more heads are better,
-until each is 64 wide; twice as many add a thousandth to a score of about −1.
+split between the two parts of a layer and between layers.
+ω says that feed-forward weights after the last mixer are worth less: in FlexiBERT they are worth nothing or less than
+that (t −0.9 to −3.6 in its four cells of depth and width) while those before are worth much (t up to 13), in
+HW-GPT-Bench's models of 12 layers about half as much as elsewhere; on LiteTransformerSearch it makes no difference.
+H settles what is otherwise equal: more heads are better, until each is 64 wide; twice as many add a thousandth to a
+score of about −1.
 
-Where the constants come from: the form was found, and eight constants (0.9, 600, 0.4, the factor 0.9, both roots, the
+Where the constants come from: the form was found, and nine constants (0.9, 600, 0.4, the factor 0.9, both roots, ω, the
 weight of H and its width 64) were rounded, on three published sets together, each with one value for all sets:
 GPT-2-like models with layers of their own shapes on WikiText-103 (200), HW-GPT-Bench S (10,000 sub-networks of one
 supernet), FlexiBERT encoders (500). On other data they are untested; docs/proxies.md has the figures and where the
@@ -43,14 +48,18 @@ DEPTH_EXPONENT = 0.9
 WIDTH_SCALE = 600.0
 WIDTH_EXPONENT = 0.4
 MIXER_FACTOR = 0.9
+LAST_FACTOR = 0.8
+LEAST_WIDTH = 1.0
+"""For a network without any weight in its layers: its score must still be a number."""
 HEADS_FACTOR = 0.002
 HEAD_WIDTH = 64
 
 
 @lru_cache(maxsize=65536)
-def _fourth_roots(layer: LayerShapes) -> float:
+def _fourth_roots(layer: LayerShapes) -> tuple[float, float]:
+    """Of the mixer, with its factor, and of the feed-forward part."""
     mixer, feed_forward = part_weights(layer)
-    return MIXER_FACTOR * mixer**0.25 + feed_forward**0.25
+    return MIXER_FACTOR * mixer**0.25, feed_forward**0.25
 
 
 @lru_cache(maxsize=65536)
@@ -60,12 +69,14 @@ def _log_heads(heads: int, hidden_size: int) -> float:
 
 def _adw(inputs: ProxyInputs) -> float:
     shapes = inputs.shapes
-    layers = list(runs(shapes.layers))
-    count = len(shapes.layers)
-    depth = count * shapes.layer_sharing**SHARING_EXPONENT
-    mean = sum(times * _fourth_roots(layer) for layer, times in layers) / count
-    width = sqrt(min(shapes.hidden_size, shapes.output_rank)) * mean
-    heads = sum(times * _log_heads(layer.num_heads, shapes.hidden_size) for layer, times in layers) / count
+    layers = shapes.layers
+    alike = list(runs(layers))
+    depth = len(layers) * shapes.layer_sharing**SHARING_EXPONENT
+    heads = sum(count * _log_heads(layer.num_heads, shapes.hidden_size) for layer, count in alike) / len(layers)
+    roots = sum(count * sum(_fourth_roots(layer)) for layer, count in alike)
+    last = (1 - LAST_FACTOR) * _fourth_roots(layers[-1])[1]
+    mean = (roots - last) / (len(layers) - (1 - LAST_FACTOR) / 2)
+    width = max(LEAST_WIDTH, sqrt(min(shapes.hidden_size, shapes.output_rank)) * mean)
     return HEADS_FACTOR * heads - (depth**-DEPTH_EXPONENT + (WIDTH_SCALE / width) ** WIDTH_EXPONENT)
 
 
