@@ -29,7 +29,7 @@ COMMANDS = (
 
 
 def commands() -> str:
-    """Every command's help as it is printed on a terminal of 100 columns."""
+    """Every command's help as it is printed."""
     parts = ["# Command reference\n\nMade from the commands' own help by `make docs`.\n"]
     environment = {**os.environ, "COLUMNS": "100", "NO_COLOR": "1", "TERM": "dumb", "PYTHONIOENCODING": "utf-8"}
     for command in COMMANDS:
@@ -37,7 +37,8 @@ def commands() -> str:
         shown = subprocess.run(
             [sys.executable, "-m", "mimar", *words], check=True, capture_output=True, text=True, env=environment
         ).stdout
-        lines = "\n".join(f"    {line.rstrip()}".rstrip() for line in shown.strip("\n").splitlines())
+        named = shown.replace("python -m mimar", "mimar").strip("\n")
+        lines = "\n".join(f"    {line.rstrip()}".rstrip() for line in named.splitlines())
         parts.append(f"## mimar {command}".rstrip() + f"\n\n{lines}\n")
     return "\n".join(parts)
 

@@ -73,6 +73,16 @@ def test_label_and_its_good_end(data, label, name, higher):
     assert (truth.label_name, truth.higher_is_better) == (name, higher)
 
 
+@pytest.mark.parametrize(
+    ("name", "higher"),
+    [("peak_memory", False), ("lat_a100", False), ("en_cpu", False), ("token_accuracy", True), ("flat_score", True)],
+)
+def test_a_name_tells_which_end_of_a_result_is_good(data, name, higher):
+    lines = (data / "mine.csv").read_text().splitlines()
+    (data / "named.csv").write_text("\n".join([lines[0].replace("perplexity", name), *lines[1:]]))
+    assert load_truth("named", label=name).higher_is_better is higher
+
+
 def test_rows_without_the_result_are_skipped_and_counted(data):
     path = data / "some_hwgpt.csv"
     lines = path.read_text().splitlines()

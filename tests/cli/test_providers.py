@@ -128,6 +128,8 @@ def test_more_money_brings_the_model_back(design, serve, good_llm) -> None:
     stub = serve(good_llm)
     design("--llm", stub.spec, "--max-cost", 0, "--trials", 24)
     assert stub.requests == []
+    design("--resume", "--trials", 48)  # the limit of the start holds until another is given
+    assert stub.requests == []
     result = design("--resume", "--max-cost", 1, "--trials", 120).json
     assert result["trials"] == 120
     assert result["llm"]["unique_valid"] > 0

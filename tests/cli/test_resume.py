@@ -108,6 +108,11 @@ def test_a_resumed_study_keeps_the_settings_it_was_started_with(design) -> None:
     assert "study.db keeps the settings it was started with and ignores --max-params, --seed, --per-layer:" in note
 
 
+def test_a_resumed_study_aims_at_the_trials_of_its_start(design, mimar) -> None:
+    assert design("--trials", 12).json["trials"] == 12
+    assert mimar("design", "--study", "study.db", "--resume", "--json").json["trials"] == 12
+
+
 @pytest.mark.parametrize("typed", [(), ("--seed", 3, "--max-params", "60M", "--strategy", "adaptive", "--max-cost", 1)])
 def test_resuming_with_the_options_of_the_start_says_nothing_of_them(design, typed: tuple[Any, ...]) -> None:
     assert design("--seed", 3, "--max-params", "60M").code == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +21,8 @@ from mimar.space import architecture_from_json
 Record = Mapping[str, Any]
 Shapes = Literal["as_trained", "as_released"]
 
-LOWER_IS_BETTER = ("ppl", "perplexity", "loss", "error", "lat_", "latency", "mem_", "energy", "en_", "entrk_")
-"""A result whose name holds one of these is better when it is smaller, unless the user says otherwise."""
+LOWER_IS_BETTER = re.compile(r"ppl|perplexity|loss|error|latency|memory|energy|^(lat|mem|en|entrk)_")
+"""A result whose name has this is better when it is smaller, unless the user says otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +119,7 @@ def _label(first: Record, kind: Format, label: str | None, path: Path) -> tuple[
         name, end = label, ""
     if name not in first:
         raise InputError(f"{path}: no column {name!r} to use as a label; {_numeric(first)}")
-    return name, end == "max" or (not end and not any(word in name.lower() for word in LOWER_IS_BETTER))
+    return name, end == "max" or (not end and not LOWER_IS_BETTER.search(name.lower()))
 
 
 def _matches(name: str, pattern: str) -> bool:

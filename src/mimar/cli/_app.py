@@ -125,7 +125,7 @@ def design(
     with errors_explained(as_json):
         from mimar.cli._design import run_design
         from mimar.cli._request import DesignRequest, settings_for
-        from mimar.cli._resume import resumed_settings
+        from mimar.cli._resume import as_started, resumed_settings
         from mimar.cli._tables import print_result
 
         request = DesignRequest(
@@ -142,13 +142,16 @@ def design(
             seed=seed, per_layer=per_layer, only=only or (), start=start, command=shlex.join(["mimar", *sys.argv[1:]]),
         )  # fmt: skip
         settings = resumed_settings(study, context) if resume else settings_for(request)
+        if resume:
+            trials, max_cost = (as_started(context, settings.command, name) for name in ("trials", "max_cost"))
         result = run_design(settings, study, trials, resume=resume, max_cost=max_cost)
         if as_json:
             print_json(result)
         else:
             print_result(study, result)
     if result["stopped"] == "interrupted":
-        say(f"continue with: mimar design --study {study} --resume --trials {trials}")
+        limit = "" if max_cost is None else f" --max-cost {max_cost:g}"
+        say(f"continue with: mimar design --study {study} --resume --trials {trials}{limit}")
         raise typer.Exit(INTERRUPTED)
 
 

@@ -13,7 +13,11 @@ from mimar.cli._output import errors_explained, print_json, say
 if TYPE_CHECKING:  # the command line must start without numpy
     from mimar.hardware import Dtype
 
-bench = typer.Typer(name="bench", help="Compare scores with published results.", rich_markup_mode=None)
+bench = typer.Typer(
+    name="bench",
+    help="Compare scores, predictors and hardware models with results and measurements.",
+    rich_markup_mode=None,
+)
 
 DataDir = Annotated[
     Path | None,

@@ -38,6 +38,14 @@ def ignored_options(context: typer.Context, started: str) -> tuple[str, ...]:
     return tuple(p.opts[0] for p in typed if p.name not in first or context.params[p.name or ""] != first[p.name])
 
 
+def as_started(context: typer.Context, started: str, name: str) -> Any:
+    """The parameter `name` as typed in `context`, else as in the command `started`, else its default: a limit on
+    spending holds for the resumed run too."""
+    return (
+        context.params[name] if _is_typed(context, name) else _values(context, started).get(name, context.params[name])
+    )
+
+
 def _is_typed(context: typer.Context, name: str) -> bool:
     source = context.get_parameter_source(name)
     return source is not None and source.name == "COMMANDLINE"
