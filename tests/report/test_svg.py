@@ -37,6 +37,20 @@ def test_budget_and_familiar_shape_are_drawn(data):
     assert marks(picture(replace(data, budgets=(), familiar=()))) == (0, False)
 
 
+def test_names_of_familiar_shapes_do_not_hide_each_other(data):
+    """Two shapes at one place have their names at different ones; one that is alone has it below."""
+    shape = data.familiar[0]
+
+    def names(familiar):
+        found = [node for node in picture(replace(data, familiar=familiar)).iter(f"{SVG}text") if node.text in "abc"]
+        return [(float(node.get("x")), float(node.get("y"))) for node in found]
+
+    (alone,) = names((replace(shape, name="a"),))
+    crowd = names(tuple(replace(shape, name=name) for name in "abc"))
+    assert crowd[0] == alone
+    assert all(abs(x - u) > 7 or abs(y - v) > 13 for i, (x, y) in enumerate(crowd) for u, v in crowd[:i])
+
+
 def test_attainment_line_only_for_two_objectives(data):
     two = replace(data, objectives=data.objectives[:2], reference=Reference((0.0, 4e8), (-10.0, 0.0)), familiar=())
     stairs = [path.get("d") for path in picture(two).findall(f"{SVG}path") if path.get("fill") == "none"]

@@ -14,6 +14,8 @@ from mimar.report._html import text
 
 WIDTH, HEIGHT = 860, 520
 LEFT, RIGHT, TOP, BOTTOM = 78, 24, 64, 60
+LETTER = 7.8
+"""Pixels that a letter of a name takes, a little more than most."""
 
 _INK, _SOFT, _GRID, _FAINT = "#1d2329", "#59636e", "#e3e7ea", "#9aa4ae"
 _FRONT, _BOUND, _FAMILIAR = "#0b6bb5", "#b3261e", "#7a3e9d"
@@ -67,7 +69,7 @@ def front_svg(data: ReportData, x: str, y: str) -> str:
             *(_dot(frame.point(metrics), 3, _FAINT, 0.5) for metrics in done),
             *_stairs(frame, data, members),
             *(_dot(frame.point(metrics), 5.5, _FRONT, 1) for metrics in members),
-            *(mark for name, metrics in familiar.items() for mark in _known_shape(frame, name, metrics)),
+            *_known_shapes(frame, familiar),
             *_legend(len(members), len(done)),
             "</svg>\n",
         )
@@ -132,13 +134,34 @@ def _stairs(frame: _Frame, data: ReportData, members: Sequence[Mapping[str, floa
     return [f'<path d="{path}" fill="none" stroke="{_FRONT}" stroke-width="2" stroke-opacity="0.45"/>']
 
 
-def _known_shape(frame: _Frame, name: str, metrics: Mapping[str, float]) -> list[str]:
-    """A diamond with its name below, turned inwards at the sides; a white halo keeps the name legible over dots."""
-    x, y = frame.point(metrics)
-    anchor = "start" if x < LEFT + 60 else "end" if x > WIDTH - 100 else "middle"
-    halo = 'stroke="#ffffff" stroke-width="4" paint-order="stroke"'
-    diamond = f'<path d="M{x:.1f},{y - 7:.1f}l7,7l-7,7l-7,-7z" fill="{_FAMILIAR}"/>'
-    return [diamond, _label(name, (x, y + 22), _FAMILIAR, anchor, halo)]
+def _known_shapes(frame: _Frame, familiar: Mapping[str, Mapping[str, float]]) -> list[str]:
+    """Diamonds, and their names where they hide neither each other nor a diamond, if there is such a place."""
+    points = {name: frame.point(metrics) for name, metrics in familiar.items()}
+    taken = [(x - 8, y - 8, x + 8, y + 8) for x, y in points.values()]
+    marks = [f'<path d="M{x:.1f},{y - 7:.1f}l7,7l-7,7l-7,-7z" fill="{_FAMILIAR}"/>' for x, y in points.values()]
+    halo = 'stroke="#ffffff" stroke-width="4" paint-order="stroke"'  # keeps the name legible over dots
+    for name, (x, y) in points.items():
+        half = LETTER * len(name) / 2
+        inwards = min(max(x, LEFT + half), WIDTH - RIGHT - half)
+        middles = [(inwards, y + 22), (inwards, y - 12), (x + 12 + half, y + 5), (x - 12 - half, y + 5)]
+        boxes = {(left, low): (left - half, low - 13, left + half, low + 3) for left, low in middles}
+        free = [at for at, box in boxes.items() if _inside(box) and not any(_overlap(box, each) for each in taken)]
+        at = free[0] if free else middles[0]
+        taken.append(boxes[at])
+        marks.append(_label(name, at, _FAMILIAR, "middle", halo))
+    return marks
+
+
+Box = tuple[float, float, float, float]
+"""Left, top, right, bottom, in pixels."""
+
+
+def _inside(box: Box) -> bool:
+    return box[0] >= LEFT and box[1] >= TOP and box[2] <= WIDTH - RIGHT and box[3] <= HEIGHT - BOTTOM
+
+
+def _overlap(a: Box, b: Box) -> bool:
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
 
 
 def _legend(members: int, evaluated: int) -> list[str]:
