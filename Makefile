@@ -55,10 +55,11 @@ format: $(READY)
 docs: $(READY)
 	$(BIN)/python docs/generate.py
 
-# All scores and predictors on all published results, and what label noise leaves of them; takes hours on two cores.
+# All scores and predictors on all published results, and what their readings rest on; takes hours on two cores.
 tables: $(READY)
 	$(BIN)/python docs/tables.py
 	$(BIN)/python docs/label_noise.py
+	$(BIN)/python docs/last_layer.py
 
 bench: $(READY)
 	$(BIN)/python benchmarks/run.py

@@ -24,15 +24,21 @@ DataDir = Annotated[
     typer.Option("--data", help="Folder that holds truth/, or that folder itself.", show_default="MIMAR_DATA"),
 ]
 
+TruthName = Annotated[str, typer.Option(help="A name of the data folder, or FILE.csv; an unknown name lists all.")]
+LabelName = Annotated[
+    str | None, typer.Option("--label", help="Column of the result, with :min or :max for its good end.")
+]
+AsMarkdown = Annotated[bool, typer.Option("--markdown", help="Print the table as Markdown.")]
+
 
 @bench.command(short_help="Compare scores with published results.")
 def proxies(
-    truth: Annotated[str, typer.Option(help="A name of the data folder, or FILE.csv; an unknown name lists all.")],
+    truth: TruthName,
     proxy: Annotated[
         str, typer.Option(help="NAME,… or default, closed (closed forms), all; baselines always come along.")
     ] = "default",
     sample: Annotated[int | None, typer.Option(min=2, help="Rows to score, drawn with --seed.")] = None,
-    label: Annotated[str | None, typer.Option(help="Column of the result, with :min or :max for its good end.")] = None,
+    label: LabelName = None,
     data: DataDir = None,
     seed: Annotated[int, typer.Option(min=0, help="Of weights, batches and samples.")] = 0,
     scores: Annotated[
@@ -42,7 +48,7 @@ def proxies(
             "an upgrade."
         ),
     ] = None,
-    markdown: Annotated[bool, typer.Option("--markdown", help="Print the table as Markdown.")] = False,
+    markdown: AsMarkdown = False,
     as_json: AsJson = False,
 ) -> None:
     """Compare scores with published results.
@@ -64,15 +70,15 @@ def proxies(
 
 @bench.command(short_help="Compare predictors that learn from published results.")
 def predictors(
-    truth: Annotated[str, typer.Option(help="A name of the data folder, or FILE.csv; an unknown name lists all.")],
+    truth: TruthName,
     predictor: Annotated[
         str, typer.Option(help="NAME,… or all; a line through the default score comes along.")
     ] = "all",
     train: Annotated[str, typer.Option(help="Numbers of rows to learn from.")] = "25,100",
     seeds: Annotated[int, typer.Option(min=1, help="Random choices of these rows.")] = 5,
-    label: Annotated[str | None, typer.Option(help="Column of the result, with :min or :max for its good end.")] = None,
+    label: LabelName = None,
     data: DataDir = None,
-    markdown: Annotated[bool, typer.Option("--markdown", help="Print the table as Markdown.")] = False,
+    markdown: AsMarkdown = False,
     as_json: AsJson = False,
 ) -> None:
     """Compare predictors that learn from published results.

@@ -40,7 +40,7 @@ def print_figures(
     from rich.console import Console
     from rich.table import Table
 
-    widths = {name: max(len(name), *(len(line[index]) for line in lines)) + 1 for index, name in enumerate(columns)}
+    widths = {name: max(map(len, (name, *(line[index] for line in lines)))) + 1 for index, name in enumerate(columns)}
     full = sum(widths.values())
     console = Console(width=None if sys.stdout.isatty() else max(full, PIPED_WIDTH), highlight=False)
     gone: list[str] = []

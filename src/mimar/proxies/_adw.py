@@ -12,9 +12,10 @@ decides among networks of equal size, where the number of weights says nothing. 
 stream's width and of the width that the layer's weights amount to (a layer of 4d² attention weights has √d · a^¼ =
 1.41 d), so that weight put into wide layers on a narrow stream counts less than it costs; a^¼ + f^¼ favours an even
 split between the two parts of a layer and between layers.
-ω says that feed-forward weights after the last mixer are worth less: in FlexiBERT they are worth nothing or less than
-that (t −0.9 to −3.6 in its four cells of depth and width) while those before are worth much (t up to 13), in
-HW-GPT-Bench's models of 12 layers about half as much as elsewhere; on LiteTransformerSearch it makes no difference.
+ω says that feed-forward weights after the last mixer are worth less (docs/last_layer.py): in FlexiBERT they are worth
+nothing or less than that (t −0.8 to −4.0 in its four cells of depth and width) while those before are worth much (t up
+to 13.5); in HW-GPT-Bench's models of 12 layers they are worth less than those of the layers before, in models of 10
+layers more; on LiteTransformerSearch the factor makes no difference.
 H settles what is otherwise equal: more heads are better, until each is 64 wide; twice as many add a thousandth to a
 score of about −1.
 
