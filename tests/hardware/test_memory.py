@@ -99,6 +99,14 @@ def test_math_kernel_holds_score_matrices(make_llama):
     assert grown == 3 * 2 * (3 * 4 * 1024**2 + 1024 * (4 * 256 - 3 * 512))
 
 
+def test_alibi_holds_its_bias_as_tables_even_with_the_fused_kernel(make_llama):
+    plain = make_llama(256, 2, 4, 4, 512)
+    biased = replace(plain, position="alibi")
+    workload = Workload(context=1024, batch=3)
+    grown = memory_breakdown(biased, workload).activations - memory_breakdown(plain, workload).activations
+    assert grown == 3 * 2 * (2 * 4 * 1024**2 + 1024 * (4 * 256 - 3 * 512))
+
+
 def test_metrics_agree_with_the_breakdown(smollm):
     workload = Workload(context=700, batch=3, dtype="int8")
     metrics = hardware_metrics(smollm, load_profile("h100"), workload)

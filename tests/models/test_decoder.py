@@ -69,6 +69,22 @@ def test_cache_keeps_no_more_than_the_next_token_sees(with_parts, lively, tokens
         assert cache.nbytes == numbers * 2 * 2 * 4  # layers, batch, bytes
 
 
+@torch.no_grad()
+@pytest.mark.parametrize(
+    "mixer",
+    [Mixer("attention", 4, 2, 16), Mixer("sliding_window", 4, 2, 16, window=5), Mixer("linear", 4, 2, 16),
+     Mixer("convolution", kernel_size=3)],
+    ids=lambda mixer: mixer.kind,
+)  # fmt: skip
+def test_cache_keeps_no_larger_tensor_alive(with_parts, lively, tokens, mixer):
+    model = lively(with_parts(mixer, position="none", context_length=512))
+    cache = model.new_cache()
+    model(tokens(400), cache)
+    held = {tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes()
+            for layer in cache.layers for tensor in layer.tensors}  # fmt: skip
+    assert sum(held.values()) <= 2 * cache.nbytes
+
+
 def test_weights_are_those_of_shapes(any_arch):
     found = {name: tuple(tensor.shape) for name, tensor in build(any_arch, device="meta").state_dict().items()}
     expected = {

@@ -22,7 +22,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
-from mimar.hardware._memory import CHUNK, inner_values, kv_values, visible_tokens
+from mimar.hardware._memory import CHUNK, inner_values, kv_values, score_tables, visible_tokens
 from mimar.hardware._workload import Workload
 from mimar.shapes import Matrix, block_matrices, mixing_flops
 from mimar.space import HEADED_MIXERS, SOFTMAX_MIXERS, Architecture, Block
@@ -70,6 +70,7 @@ class Frame(NamedTuple):
 
     hidden: int
     math_kernel: bool
+    score_tables: int
     rope: bool
     parallel: bool
     sandwich: bool
@@ -105,6 +106,7 @@ def frame_of(arch: Architecture) -> Frame:
     return Frame(
         arch.hidden_size,
         arch.attention_kernel == "math",
+        score_tables(arch),
         arch.position == "rope",
         arch.topology == "parallel",
         arch.norm_placement == "sandwich",

@@ -73,7 +73,7 @@ def layer_cost(block: Block, frame: Frame, rates: Rates) -> LayerCost:
         linear_flops=sum(2.0 * matrix.size * matrix.active for matrix in found),
         mixing_flops=mixing_flops(block.mixer, rates.context),
         kv_values=kv_values(block.mixer, frame.hidden, rates.context),
-        peak_values=peak_values(block, frame.hidden, frame.math_kernel, rates.context),
+        peak_values=peak_values(block, frame.hidden, frame.score_tables, rates.context),
         prefill=_seconds(layer_amounts(block, frame, rates, rates.prompt), rates.prices),
         decode=_seconds(layer_amounts(block, frame, rates, None), rates.prices),
     )

@@ -28,8 +28,8 @@ class MemoryBreakdown:
 
 def memory_breakdown(arch: Architecture, workload: Workload) -> MemoryBreakdown:
     """Bytes of `arch` at the workload's context, batch and dtype; shared and tied weights once."""
-    math_kernel = arch.attention_kernel == "math"
-    peak = max(peak_values(b, arch.hidden_size, math_kernel, workload.context) for b in set(arch.blocks))
+    tables = score_tables(arch)
+    peak = max(peak_values(block, arch.hidden_size, tables, workload.context) for block in set(arch.blocks))
     return MemoryBreakdown(
         parameters(arch) * workload.weight_bytes,
         kv_cache_bytes(arch, workload),
@@ -72,22 +72,36 @@ def activation_bytes(arch: Architecture, workload: Workload, peak: float) -> flo
     return workload.batch * (stream + peak + arch.vocab_size) * workload.value_bytes
 
 
-def peak_values(block: Block, hidden: int, math_kernel: bool, context: int) -> float:
-    """Most values of one sequence alive inside `block`: its mixer's or its feed-forward part's, whichever is more."""
-    return max(_mixing_values(block.mixer, hidden, math_kernel, context), context * inner_values(block.feed_forward))
+def score_tables(arch: Architecture) -> int:
+    """Tables of token by token that softmax attention over a prompt holds for every head.
+
+    Kernel ``math``: scores, scores with the mask, probabilities. Else none, but with ALiBi two: the kernel is given the
+    bias as a table, and its masked copy.
+    """
+    if arch.attention_kernel == "math":
+        return 3
+    return 2 if arch.position == "alibi" else 0
 
 
-def _mixing_values(mixer: Mixer, hidden: int, math_kernel: bool, context: int) -> float:
+def peak_values(block: Block, hidden: int, tables: int, context: int) -> float:
+    """Most values of one sequence alive inside `block`: its mixer's or its feed-forward part's, whichever is more.
+
+    tables: as `score_tables` gives them.
+    """
+    return max(_mixing_values(block.mixer, hidden, tables, context), context * inner_values(block.feed_forward))
+
+
+def _mixing_values(mixer: Mixer, hidden: int, tables: int, context: int) -> float:
     wide, narrow = mixer.num_heads * mixer.head_size, mixer.num_kv_heads * mixer.head_size
     if mixer.kind == "convolution":
-        return 3 * context * hidden  # gate, value, product
+        return 5 * context * hidden  # value, its convolution, gate, product, and a copy that kernels make
     values = context * (2 * wide + 2 * narrow)  # query, output, key, value
     if mixer.kind == "linear":  # pairs of each chunk before and after the mask; what is read nearby and of the state
         return values + context * (2 * mixer.num_heads * min(CHUNK, context) + 2 * wide)
     if mixer.kind in SOFTMAX_MIXERS and narrow < wide:
         values += 2 * context * wide  # keys and values, repeated for every query head
-    if mixer.kind in SOFTMAX_MIXERS and math_kernel:
-        values += 3 * mixer.num_heads * context**2  # scores, scores with the mask, probabilities
+    if mixer.kind in SOFTMAX_MIXERS:
+        values += tables * mixer.num_heads * context**2
     return values
 
 

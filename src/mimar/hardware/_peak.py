@@ -22,8 +22,16 @@ from mimar.space import Architecture, Block, FeedForward, Mixer, architecture_fr
 
 STATUS = Path("/proc/self/status")
 
-TINY = Architecture(64, (Block(Mixer("attention", 1, 1, 64), FeedForward("ffn", 64, "relu")),), 64, 16)
-"""What is run for the baseline: interpreter, torch and its buffers, and next to no model."""
+TINY = Architecture(
+    64,
+    (
+        Block(Mixer("attention", 1, 1, 64), FeedForward("ffn", 64, "relu")),
+        Block(Mixer("convolution", kernel_size=4), FeedForward("ffn", 64, "relu")),
+    ),
+    64,
+    16,
+)
+"""What is run for the baseline: interpreter, torch, the code and buffers of its kernels, and next to no model."""
 
 
 @dataclass(frozen=True, slots=True)

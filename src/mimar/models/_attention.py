@@ -69,7 +69,7 @@ class Attention(HeadedMixer):
             key, value = (torch.cat(pair, dim=2) for pair in zip(memory.tensors, (key, value), strict=True))
         following = positions.start + positions.count
         unseen = key.shape[2] - (following - max(0, first_visible(self.mixer, following)))
-        memory.tensors = (key[:, :, unseen:], value[:, :, unseen:])
+        memory.keep(key[:, :, unseen:], value[:, :, unseen:])
         return key, value
 
     def _attend(self, query: Tensor, key: Tensor, value: Tensor, positions: Positions) -> Tensor:

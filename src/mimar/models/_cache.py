@@ -19,6 +19,12 @@ class LayerCache:
     def __init__(self) -> None:
         self.tensors: tuple[Tensor, ...] = ()
 
+    def keep(self, *tensors: Tensor) -> None:
+        """Remember `tensors`; a small part of a larger tensor is copied, as it would keep all of that alive."""
+        self.tensors = tuple(
+            tensor.clone() if tensor.untyped_storage().nbytes() > 2 * tensor.nbytes else tensor for tensor in tensors
+        )
+
 
 @final
 class Cache:

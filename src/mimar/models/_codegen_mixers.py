@@ -93,7 +93,7 @@ _CONVOLUTION_FORWARD = '''
         before = self.taps.shape[1] - 1
         past = state["values"] if state else values.new_zeros(*values.shape[:2], before)  #? cached
         values = torch.cat([past, values], dim=2)  #? cached
-        state["values"] = values[:, :, -before:]  #? cached
+        state["values"] = values[:, :, -before:].clone()  #? cached
         values = F.pad(values, (before, 0))  #? !cached
         mixed = F.conv1d(values, self.taps.unsqueeze(1), groups=HIDDEN_SIZE)
         return self.output(F.silu(self.gate(x)) * mixed.transpose(1, 2))

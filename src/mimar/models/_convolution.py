@@ -35,6 +35,6 @@ class Convolution(nn.Module):
         else:
             value = F.pad(value, (self.kernel_size - 1, 0))
         if memory is not None:
-            memory.tensors = (value[:, :, 1 - self.kernel_size :],)
+            memory.keep(value[:, :, 1 - self.kernel_size :])
         mixed = F.conv1d(value, self.taps.unsqueeze(1), groups=self.taps.shape[0])
         return self.output(self.activation(self.gate(x)) * mixed.transpose(1, 2))

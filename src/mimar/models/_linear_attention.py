@@ -38,7 +38,7 @@ class LinearAttention(HeadedMixer):
         grouped = (F.elu(query) + 1).unflatten(1, (-1, groups))
         mixed, state = causal_sums(grouped, F.elu(key) + 1, value, past)
         if memory is not None:
-            memory.tensors = (state,)
+            memory.keep(state)
         mixed = mixed.flatten(1, 2)
         return self.merge(mixed[..., :-1] / (mixed[..., -1:] + EPSILON))
 
