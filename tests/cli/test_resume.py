@@ -37,12 +37,18 @@ def stored(path: Path) -> int:
             return 0
 
 
+def heed_interrupts() -> None:
+    """A test run that a script put into the background ignores Ctrl-C, and its children would inherit that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @contextmanager
 def running(path: Path, *arguments: object) -> Iterator[subprocess.Popen[str]]:
     """A search without end, once it has stored 12 trials."""
     command = [sys.executable, "-m", "mimar", "design", "--study", path, "--trials", ENDLESS, *arguments]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen([*map(str, command)], text=True, env=os.environ, **pipes) as process:
+    heed = {"preexec_fn": heed_interrupts}
+    with subprocess.Popen([*map(str, command)], text=True, env=os.environ, **pipes, **heed) as process:
         try:
             end = time.monotonic() + 60
             while stored(path) < 12:

@@ -6,7 +6,7 @@ import pytest
 from mimar.predict import Features, MetricModel, Ridge
 from mimar.predict._ridge import PENALTIES
 from mimar.space import TransformerSpace
-from mimar.testing import LayerDropSpace
+from mimar.testing import layerdrop_problem
 
 
 def data(n=30, d=6, noise=0.1, seed=0):
@@ -87,7 +87,9 @@ def test_held_out_predictions_are_those_of_models_fitted_without_the_row():
     assert full.error > float(np.sqrt(np.mean((full.predict(x) - y) ** 2)))
 
 
-@pytest.mark.parametrize("space", [TransformerSpace(), LayerDropSpace()], ids=["transformer", "layer drop"])
+@pytest.mark.parametrize(
+    "space", [TransformerSpace(), layerdrop_problem().problem.space], ids=["transformer", "layer drop"]
+)
 def test_any_space_can_be_encoded(space):
     rng = np.random.default_rng(0)
     rows = [space.to_choices(space.sample(rng)) for _ in range(20)]

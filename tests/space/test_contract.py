@@ -8,8 +8,9 @@ import pytest
 
 import mimar.space
 import mimar.testing
-from mimar.space import Architecture, Block, Defaults, FeedForward, Mixer, MixerKind, TransformerSpace
-from mimar.testing import LayerDropSpace, check_reachable, check_space
+from mimar.errors import ArchitectureError
+from mimar.space import Architecture, Block, Defaults, FeedForward, Mixer, MixerKind, ProductSpace, TransformerSpace
+from mimar.testing import check_reachable, check_space
 
 ODD = Architecture(
     hidden_size=320,
@@ -29,6 +30,15 @@ ODD = Architecture(
 LONG = Defaults(context_length=4096)
 SMALL_LAYERS = {"num_layers": [4], "num_heads": [8], "head_size": [64], "queries_per_kv": [1, 8], "ratio": [4.0]}
 
+WORDS = {"depth": (1, 2, 3), "width_1": (64, 96), "width_2": (64, 96), "width_3": (64, 96), "norm": ("pre", "post")}
+
+
+def as_deep_as_it_is(arch):
+    """Widths of layers that are not there are held at the first."""
+    depth, *widths, norm = arch
+    return (depth, *(width if layer < depth else 64 for layer, width in enumerate(widths)), norm)
+
+
 SPACES = {
     "uniform": TransformerSpace(),
     "per-layer": TransformerSpace("per-layer"),
@@ -47,7 +57,8 @@ SPACES = {
     "phone": TransformerSpace().restricted(mixer=["attention"], activation=["relu"], norm=["layernorm"]),
     "including an odd architecture": TransformerSpace().including(ODD),
     "restricted, then including": TransformerSpace("per-layer").restricted(position=["rope"]).including(ODD),
-    "layer drop": LayerDropSpace(),
+    "product": ProductSpace(WORDS),
+    "product of few networks": ProductSpace(WORDS, as_deep_as_it_is),
 }
 
 
@@ -72,7 +83,7 @@ REACHABLE = {
     "per-layer": TransformerSpace("per-layer", LONG).restricted(
         **SMALL_LAYERS, window=[64, 2048], kernel_size=[3, 31], layer_sharing=[1]
     ),
-    "layer drop": LayerDropSpace(),
+    "product": ProductSpace(WORDS),
 }
 
 
@@ -89,3 +100,13 @@ def test_every_exported_space_is_listed():
         if inspect.isclass(value := getattr(package, name)) and name.endswith("Space") and name != "SearchSpace"
     }
     assert exported == {type(space) for space in SPACES.values()}
+
+
+def test_a_combination_that_is_none_is_refused_with_every_reason():
+    space = ProductSpace(WORDS, as_deep_as_it_is)
+    assert space.validate((1, 64, 64)) == ("expected 5 choices, got 3",)
+    assert space.validate((4, 64, 64, 64, "none")) == ("depth must be one of 1, 2, 3", "norm must be one of pre, post")
+    assert space.validate((1, 64, 96, 64, "pre")) == ("variables that do not matter must have their first choice",)
+    with pytest.raises(ArchitectureError) as error:
+        space.from_json({"depth": True, "width_1": 64, "width_2": 64, "width_3": 64, "norm": "pre", "x": 1})
+    assert error.value.reasons == ("depth must be one of 1, 2, 3", "unknown field 'x'")

@@ -4,27 +4,41 @@ from mimar.bench._fetch import FETCHABLE, fetch, licence_of
 from mimar.bench._files import read_records, tables
 from mimar.bench._formats import load_truth
 from mimar.bench._measures import Measures, measure
+from mimar.bench._outside import OUTSIDERS, installed_outsiders, outsider
 from mimar.bench._predictor_table import PredictorRow, predicted_quantity, predictor_table, truth_features
 from mimar.bench._run import BASELINES, ProxyRow, proxy_table, standardiser_for
+from mimar.bench._search_run import MakeSearcher, SearchRun, SearchSummary, search_runs, summarise
+from mimar.bench._search_truth import SEARCH_TRUTHS, SearchTruth, search_truth
 from mimar.bench._truth import Truth, TruthRow
 
 __all__ = [
     "BASELINES",
     "FETCHABLE",
+    "OUTSIDERS",
+    "SEARCH_TRUTHS",
+    "MakeSearcher",
     "Measures",
     "PredictorRow",
     "ProxyRow",
+    "SearchRun",
+    "SearchSummary",
+    "SearchTruth",
     "Truth",
     "TruthRow",
     "fetch",
+    "installed_outsiders",
     "licence_of",
     "load_truth",
     "measure",
+    "outsider",
     "predicted_quantity",
     "predictor_table",
     "proxy_table",
     "read_records",
+    "search_runs",
+    "search_truth",
     "standardiser_for",
+    "summarise",
     "tables",
     "truth_features",
 ]

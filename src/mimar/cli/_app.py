@@ -12,6 +12,7 @@ import typer
 from mimar.cli._bench import bench
 from mimar.cli._options import (
     AsJson,
+    LLMName,
     MaxCost,
     OutDir,
     OutFile,
@@ -87,7 +88,9 @@ def design(
     vocab: Annotated[int | None, typer.Option(help="Vocabulary size.", show_default="32000")] = None,
     tokenizer: Annotated[Path | None, typer.Option(help="Take the vocabulary size from this tokenizer.")] = None,
     untied: Annotated[bool, typer.Option("--untied", help="Separate output head.")] = False,
-    strategy: Annotated[str, typer.Option(help="adaptive, random, evolution, nsga2 or zerolm.")] = "adaptive",
+    strategy: Annotated[
+        str, typer.Option(help="How to search: adaptive, linas, nsga2, …; an unknown name lists all.")
+    ] = "adaptive",
     score: Annotated[
         str,
         typer.Option(help="Accuracy score: adw, hpm, zerolm, …; an unknown name lists all."),
@@ -95,12 +98,10 @@ def design(
     objectives: Annotated[
         str, typer.Option(help="Comma-separated metrics; an unknown name lists all.")
     ] = "score,decode_tokens_per_second,memory_bytes",
-    llm: Annotated[
-        str,
-        typer.Option(
-            help="none, local[:PATH], anthropic:MODEL, openai:MODEL, google:MODEL, http://HOST/v1#MODEL, replay:STUDY."
-        ),
-    ] = "none",
+    weights: Annotated[
+        str | None, typer.Option(help="Of objectives, for scalarised: METRIC=WEIGHT,…; the others weigh 1.")
+    ] = None,
+    llm: LLMName = "none",
     max_cost: MaxCost = None,
     trials: Annotated[int, typer.Option(min=1, help="Candidates to evaluate.")] = 120,
     seed: Annotated[int, typer.Option(min=0, help="Of all randomness.")] = 0,
@@ -138,7 +139,8 @@ def design(
                 "power_w": max_power,
             },
             device=device, context=ctx, batch=batch, prompt_tokens=prompt_tokens, dtype=dtype, vocab=vocab,
-            tokenizer=tokenizer, tied=not untied, strategy=strategy, score=score, objectives=objectives, llm=llm,
+            tokenizer=tokenizer, tied=not untied, strategy=strategy, score=score, objectives=objectives,
+            weights=weights, llm=llm,
             seed=seed, per_layer=per_layer, only=only or (), start=start, command=shlex.join(["mimar", *sys.argv[1:]]),
         )  # fmt: skip
         settings = resumed_settings(study, context) if resume else settings_for(request)

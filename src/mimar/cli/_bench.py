@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from mimar.cli._options import AsJson
+from mimar.cli._options import AsJson, LLMName, MaxCost
 from mimar.cli._output import errors_explained, print_json, say
 
 if TYPE_CHECKING:  # the command line must start without numpy
@@ -15,7 +15,7 @@ if TYPE_CHECKING:  # the command line must start without numpy
 
 bench = typer.Typer(
     name="bench",
-    help="Compare scores, predictors and hardware models with results and measurements.",
+    help="Compare scores, predictors, strategies and hardware models with results and measurements.",
     rich_markup_mode=None,
 )
 
@@ -97,6 +97,49 @@ def predictors(
             typer.echo(predictors_markdown(result), nl=False)
         else:
             print_predictors(result)
+
+
+@bench.command(short_help="Compare strategies at equal budgets.")
+def search(
+    truth: Annotated[str, typer.Option(help="A problem whose best trade-offs are known; an unknown name lists all.")],
+    strategy: Annotated[
+        str, typer.Option(help="NAME,… or default, outside (Optuna and pymoo, where installed), all.")
+    ] = "default",
+    budget: Annotated[str, typer.Option(help="Numbers of evaluations.")] = "50,150,500,2000",
+    seeds: Annotated[int, typer.Option(min=1, help="Searches of each strategy.")] = 10,
+    llm: LLMName = "none",
+    max_cost: MaxCost = None,
+    batch: Annotated[int, typer.Option(min=1, help="Candidates asked for at a time.")] = 8,
+    problem_seed: Annotated[int, typer.Option(min=0, help="Of a synthetic problem.")] = 0,
+    data: DataDir = None,
+    markdown: AsMarkdown = False,
+    as_json: AsJson = False,
+) -> None:
+    """Compare strategies at equal budgets.
+
+    layerdrop is synthetic, nb201_cifar10 a table of all its cells, hwgpt_s an additive surrogate of one. Their fronts
+    are known exactly, so that every share is one of the best there is.
+    """
+    with errors_explained(as_json):
+        from mimar.cli._bench_search import bench_search, print_search, search_markdown
+
+        result = bench_search(
+            truth,
+            strategy,
+            budget,
+            seeds=seeds,
+            llm=llm,
+            max_cost=max_cost,
+            batch=batch,
+            problem_seed=problem_seed,
+            data=data,
+        )
+        if as_json:
+            print_json(result)
+        elif markdown:
+            typer.echo(search_markdown(result), nl=False)
+        else:
+            print_search(result)
 
 
 @bench.command(short_help="Download published results.")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -12,39 +12,59 @@ from mimar.llm import LLM
 from mimar.proxies import PROXIES, RZ_NAS_MEMBERS, Proxy, Standardiser, fit_standardiser, rz_nas_ensemble
 from mimar.space import Architecture
 from mimar.strategy import (
+    LINAS,
     NSGA2,
     AdaptivePortfolio,
     Brief,
+    LocalSearch,
     Problem,
     RandomSearch,
     RegularisedEvolution,
+    ReinforcementLearning,
+    Scalarised,
     Strategy,
     ZeroLMLoop,
     draw,
 )
 
-STRATEGIES = ("adaptive", "random", "evolution", "nsga2", "zerolm")
+A = TypeVar("A")
+
+CLASSIC: Mapping[str, Callable[[Problem[Any], int], Strategy[Any]]] = {
+    strategy.name: strategy
+    for strategy in (RandomSearch, LocalSearch, RegularisedEvolution, NSGA2, ReinforcementLearning, LINAS, Scalarised)
+}
+"""Strategies that never ask an LLM, by name."""
+
+STRATEGIES = ("adaptive", *CLASSIC, "zerolm")
 ENSEMBLE = "rz_nas_ensemble"
 REFERENCE_SAMPLE = 16
 
 
 def strategy_named(
-    name: str, problem: Problem[Architecture], seed: int, llm: LLM | None, brief: Brief
-) -> Strategy[Architecture]:
-    """The strategy users call `name`; UnknownNameError lists the names, InputError when it needs an LLM."""
+    name: str,
+    problem: Problem[A],
+    seed: int,
+    llm: LLM | None,
+    brief: Brief,
+    weights: Mapping[str, float] | None = None,
+) -> Strategy[A]:
+    """The strategy users call `name`; UnknownNameError lists the names, InputError when it needs an LLM.
+
+    weights: λ of objectives, which only ``scalarised`` takes.
+    """
+    if weights and name != Scalarised.name:
+        raise InputError(f"weights are for the strategy {Scalarised.name}, not for {name}")
     match name:
-        case "random":
-            return RandomSearch(problem, seed)
-        case "evolution":
-            return RegularisedEvolution(problem, seed)
-        case "nsga2":
-            return NSGA2(problem, seed)
         case "adaptive":
             return AdaptivePortfolio.with_llm(problem, seed, llm, brief) if llm else AdaptivePortfolio(problem, seed)
+        case "scalarised":
+            return Scalarised(problem, seed, weights)
         case "zerolm":
             if llm is None:
                 raise InputError("strategy zerolm needs a language model: add --llm local, or a provider")
             return ZeroLMLoop(problem, seed, llm, brief)
+        case _ if name in CLASSIC:
+            return CLASSIC[name](problem, seed)
         case _:
             raise UnknownNameError("strategy", name, STRATEGIES)
 

@@ -16,3 +16,10 @@ Tokens = Annotated[str, typer.Option(help="Training tokens for the cost estimate
 OutFile = Annotated[Path | None, typer.Option("--out", help="Where to write; by default beside the study.")]
 OutDir = Annotated[Path | None, typer.Argument(help="Folder (or CSV file) to write.", show_default=False)]
 Tokenizer = Annotated[Path | None, typer.Option(help="A tokenizer.json or the folder that holds one.")]
+LLMName = Annotated[
+    str,
+    typer.Option(
+        "--llm",
+        help="none, local[:PATH], anthropic:MODEL, openai:MODEL, google:MODEL, http://HOST/v1#MODEL, replay:STUDY.",
+    ),
+]

@@ -17,6 +17,7 @@ from mimar.errors import ArchitectureError, InputError, UnknownNameError
 from mimar.hardware import DeviceProfile, Dtype, Workload, load_profile
 from mimar.objectives import Budget
 from mimar.space import Architecture, Choice, Defaults, TransformerSpace, illegal_reasons
+from mimar.strategy import Scalarised, checked_weights
 
 DEFAULT_CONTEXT = 1024
 DEFAULT_PROMPT = 128
@@ -39,6 +40,7 @@ class DesignRequest:
     strategy: str
     score: str
     objectives: str
+    weights: str | None
     llm: str
     seed: int
     per_layer: bool
@@ -66,8 +68,27 @@ def settings_for(request: DesignRequest) -> DesignSettings:
         raise InputError("--objectives needs at least one metric, got none")
     return DesignSettings(
         space, profile, workload, _budgets(request.budgets), objectives, request.score, {},
-        request.strategy, request.llm, request.seed, None, start, request.command,
+        request.strategy, _weights(request, objectives), request.llm, request.seed, None, start, request.command,
     )  # fmt: skip
+
+
+def _weights(request: DesignRequest, objectives: Sequence[str]) -> dict[str, float]:
+    """``METRIC=WEIGHT,…`` → weights of objectives, which only one strategy takes."""
+    if request.weights is None:
+        return {}
+    if request.strategy != Scalarised.name:
+        raise InputError(f"--weights is for --strategy {Scalarised.name}, not for {request.strategy}")
+    found: dict[str, float] = {}
+    for text in request.weights.split(","):
+        name, _, value = text.partition("=")
+        if name not in objectives:
+            raise InputError(f"--weights must be METRIC=WEIGHT,… of {', '.join(objectives)}; got {text!r}")
+        try:
+            found[name] = float(value)
+        except ValueError as error:
+            raise InputError(f"--weights {name} must be a number, got {value!r}") from error
+    checked_weights([objective_for(name) for name in objectives], found)
+    return found
 
 
 def _budgets(typed: Mapping[str, str | float | None]) -> tuple[Budget, ...]:

@@ -27,7 +27,8 @@ class DesignSettings:
     """Everything that decides a study's trials, but the LLM's replies.
 
     profile: the device's figures as they were when the study began. score_data: what the score needs beside its name
-    (the reference sample of an ensemble). start: the user's own architecture. command: how the study was started.
+    (the reference sample of an ensemble). weights: λ of objectives, for the strategy that takes them. start: the user's
+    own architecture. command: how the study was started.
     """
 
     space: TransformerSpace
@@ -38,6 +39,7 @@ class DesignSettings:
     score: str
     score_data: Mapping[str, Any]
     strategy: str
+    weights: Mapping[str, float]
     llm: str
     seed: int
     reference: Reference | None
@@ -63,7 +65,7 @@ class DesignSettings:
             else {"point": list(self.reference.point), "ideal": list(self.reference.ideal)},
             "start": None if self.start is None else architecture_to_json(self.start),
             "command": self.command,
-        }
+        } | ({"weights": dict(self.weights)} if self.weights else {})
 
     @staticmethod
     def from_json(data: Mapping[str, Any]) -> DesignSettings:
@@ -80,6 +82,7 @@ class DesignSettings:
             score=data["score"],
             score_data=data["score_data"],
             strategy=data["strategy"],
+            weights=data.get("weights", {}),
             llm=data["llm"],
             seed=data["seed"],
             reference=None if frame is None else Reference(tuple(frame["point"]), tuple(frame["ideal"])),

@@ -1,6 +1,7 @@
 """Surrogates that learn metrics from trials, and say how sure they are. All but ridge need scikit-learn."""
 
 from mimar.predict._choice import LEARNERS, Calibration, Chosen, calibration, choose_predictor, held_out
+from mimar.predict._choice_process import ChoiceProcess
 from mimar.predict._features import Features
 from mimar.predict._gaussian_process import gaussian_process
 from mimar.predict._learner import Learner, Predictor
@@ -13,6 +14,7 @@ from mimar.predict._trees import boosted_trees
 __all__ = [
     "LEARNERS",
     "Calibration",
+    "ChoiceProcess",
     "Chosen",
     "Features",
     "Learner",

@@ -20,6 +20,7 @@ from mimar.space._architecture import (
 from mimar.space._familiar import FAMILIAR
 from mimar.space._json import Defaults, architecture_from_json, architecture_to_json
 from mimar.space._legality import WIDTH_MULTIPLE, illegal_reasons
+from mimar.space._product import Combination, ProductSpace
 from mimar.space._protocol import Choice, Choices, SearchSpace
 from mimar.space._schema import schema_fields
 from mimar.space._settings import space_from_json, space_to_json
@@ -37,6 +38,7 @@ __all__ = [
     "Block",
     "Choice",
     "Choices",
+    "Combination",
     "Defaults",
     "FeedForward",
     "FeedForwardKind",
@@ -45,6 +47,7 @@ __all__ = [
     "Norm",
     "NormPlacement",
     "Position",
+    "ProductSpace",
     "Scope",
     "SearchSpace",
     "Topology",

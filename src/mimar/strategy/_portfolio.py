@@ -16,8 +16,9 @@ from mimar.strategy._prompts import Brief
 from mimar.strategy._proposer import Proposer
 from mimar.strategy._protocol import Problem
 from mimar.strategy._random import draw_many
-from mimar.strategy._screen import screened
+from mimar.strategy._screen import Effort, screened
 from mimar.strategy._selection import Survivors, tournaments
+from mimar.strategy._surrogate import Surrogate
 from mimar.trial import Proposal, Trial
 
 A = TypeVar("A")
@@ -29,6 +30,10 @@ FREE_ARMS = ("mutation", "crossover", "screened", "random")
 
 PARENTS = 256
 """How many of the best trials the operators breed from."""
+
+
+SCREENING = Effort(generations=6, population=40, finalists=48, crossover=0.5)
+"""Small, since the bandit asks for a few candidates at a time."""
 
 
 class AdaptivePortfolio(Generic[A]):
@@ -61,6 +66,7 @@ class AdaptivePortfolio(Generic[A]):
         self._archive: Archive[A] = Archive(problem.objectives)
         self._best: Survivors[A] = Survivors(PARENTS, len(problem.objectives))
         self._front = RunningFront(problem.reference)
+        self._surrogate = Surrogate(problem)
         self._proposer = proposer
         self._bandit = Bandit.among((*FREE_ARMS, *(["llm"] if proposer else [])))
         self._initial = initial
@@ -110,7 +116,9 @@ class AdaptivePortfolio(Generic[A]):
         if arm == "random":
             return draw_many(self._problem, self._archive, n, self._rng)
         if arm == "screened":
-            return screened(self._problem, self._archive, self._best, n, self._rng)
+            self._surrogate.learn(self._archive.complete)
+            expect = self._surrogate.losses
+            return screened(self._problem, self._archive, self._best, n, self._rng, expect=expect, effort=SCREENING)
         trials = [self._best.trials[i] for i in tournaments(self._best.points, 3, 2 * n, self._rng)]
         pairs = zip(trials[::2], trials[1::2], strict=True)
         groups = [(a, b) if arm == "crossover" and a is not b else (a,) for a, b in pairs]

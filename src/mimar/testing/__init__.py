@@ -4,7 +4,7 @@ A suite is a plain function that raises AssertionError where the law is broken; 
 """
 
 from mimar.testing._executor_contract import check_executor
-from mimar.testing._layerdrop import LayerDrop, LayerDropSpace, layerdrop_problem
+from mimar.testing._layerdrop import LayerDrop, layerdrop_problem
 from mimar.testing._llm import FAULTY_ERRORS, FAULTY_TEXTS, FaultyLLM, ScriptedLLM
 from mimar.testing._llm_contract import CONTRACT_SCHEMA, check_llm
 from mimar.testing._proxy_contract import check_proxy
@@ -19,7 +19,6 @@ __all__ = [
     "FAULTY_TEXTS",
     "FaultyLLM",
     "LayerDrop",
-    "LayerDropSpace",
     "MakeStrategy",
     "ScriptedLLM",
     "Toy",

@@ -1,0 +1,190 @@
+"""Searchers at equal budgets on problems whose front is known."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from itertools import groupby
+from statistics import median
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import mannwhitneyu
+
+from mimar import pareto
+from mimar.bench._search_truth import SearchTruth
+from mimar.errors import InputError
+from mimar.objectives import complete_trials, losses
+from mimar.pareto import Points
+from mimar.space import Combination
+from mimar.strategy import Problem, Strategy
+from mimar.study import Study
+from mimar.trial import Proposal, Trial
+
+A = TypeVar("A")
+
+MakeSearcher = Callable[[Problem[Combination], int], Strategy[Combination]]
+"""From a problem and a seed to a fresh strategy: any object with `ask` and `tell`."""
+
+TRADE_OFFS = np.linspace(0.05, 0.95, 10)
+"""Weights of the first objective at which regret is taken."""
+
+Progress = Callable[[str, int], None]
+"""Told strategy and seed before each search."""
+
+
+@dataclass(frozen=True, slots=True)
+class SearchRun:
+    """One search, cut at `budget` evaluations.
+
+    hv_share: hypervolume as a share of the exact front's. igd_plus: mean modified distance from the exact front (IGD+),
+    in units of the frame. regret: how much worse the best candidate found is than the best there is, by weighted
+    Chebyshev loss in units of the frame, mean over ten trade-offs. us_per_candidate: CPU time of ask and tell, µs.
+    """
+
+    strategy: str
+    seed: int
+    budget: int
+    hv_share: float
+    igd_plus: float
+    regret: float
+    us_per_candidate: float
+
+
+@dataclass(frozen=True, slots=True)
+class SearchSummary:
+    """All seeds of a strategy at one budget: medians, quartiles of the hypervolume share, and a rank test.
+
+    p_best: two-sided p-value of Mann and Whitney's test against the strategy with the best median share at this budget;
+    None for that one itself and where there are fewer than two seeds.
+    """
+
+    strategy: str
+    budget: int
+    seeds: int
+    hv_share_median: float
+    hv_share_quartiles: tuple[float, float]
+    igd_plus_median: float
+    regret_median: float
+    us_per_candidate: float
+    p_best: float | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data."""
+        return asdict(self) | {"hv_share_quartiles": list(self.hv_share_quartiles)}
+
+
+def search_runs(
+    truth: SearchTruth,
+    searchers: Mapping[str, MakeSearcher],
+    budgets: Sequence[int],
+    seeds: int,
+    *,
+    batch: int = 8,
+    progress: Progress | None = None,
+) -> list[SearchRun]:
+    """One search for each of `searchers` and seed, as long as the largest budget, and a row for each budget.
+
+    A strategy is never told its budget, so that a shorter search is the beginning of a longer one. batch: candidates
+    asked for at a time. A search that finds nothing new before a budget counts with what it has. InputError for
+    budgets or seeds below 1.
+    """
+    if not budgets or min(budgets) < 1 or seeds < 1:
+        raise InputError(f"budgets and seeds must be at least 1, got {list(budgets)} and {seeds}")
+    found: list[SearchRun] = []
+    for name, make in searchers.items():
+        for seed in range(seeds):
+            if progress is not None:
+                progress(name, seed)
+            timed = _Timed(make(truth.toy.problem, seed))
+            study = Study(truth.toy.problem, timed, truth.toy, batch=batch)
+            study.run(max(budgets))
+            points = losses([trial.metrics for trial in complete_trials(study.trials)], truth.toy.problem.objectives)
+            found += [_run(truth, (name, seed), points, budget, timed) for budget in sorted(budgets)]
+    return found
+
+
+def summarise(runs: Sequence[SearchRun]) -> list[SearchSummary]:
+    """A row for each budget and strategy, the best median share first."""
+    found: list[SearchSummary] = []
+    for _, at_budget in groupby(sorted(runs, key=lambda run: run.budget), key=lambda run: run.budget):
+        grouped: dict[str, list[SearchRun]] = {}
+        for run in at_budget:
+            grouped.setdefault(run.strategy, []).append(run)
+        ranked = sorted(grouped.values(), key=lambda group: -median(run.hv_share for run in group))
+        found += [_summary(group, ranked[0]) for group in ranked]
+    return found
+
+
+def _summary(group: Sequence[SearchRun], best: Sequence[SearchRun]) -> SearchSummary:
+    shares = [run.hv_share for run in group]
+    low, middle, high = (float(value) for value in np.percentile(shares, [25, 50, 75]))
+    compared = group is not best and min(len(group), len(best)) > 1
+    p_value = float(mannwhitneyu(shares, [run.hv_share for run in best]).pvalue) if compared else None
+    return SearchSummary(
+        group[0].strategy,
+        group[0].budget,
+        len(group),
+        middle,
+        (low, high),
+        median(run.igd_plus for run in group),
+        median(run.regret for run in group),
+        median(run.us_per_candidate for run in group),
+        p_value,
+    )
+
+
+def _run(
+    truth: SearchTruth, who: tuple[str, int], points: Points, budget: int, timed: _Timed[Combination]
+) -> SearchRun:
+    reference, points = truth.reference, points[:budget]
+    low, high = np.asarray(reference.ideal), np.asarray(reference.point)
+    scaled, exact = (points - low) / (high - low), (truth.front - low) / (high - low)
+    return SearchRun(
+        *who,
+        budget,
+        reference.hypervolume(points) / reference.hypervolume(truth.front),
+        pareto.igd_plus(scaled, exact),
+        float(np.mean(_best_values(scaled) - _best_values(exact))) if len(points) else float("inf"),
+        timed.seconds_at(budget) / max(1, len(points)) * 1e6,
+    )
+
+
+def _best_values(points: Points) -> NDArray[np.float64]:
+    """Least weighted Chebyshev loss among points (n, 2) at each trade-off."""
+    weights = np.stack([TRADE_OFFS, 1.0 - TRADE_OFFS], axis=1)
+    return np.max(weights[:, None] * points, axis=2).min(axis=1)
+
+
+@dataclass
+class _Timed(Generic[A]):
+    """A strategy whose CPU time is kept. marks: evaluations told so far, seconds up to then."""
+
+    inner: Strategy[A]
+    seconds: float = 0.0
+    evaluated: int = 0
+    marks: list[tuple[int, float]] = field(default_factory=list[tuple[int, float]])
+
+    @property
+    def name(self) -> str:
+        """The strategy's own; objects without one are welcome."""
+        return str(getattr(self.inner, "name", "searcher"))
+
+    def ask(self, n: int) -> Sequence[Proposal[A]]:
+        begin = time.process_time()
+        found = self.inner.ask(n)
+        self.seconds += time.process_time() - begin
+        return found
+
+    def tell(self, trials: Sequence[Trial[A]]) -> None:
+        begin = time.process_time()
+        self.inner.tell(trials)
+        self.seconds += time.process_time() - begin
+        self.evaluated += sum(trial.status == "complete" for trial in trials)
+        self.marks.append((self.evaluated, self.seconds))
+
+    def seconds_at(self, budget: int) -> float:
+        """CPU seconds until `budget` evaluations were told, or until the end."""
+        return next((seconds for evaluated, seconds in self.marks if evaluated >= budget), self.seconds)

@@ -1,0 +1,201 @@
+"""Gaussian process over the choices of a space: what single choices add, and what they do to each other.
+
+    S(x, x') = mean over variables of s(x_v, x'_v),    k(x, x') = w · S + (1 − w) · exp(g · (S − 1)) + λ · 1[x = x']
+
+s is 1 for equal words and 0 for others; for numbers it is exp(−½ (Δ / r)²), Δ their distance in ranks as a share of the
+variable's range. The first term is a linear model on choices, the second knows interactions of every order, the fewer
+the smaller g (an exponentiated Hamming kernel, as in Oh et al., Combinatorial Bayesian Optimization using the Graph
+Cartesian Product, 2019). Settings are few, and predictions are averaged over them by their marginal likelihood
+(Rasmussen and Williams, 2006, section 5.2), which with few rows is steadier than the one most likely setting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+
+from mimar.predict._features import Choice
+from mimar.predict._learner import SMALLEST_DEVIATION, Array
+
+REACHES = (0.3, 0.6, 1.2)
+"""r, shares of a variable's range."""
+
+LINEAR_SHARES = (0.0, 0.2, 0.5, 0.8, 1.0)
+INTERACTIONS = (1.0, 2.0, 4.0, 8.0)
+NOISES = (1e-4, 1e-3, 1e-2, 3e-2, 1e-1)
+
+WEIGHED = 256
+"""Settings are weighed on so many of the last rows: fitting many of them costs the cube of the rows."""
+
+KEPT = 6
+"""Settings that are averaged: nearly all of the weight."""
+
+NEGLIGIBLE = 0.02
+"""Weight, relative to the best setting's, below which a setting is left out."""
+
+Rows = Sequence[Mapping[str, Choice]]
+Variables = Mapping[str, tuple[Choice, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Setting:
+    """w, g, λ and r."""
+
+    share: float
+    interaction: float
+    noise: float
+    reach: float
+
+    def kernel(self, similarity: Array) -> Array:
+        """k without its last term."""
+        return _kernel(similarity, self.share, self.interaction)
+
+
+def _kernel(similarity: Array, share: float, interaction: float) -> Array:
+    return share * similarity + (1.0 - share) * np.exp(interaction * (similarity - 1.0))
+
+
+@dataclass(frozen=True)
+class _Embedding:
+    """Rows of choices → vectors whose products are S. factors: for each variable (levels, levels), F Fᵀ = s."""
+
+    variables: Variables
+    factors: Mapping[str, Array]
+
+    @staticmethod
+    def of(variables: Variables, reach: float) -> _Embedding:
+        ordered = {
+            name: tuple(sorted(options, key=float)) if _are_numbers(options) else options
+            for name, options in variables.items()
+        }
+        return _Embedding(ordered, {name: _factor(options, reach) for name, options in ordered.items()})
+
+    def __call__(self, rows: Rows) -> Array:
+        parts = [
+            _taken(self.factors[name], options, [row[name] for row in rows]) for name, options in self.variables.items()
+        ]
+        return np.concatenate(parts, axis=1) / np.sqrt(len(parts))
+
+
+def _taken(factor: Array, options: tuple[Choice, ...], values: Sequence[Choice]) -> Array:
+    """A row of `factor` for each value; a number between two choices has what lies between their rows."""
+    if not _are_numbers(options):
+        level = {option: rank for rank, option in enumerate(options)}
+        return factor[[level[value] for value in values]]
+    ranks = np.interp(
+        np.asarray(values, dtype=np.float64), np.asarray(options, dtype=np.float64), np.arange(len(options))
+    )
+    below = np.floor(ranks).astype(np.intp)
+    part = (ranks - below)[:, None]
+    return (1.0 - part) * factor[below] + part * factor[np.ceil(ranks).astype(np.intp)]
+
+
+def _factor(options: tuple[Choice, ...], reach: float) -> Array:
+    count = len(options)
+    if not _are_numbers(options) or count == 1:
+        return np.eye(count)
+    ranks = np.arange(count) / (count - 1)
+    values, vectors = np.linalg.eigh(np.exp(-0.5 * ((ranks[:, None] - ranks) / reach) ** 2))
+    return vectors * np.sqrt(np.maximum(values, 0.0))
+
+
+def _are_numbers(options: tuple[Choice, ...]) -> bool:
+    return all(isinstance(option, int | float) and not isinstance(option, bool) for option in options)
+
+
+@dataclass(frozen=True)
+class _Fitted:
+    """A setting on all rows: lower (n, n) is the Cholesky factor of its matrix, alpha (n,) the weight of each row."""
+
+    setting: _Setting
+    embedding: _Embedding
+    seen: Array
+    lower: Array
+    alpha: Array
+    scale: float
+
+    @staticmethod
+    def of(setting: _Setting, embedding: _Embedding, seen: Array, y: Array) -> _Fitted:
+        from scipy.linalg import solve_triangular  # takes a while to import
+
+        matrix = setting.kernel(seen @ seen.T) + setting.noise * np.eye(len(y))
+        lower = np.asarray(np.linalg.cholesky(matrix), dtype=np.float64)
+        half = solve_triangular(lower, y, lower=True)
+        alpha = solve_triangular(lower, half, lower=True, trans=1)
+        return _Fitted(setting, embedding, seen, lower, alpha, float(np.mean(half**2)))
+
+    def predict(self, rows: Array) -> tuple[Array, Array]:
+        """Mean and variance (n,) at embedded rows."""
+        from scipy.linalg import solve_triangular
+
+        kernel = self.setting.kernel(rows @ self.seen.T)
+        explained = np.sum(solve_triangular(self.lower, kernel.T, lower=True) ** 2, axis=0)
+        return kernel @ self.alpha, np.maximum(0.0, 1.0 + self.setting.noise - explained) * self.scale
+
+
+@dataclass(frozen=True)
+class ChoiceProcess:
+    """A fitted process: members and their weights, for y of that mean and spread. Needs no further package."""
+
+    members: tuple[_Fitted, ...]
+    weights: Mapping[_Setting, float]
+    mean: float
+    spread: float
+
+    @staticmethod
+    def fit(variables: Variables, rows: Rows, y: Array, like: ChoiceProcess | None = None) -> ChoiceProcess:
+        """Learn y (n,) from n ≥ 2 rows of choices; `variables` as `SearchSpace.variables` gives them.
+
+        like: a process whose settings and weights are taken over, which saves most of the time.
+        """
+        mean, spread = float(y.mean()), float(y.std()) or 1.0
+        scaled = (y - mean) / spread
+        weights = _weigh(variables, rows, scaled) if like is None else like.weights
+        embeddings = {setting.reach: _Embedding.of(variables, setting.reach) for setting in weights}
+        seen = {reach: embedding(rows) for reach, embedding in embeddings.items()}
+        members = [_Fitted.of(each, embeddings[each.reach], seen[each.reach], scaled) for each in weights]
+        return ChoiceProcess(tuple(members), weights, mean, spread)
+
+    def predict(self, rows: Rows) -> tuple[Array, Array]:
+        """Mean and standard deviation (n,) of a fresh measurement of each row, units of y."""
+        embedded = {member.setting.reach: member.embedding for member in self.members}
+        vectors = {reach: embedding(rows) for reach, embedding in embedded.items()}
+        found = [member.predict(vectors[member.setting.reach]) for member in self.members]
+        weights = np.asarray(list(self.weights.values()))
+        means, variances = (np.stack(part) for part in zip(*found, strict=True))
+        mean = weights @ means
+        deviation = np.sqrt(np.maximum(weights @ (variances + means**2) - mean**2, SMALLEST_DEVIATION**2))
+        return self.mean + self.spread * mean, self.spread * deviation
+
+
+def _weigh(variables: Variables, rows: Rows, y: Array) -> dict[_Setting, float]:
+    """The likeliest settings and their weights, which sum to 1."""
+    numbers = any(_are_numbers(options) and len(options) > 1 for options in variables.values())
+    evidence: dict[_Setting, float] = {}
+    for reach in REACHES if numbers else REACHES[:1]:
+        embedded = _Embedding.of(variables, reach)(rows[-WEIGHED:])
+        evidence |= dict(_evidence(embedded, y[-WEIGHED:], reach))
+    best = max(evidence.values())
+    kept = sorted(evidence, key=lambda setting: -evidence[setting])[:KEPT]
+    weights = {setting: float(np.exp(evidence[setting] - best)) for setting in kept}
+    weights = {setting: weight for setting, weight in weights.items() if weight >= NEGLIGIBLE}
+    total = sum(weights.values())
+    return {setting: weight / total for setting, weight in weights.items()}
+
+
+def _evidence(embedded: Array, y: Array, reach: float) -> Iterator[tuple[_Setting, float]]:
+    """Logarithm of the marginal likelihood of each setting, up to a constant, at its best scale."""
+    similarity = embedded @ embedded.T
+    for share, interaction in product(LINEAR_SHARES, INTERACTIONS):
+        if share == 1.0 and interaction != INTERACTIONS[0]:
+            continue  # without interactions all of these are one
+        values, vectors = np.linalg.eigh(_kernel(similarity, share, interaction))
+        projected = (vectors.T @ y) ** 2
+        for noise in NOISES:
+            spectrum = np.maximum(values, 0.0) + noise
+            scale = max(float(np.mean(projected / spectrum)), 1e-300)
+            value = -0.5 * (len(y) * np.log(scale) + float(np.sum(np.log(spectrum))))
+            yield _Setting(share, interaction, noise, reach), float(value)

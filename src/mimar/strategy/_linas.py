@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Generic, TypeVar
+
+import numpy as np
+
+from mimar.errors import InputError
+from mimar.strategy._archive import Archive
+from mimar.strategy._protocol import Problem
+from mimar.strategy._random import draw_many
+from mimar.strategy._screen import Effort, screened
+from mimar.strategy._selection import Survivors
+from mimar.strategy._surrogate import Surrogate
+from mimar.trial import Proposal, Trial
+
+A = TypeVar("A")
+
+EFFORT = Effort(generations=60, population=80, finalists=96, crossover=0.9)
+"""About 5,000 candidates that only the surrogate judges, the lower end of the paper's 5,000 to 20,000."""
+
+PARENTS = 256
+"""How many of the best trials the inner search may start from."""
+
+LEAST_ROUND = 10
+SHARE_OF_TRIALS = 20
+
+
+class LINAS(Generic[A]):
+    """LINAS (Cummings et al., A Hardware-Aware Framework for Accelerating Neural Architecture Search, 2022).
+
+    Measure, refit a predictor of each objective on all trials, search with NSGA-II on predictions alone, measure the
+    best of what it found. The paper measures 50 a round; here a round is a twentieth of the trials so far, at least
+    10, as early rounds teach most. The predictor is a Gaussian process on choices, and of what the inner search finds
+    that is measured which is expected to add the most hypervolume.
+
+    initial: random candidates before the first round, at least 2.
+    """
+
+    name = "linas"
+
+    def __init__(self, problem: Problem[A], seed: int, *, initial: int = 20, effort: Effort = EFFORT) -> None:
+        if initial < 2:
+            raise InputError(f"initial must be at least 2, got {initial}: a predictor needs something to learn from")
+        self._problem = problem
+        self._rng = np.random.default_rng(seed)
+        self._archive: Archive[A] = Archive(problem.objectives)
+        self._best: Survivors[A] = Survivors(PARENTS, len(problem.objectives))
+        self._surrogate = Surrogate(problem)
+        self._initial = initial
+        self._effort = effort
+        self._round: list[Proposal[A]] = []
+
+    def ask(self, n: int) -> Sequence[Proposal[A]]:
+        """What is left of the round, or of a new one; random candidates at first and where nothing new was found."""
+        trials = len(self._archive.complete)
+        if trials < self._initial:
+            return draw_many(self._problem, self._archive, min(n, self._initial - trials), self._rng)
+        if not self._round:
+            self._round = self._screened(max(LEAST_ROUND, trials // SHARE_OF_TRIALS))
+        asked, self._round = self._round[:n], self._round[n:]
+        return asked or draw_many(self._problem, self._archive, n, self._rng)
+
+    def tell(self, trials: Sequence[Trial[A]]) -> None:
+        """Remember the trials for the next round."""
+        told = len(self._archive.complete)
+        self._archive.add(trials)
+        self._best.add(self._archive.complete[told:], self._archive.losses[told:])
+
+    def _screened(self, n: int) -> list[Proposal[A]]:
+        self._surrogate.learn(self._archive.complete)
+        expect = self._surrogate.losses
+        return screened(self._problem, self._archive, self._best, n, self._rng, expect=expect, effort=self._effort)
