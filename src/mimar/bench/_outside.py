@@ -36,9 +36,8 @@ class OptunaSearch(Generic[A]):
             "tpe": lambda: optuna.samplers.TPESampler(multivariate=True, seed=seed),
         }
         self._problem = problem
-        self._study = optuna.create_study(
-            directions=["minimize"] * len(problem.objectives), sampler=samplers[sampler]()
-        )
+        create: Any = optuna.create_study  # its annotations refuse a list of words
+        self._study = create(directions=["minimize"] * len(problem.objectives), sampler=samplers[sampler]())
         self._distributions: dict[str, Any] = {
             name: optuna.distributions.IntDistribution(0, len(options) - 1)
             if _are_numbers(options)

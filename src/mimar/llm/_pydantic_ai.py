@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
+from threading import Thread
 
 import httpx2
 from pydantic_ai.direct import model_request
@@ -40,13 +41,22 @@ class Endpoint:
 
 
 def send(endpoint: Endpoint, call: Call) -> ModelResponse:
-    """One HTTP request over a connection of its own; raises what pydantic-ai and the SDKs raise."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return asyncio.run(_request(endpoint, call))
-    with ThreadPoolExecutor(1) as thread:  # a notebook runs its own loop in this thread
-        return thread.submit(asyncio.run, _request(endpoint, call)).result()
+    """One HTTP request over a connection of its own; raises what pydantic-ai and the SDKs raise.
+
+    It runs in a thread of its own. In the main thread asyncio would turn Ctrl-C into a cancellation, which libraries on
+    the way may swallow, so that a search went on; and a notebook runs a loop there already. A call that is interrupted
+    is left behind: the thread ends with the request or with the program.
+    """
+    answer: Future[ModelResponse] = Future()
+
+    def work() -> None:
+        try:
+            answer.set_result(asyncio.run(_request(endpoint, call)))
+        except BaseException as error:  # raised again where it is waited for
+            answer.set_exception(error)
+
+    Thread(target=work, name="mimar-llm", daemon=True).start()
+    return answer.result()
 
 
 async def _request(endpoint: Endpoint, call: Call) -> ModelResponse:
