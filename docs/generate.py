@@ -23,6 +23,7 @@ COMMANDS = (
     "bench",
     "bench proxies",
     "bench predictors",
+    "bench search",
     "bench fetch",
     "bench hardware",
 )

@@ -1,4 +1,4 @@
-"""Writes the tables of proxies.md and predictors.md anew from the published results. `make tables` runs it.
+"""Writes the tables of proxies.md, predictors.md and searchers.md anew. `make tables` runs it.
 
 Scores that need a module take hours; they are kept in `.scores.csv`, so that a run that was stopped goes on where it
 was. After a change to a score delete that file. `tables.py closed` writes tables of closed forms, and no predictors.
@@ -11,6 +11,7 @@ from pathlib import Path
 
 from mimar.cli._bench_predictors import bench_predictors, predictors_markdown
 from mimar.cli._bench_proxies import bench_proxies, proxy_markdown
+from mimar.cli._bench_search import bench_search, search_markdown
 
 DOCS = Path(__file__).parent
 SCORES = DOCS.parent / ".scores.csv"
@@ -28,6 +29,16 @@ TRAINED_ON = {
     "flexibert_500": "25,100,250",
     "nb201_cifar10": "100,400",
 }
+SEARCHES = {
+    "layerdrop": (
+        "random,local,evolution,nsga2,rl,scalarised,pymoo-nsga2,pymoo-agemoea2,optuna-nsga2",
+        "50,150,500,2000",
+    ),
+    "layerdrop, screened": ("adaptive,linas,optuna-tpe", "50,150,500"),
+    "nb201_cifar10": ("all", "50,100,200"),
+    "hwgpt_s": ("random,local,evolution,nsga2,rl,scalarised,adaptive,pymoo-nsga2,optuna-nsga2", "50,150,500"),
+}
+"""Problem, with a word where it has two tables → strategies and budgets."""
 
 
 def insert(page: Path, truth: str, table: str) -> None:
@@ -45,3 +56,6 @@ if __name__ == "__main__":
     for name, train in () if quick else TRAINED_ON.items():
         result = bench_predictors(name, "all", train, seeds=5, label=None, data=None)
         insert(DOCS / "predictors.md", name, predictors_markdown(result))
+    for name, (strategies, budgets) in () if quick else SEARCHES.items():
+        result = bench_search(name.partition(",")[0], strategies, budgets, seeds=10)
+        insert(DOCS / "searchers.md", name, search_markdown(result))

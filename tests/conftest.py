@@ -16,11 +16,16 @@ from hypothesis import settings
 
 from mimar.errors import ProviderError
 from mimar.strategy import (
+    LINAS,
     NSGA2,
     AdaptivePortfolio,
     Brief,
+    Effort,
+    LocalSearch,
     RandomSearch,
     RegularisedEvolution,
+    ReinforcementLearning,
+    Scalarised,
     Started,
     ZeroLMLoop,
 )
@@ -53,6 +58,10 @@ def strategy_factories():
         "random": lambda problem, seed, llm: RandomSearch(problem, seed),
         "evolution": lambda problem, seed, llm: RegularisedEvolution(problem, seed, population=12, entrants=4),
         "nsga2": lambda problem, seed, llm: NSGA2(problem, seed, population=8),
+        "local": lambda problem, seed, llm: LocalSearch(problem, seed, starts=6, patience=3),
+        "rl": lambda problem, seed, llm: ReinforcementLearning(problem, seed),
+        "linas": lambda problem, seed, llm: LINAS(problem, seed, initial=8, effort=Effort(3, 12, 12, 0.9)),
+        "scalarised": lambda problem, seed, llm: Scalarised(problem, seed),
         "zerolm": lambda problem, seed, llm: ZeroLMLoop(problem, seed, llm, BRIEF, batch=5),
         "adaptive": lambda problem, seed, llm: AdaptivePortfolio(problem, seed, initial=8),
         "adaptive with an LLM": lambda problem, seed, llm: AdaptivePortfolio.with_llm(problem, seed, llm, BRIEF),

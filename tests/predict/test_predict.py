@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mimar.predict import Features, MetricModel, Ridge
+from mimar.predict import Features, Ridge
 from mimar.predict._ridge import PENALTIES
 from mimar.space import TransformerSpace
 from mimar.testing import layerdrop_problem
@@ -66,25 +66,6 @@ def test_words_and_few_numbers_are_one_hot_and_other_numbers_scaled_logarithms_a
     features = Features({"norm": ("rmsnorm", "layernorm"), "heads": (1, 4), "hidden": (1, 2, 3, 4, 5, 6, 7, 8, 63)})
     rows = [{"norm": "layernorm", "heads": 4, "hidden": 63}, {"norm": "rmsnorm", "heads": 1, "hidden": 7}]
     assert features.encode(rows) == pytest.approx(np.array([[0, 1, 0, 1, 1, 1], [1, 0, 1, 0, 1 / 2, 1 / 4]]))
-
-
-def test_a_metric_model_takes_the_form_that_fits_held_out_rows():
-    x = np.random.default_rng(0).normal(size=(60, 4))
-    product = MetricModel.fit(x, np.exp(x @ np.array([1.0, -0.5, 0.3, 0.8]) + 3))
-    total = MetricModel.fit(x, x @ np.array([1.0, -0.5, 0.3, 0.8]) + 30)
-    assert (product.logarithmic, total.logarithmic) == (True, False)
-    fresh = np.random.default_rng(1).normal(size=(5, 4))
-    assert product.predict(fresh) == pytest.approx(np.exp(fresh @ np.array([1.0, -0.5, 0.3, 0.8]) + 3), rel=0.02)
-    assert total.predict(fresh) == pytest.approx(fresh @ np.array([1.0, -0.5, 0.3, 0.8]) + 30, rel=0.02)
-    assert not MetricModel.fit(x, -np.exp(x[:, 0])).logarithmic
-
-
-def test_held_out_predictions_are_those_of_models_fitted_without_the_row():
-    rng = np.random.default_rng(2)
-    x, y = rng.normal(size=(12, 3)), rng.normal(size=12)
-    full = Ridge.fit(x, y)
-    assert full.error == pytest.approx(float(np.sqrt(np.mean((full.held_out - y) ** 2))))
-    assert full.error > float(np.sqrt(np.mean((full.predict(x) - y) ** 2)))
 
 
 @pytest.mark.parametrize(

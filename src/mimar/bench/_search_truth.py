@@ -131,6 +131,9 @@ def _hwgpt(data: Path | None, seed: int) -> SearchTruth:
 
 Cell = tuple[int, int]
 
+DIGITS: Final = 10
+"""Of a logarithm: sums of the same terms in another order are one point of a front, not several."""
+
 
 @dataclass(frozen=True)
 class _AdditiveTable:
@@ -194,7 +197,7 @@ def _additive_front(models: Sequence[_AdditiveTable]) -> Points:
         for layer in range(cell[1]):
             added = np.stack([table[layer].ravel() for _, _, table in terms], axis=1)
             sums = (sums[:, None] + added).reshape(-1, len(models))
-            sums = np.unique(sums[pareto.front(sums)], axis=0)
+            sums = np.asarray(np.unique(np.round(sums[pareto.front(sums)], DIGITS), axis=0), dtype=np.float64)
         ends.append(np.exp(sums))
     points = np.vstack(ends)
     return points[pareto.front(points)]

@@ -87,5 +87,5 @@ def _journalled_llm(
 
 
 def _strategy(settings: DesignSettings, task: DesignTask, llm: LLM | None) -> Strategy[Architecture]:
-    strategy = strategy_named(settings.strategy, task.problem, settings.seed, llm, task.brief, settings.weights)
+    strategy = strategy_named(settings.strategy, task.problem, settings.seed, llm, task.brief, weights=settings.weights)
     return strategy if settings.start is None else Started(strategy, task.problem, settings.start, settings.seed)

@@ -46,6 +46,7 @@ def strategy_named(
     seed: int,
     llm: LLM | None,
     brief: Brief,
+    *,
     weights: Mapping[str, float] | None = None,
 ) -> Strategy[A]:
     """The strategy users call `name`; UnknownNameError lists the names, InputError when it needs an LLM.

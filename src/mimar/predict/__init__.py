@@ -7,7 +7,7 @@ from mimar.predict._gaussian_process import gaussian_process
 from mimar.predict._learner import Learner, Predictor
 from mimar.predict._linear import ridge
 from mimar.predict._networks import network_ensemble
-from mimar.predict._ridge import MetricModel, Ridge
+from mimar.predict._ridge import Ridge
 from mimar.predict._svr import svr
 from mimar.predict._trees import boosted_trees
 
@@ -18,7 +18,6 @@ __all__ = [
     "Chosen",
     "Features",
     "Learner",
-    "MetricModel",
     "Predictor",
     "Ridge",
     "boosted_trees",

@@ -14,6 +14,7 @@ from mimar.strategy._protocol import Problem, Strategy
 from mimar.strategy._random import RandomSearch
 from mimar.strategy._reinforce import ReinforcementLearning
 from mimar.strategy._scalarised import Scalarised, checked_weights
+from mimar.strategy._screen import Effort
 from mimar.strategy._started import Started
 from mimar.strategy._surrogate import Surrogate
 from mimar.strategy._zerolm import ZeroLMLoop
@@ -25,6 +26,7 @@ __all__ = [
     "Archive",
     "Bandit",
     "Brief",
+    "Effort",
     "Exchange",
     "LocalSearch",
     "Problem",

@@ -22,24 +22,24 @@ EFFORT = Effort(generations=60, population=80, finalists=96, crossover=0.9)
 PARENTS = 256
 """How many of the best trials the inner search may start from."""
 
-LEAST_ROUND = 10
-SHARE_OF_TRIALS = 20
+LEAST_ROUND = 2
+SHARE_OF_TRIALS = 40
 
 
 class LINAS(Generic[A]):
     """LINAS (Cummings et al., A Hardware-Aware Framework for Accelerating Neural Architecture Search, 2022).
 
     Measure, refit a predictor of each objective on all trials, search with NSGA-II on predictions alone, measure the
-    best of what it found. The paper measures 50 a round; here a round is a twentieth of the trials so far, at least
-    10, as early rounds teach most. The predictor is a Gaussian process on choices, and of what the inner search finds
-    that is measured which is expected to add the most hypervolume.
+    best of what it found. The paper measures 50 a round; here a round is one for every forty trials so far, at
+    least 2, as early rounds teach most. The predictor is a Gaussian process on choices, and measured is what promises
+    to add the most hypervolume, half a deviation of optimism included.
 
     initial: random candidates before the first round, at least 2.
     """
 
     name = "linas"
 
-    def __init__(self, problem: Problem[A], seed: int, *, initial: int = 20, effort: Effort = EFFORT) -> None:
+    def __init__(self, problem: Problem[A], seed: int, *, initial: int = 12, effort: Effort = EFFORT) -> None:
         if initial < 2:
             raise InputError(f"initial must be at least 2, got {initial}: a predictor needs something to learn from")
         self._problem = problem
@@ -69,5 +69,5 @@ class LINAS(Generic[A]):
 
     def _screened(self, n: int) -> list[Proposal[A]]:
         self._surrogate.learn(self._archive.complete)
-        expect = self._surrogate.losses
+        expect = self._surrogate.hopes
         return screened(self._problem, self._archive, self._best, n, self._rng, expect=expect, effort=self._effort)

@@ -43,15 +43,10 @@ class LocalSearch(Generic[A]):
         """Random candidates at the foot of a climb, then mutants of its front."""
         if len(self._climb.complete) < self._starts:
             return draw_many(self._problem, self._archive, n, self._rng)
-        fresh = [trial for trial in self._climb.front() if self._tried.get(trial.id, 0) < self._patience]
-        if not fresh:
+        parents = self._parents(n)
+        if not parents:
             self._climb = Archive(self._problem.objectives)
             return self.ask(n)
-        parents: list[tuple[Trial[A], ...]] = []
-        for _ in range(n):
-            parent = min(fresh, key=lambda trial: self._tried.get(trial.id, 0))
-            self._tried[parent.id] = self._tried.get(parent.id, 0) + 1
-            parents.append((parent,))
         found = breed_many(self._problem, self._archive, parents, "mutation", self._rng)
         return found or draw_many(self._problem, self._archive, n, self._rng)
 
@@ -59,3 +54,16 @@ class LocalSearch(Generic[A]):
         """Let the trials join the climb."""
         self._archive.add(trials)
         self._climb.add(trials)
+
+    def _parents(self, n: int) -> list[tuple[Trial[A], ...]]:
+        """At most `n` members of the front, of those tried least first; none when all have been tried enough."""
+        front = self._climb.front()
+        found: list[tuple[Trial[A], ...]] = []
+        for _ in range(n):
+            fresh = [trial for trial in front if self._tried.get(trial.id, 0) < self._patience]
+            if not fresh:
+                break
+            parent = min(fresh, key=lambda trial: self._tried.get(trial.id, 0))
+            self._tried[parent.id] = self._tried.get(parent.id, 0) + 1
+            found.append((parent,))
+        return found

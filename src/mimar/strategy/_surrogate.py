@@ -18,9 +18,12 @@ A = TypeVar("A")
 LEARNT = 500
 """So many of the latest trials are learnt from: a fit costs the same however long the search lasts."""
 
-BEYOND = 0.5
+BEYOND = 0.1
 """Losses farther behind the reference point than this share of the frame count as that: how bad is of no interest, and
 a few disasters would decide the fit."""
+
+OPTIMISM = 0.5
+"""In standard deviations, as a lower confidence bound (Srinivas et al., GP-UCB, 2010)."""
 
 GROWTH = 1.25
 """A model's settings are weighed anew when it has so many times the trials it had then."""
@@ -52,6 +55,11 @@ class Surrogate(Generic[A]):
     def losses(self, candidates: Sequence[A]) -> pareto.Points:
         """Expected losses of candidates, shape (n, m); call `learn` first."""
         return self.with_deviations(candidates)[0]
+
+    def hopes(self, candidates: Sequence[A]) -> pareto.Points:
+        """Losses (n, m) half a deviation better than expected: what is known badly is worth a try."""
+        expected, deviation = self.with_deviations(candidates)
+        return expected - OPTIMISM * deviation
 
     def with_deviations(self, candidates: Sequence[A]) -> tuple[pareto.Points, pareto.Points]:
         """Expected losses and their standard deviations, each (n, m); 0 where a metric is computed."""

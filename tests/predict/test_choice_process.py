@@ -1,0 +1,95 @@
+"""The process over choices: against an independent computation, on numbers and words, and its doubt."""
+
+import numpy as np
+import pytest
+
+from mimar.predict import ChoiceProcess
+
+WORDS = {f"edge_{index}": ("none", "conv", "skip 1", "pooling") for index in range(4)}
+NUMBERS = {f"layer_{index}": (0, 7, 10, 13, 16) for index in range(6)}
+
+
+def rows_of(variables, count, seed):
+    rng = np.random.default_rng(seed)
+    return [
+        {name: options[int(rng.integers(len(options)))] for name, options in variables.items()} for _ in range(count)
+    ]
+
+
+def additive(row):
+    return sum((index + 1) * (len(str(choice)) if isinstance(choice, str) else choice**1.5) for index, choice in
+               enumerate(row.values()))  # fmt: skip
+
+
+def coupled(row):
+    values = list(row.values())
+    return sum(float(a == b == "conv") - float(a == "none" and b == "skip 1") for a, b in zip(values, values[1:]))  # noqa: B905, RUF007
+
+
+def error(variables, truth, count):
+    train, test = rows_of(variables, count, 0), rows_of(variables, 200, 1)
+    y = np.asarray([truth(row) for row in train], dtype=float)
+    mean, deviation = ChoiceProcess.fit(variables, train, y).predict(test)
+    wanted = np.asarray([truth(row) for row in test])
+    return np.sqrt(np.mean((mean - wanted) ** 2)) / wanted.std(), np.abs(mean - wanted) / deviation
+
+
+@pytest.mark.parametrize(("variables", "truth", "limit"), [
+    (WORDS, additive, 0.01), (NUMBERS, additive, 0.05), (WORDS, coupled, 0.35),
+], ids=["words", "numbers", "interactions"])  # fmt: skip
+def test_learns_what_there_is_from_eighty_rows(variables, truth, limit):
+    relative, in_deviations = error(variables, truth, 80)
+    assert relative < limit
+    assert np.mean(in_deviations < 3) > 0.9
+
+
+def test_one_setting_is_gaussian_process_regression_written_out():
+    rows, new = rows_of(WORDS, 30, 2), rows_of(WORDS, 9, 3)
+    y = np.random.default_rng(4).normal(size=30)
+    process = ChoiceProcess.fit(WORDS, rows, y)
+    setting = next(iter(process.weights))
+    alone = ChoiceProcess(process.members[:1], {setting: 1.0}, process.mean, process.spread)
+
+    def kernel(a, b):
+        same = np.asarray([[np.mean([x[name] == z[name] for name in WORDS]) for z in b] for x in a])
+        return setting.share * same + (1 - setting.share) * np.exp(setting.interaction * (same - 1))
+
+    scaled = (y - y.mean()) / y.std()
+    matrix = kernel(rows, rows) + setting.noise * np.eye(30)
+    inverse = np.linalg.inv(matrix)
+    scale = scaled @ inverse @ scaled / 30
+    across = kernel(new, rows)
+    variance = scale * (1 + setting.noise - np.diag(across @ inverse @ across.T))
+    mean, deviation = alone.predict(new)
+    np.testing.assert_allclose(mean, y.mean() + y.std() * (across @ inverse @ scaled), rtol=1e-8)
+    np.testing.assert_allclose(deviation, y.std() * np.sqrt(variance), rtol=1e-6)
+
+
+def test_weights_are_a_distribution_and_the_likeliest_setting_comes_first():
+    weights = list(ChoiceProcess.fit(NUMBERS, rows_of(NUMBERS, 40, 5), np.arange(40.0)).weights.values())
+    assert sum(weights) == pytest.approx(1.0)
+    assert weights == sorted(weights, reverse=True)
+
+
+def test_a_number_between_choices_is_predicted_between_them():
+    train = rows_of(NUMBERS, 80, 6)
+    process = ChoiceProcess.fit(NUMBERS, train, np.asarray([additive(row) for row in train]))
+    base = dict.fromkeys(NUMBERS, 10)
+    low, middle, high = process.predict([base | {"layer_5": value} for value in (10, 11.5, 13)])[0]
+    assert low < middle < high
+
+
+def test_settings_can_be_taken_over():
+    train = rows_of(NUMBERS, 60, 7)
+    y = np.asarray([additive(row) for row in train])
+    first = ChoiceProcess.fit(NUMBERS, train[:40], y[:40])
+    again = ChoiceProcess.fit(NUMBERS, train, y, like=first)
+    assert again.weights == first.weights
+    assert not np.array_equal(again.predict(train[50:])[0], first.predict(train[50:])[0])
+
+
+def test_what_never_varies_is_predicted_without_complaint():
+    rows = rows_of(WORDS, 12, 8)
+    mean, deviation = ChoiceProcess.fit(WORDS, rows, np.full(12, 3.0)).predict(rows)
+    assert mean == pytest.approx(np.full(12, 3.0))
+    assert np.isfinite(deviation).all()
