@@ -37,6 +37,7 @@ SEARCHES = {
     "layerdrop, screened": ("adaptive,linas,optuna-tpe", "50,150,500"),
     "nb201_cifar10": ("all", "50,100,200"),
     "hwgpt_s": ("random,local,evolution,nsga2,rl,scalarised,adaptive,pymoo-nsga2,optuna-nsga2", "50,150,500"),
+    "hwgpt_s, screened": ("adaptive,linas,optuna-tpe", "50,150"),
 }
 """Problem, with a word where it has two tables → strategies and budgets."""
 

@@ -40,6 +40,20 @@ def require_front(result: dict[str, Any]) -> None:
     assert not any(dominates(a, b, result["objectives"]) for a in metrics for b in metrics)
 
 
+def best(result: dict[str, Any], metric: str) -> float:
+    pick = max if metric in MORE_IS_BETTER else min
+    return pick(member["metrics"][metric] for member in result["front"])
+
+
+def test_weights_decide_what_a_scalarised_search_finds_and_a_resumed_one_keeps_them(design) -> None:
+    asked = ("--strategy", "scalarised", "--trials", 120)
+    small = design(*asked, "--study", "small.db", "--weights", "memory_bytes=20,score=0.1").json
+    good = design(*asked, "--study", "good.db", "--weights", "score=20").json
+    assert best(small, "memory_bytes") < best(good, "memory_bytes")
+    assert best(small, "score") < best(good, "score")
+    assert design("--study", "small.db", "--resume", "--trials", 136).json["trials"] == 136
+
+
 @pytest.mark.parametrize("strategy", [name for name in STRATEGIES if name != "zerolm"])
 def test_every_strategy_finds_a_front_inside_the_budget(design, strategy: str) -> None:
     outcome = design("--strategy", strategy, "--max-params", "30M", "--trials", 24)
