@@ -16,6 +16,7 @@ from mimar.llm import (
     Recording,
     ReplayLLM,
     Retrying,
+    UniformLLM,
 )
 from mimar.testing import _llm as fakes
 from mimar.testing._llm import FaultyLLM, ScriptedLLM
@@ -42,6 +43,7 @@ BUILDERS = {
     CostLimited: lambda request: CostLimited(scripted(), 1.0),
     Recording: lambda request: Recording(scripted(), (), lambda record: None),
     ReplayLLM: lambda request: replaying(),
+    UniformLLM: lambda request: UniformLLM(),
     LocalLLM: lambda request: LocalLLM(request.getfixturevalue("default_model"), context=1024, threads=1),
     ProviderLLM: lambda request: ProviderLLM("compatible", "smollm2", base_url=request.getfixturevalue("llama_url")),
 }

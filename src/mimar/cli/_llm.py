@@ -17,6 +17,7 @@ from mimar.llm import (
     ProviderLLM,
     ReplayLLM,
     Retrying,
+    UniformLLM,
     default_cache_path,
     default_model_path,
     resolve_model,
@@ -32,6 +33,7 @@ LLM_SPECS = (
     "google:MODEL",
     "http://HOST/v1#MODEL",
     "replay:STUDY",
+    "uniform",
 )
 """The forms that ``--llm`` takes."""
 
@@ -55,6 +57,8 @@ def open_llm(
         raise InputError(f"expected a cost limit of at least 0 US dollars, got {max_cost}")
     if spec == "none":
         return None
+    if spec == "uniform":
+        return UniformLLM()
     kind, _, rest = spec.partition(":")
     if kind == "local":
         return _local(rest, is_bare=spec == "local")

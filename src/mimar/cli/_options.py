@@ -20,6 +20,7 @@ LLMName = Annotated[
     str,
     typer.Option(
         "--llm",
-        help="none, local[:PATH], anthropic:MODEL, openai:MODEL, google:MODEL, http://HOST/v1#MODEL, replay:STUDY.",
+        help="none, local[:PATH], anthropic:MODEL, openai:MODEL, google:MODEL, http://HOST/v1#MODEL, replay:STUDY or "
+        "uniform (random choice in a model's place).",
     ),
 ]

@@ -20,6 +20,7 @@ from ._recording import Recording
 from ._replay import ReplayLLM
 from ._retrying import Retrying
 from ._schema import schema_error
+from ._uniform import UniformLLM
 
 __all__ = [
     "KEY_VARIABLES",
@@ -43,6 +44,7 @@ __all__ = [
     "Reply",
     "Retrying",
     "Role",
+    "UniformLLM",
     "Usage",
     "choose_gguf",
     "default_cache_path",
