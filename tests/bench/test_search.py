@@ -226,3 +226,10 @@ def test_mistakes_are_explained(monkeypatch, capsys, arguments, words):
     code, _, err = command(monkeypatch, capsys, *arguments)
     assert code in (2, 4)
     assert all(word in err for word in words), err
+
+
+def test_a_strategy_that_cannot_begin_is_refused_before_the_others_have_run(monkeypatch, capsys):
+    asked = ("--truth", "layerdrop", "--strategy", "random,zerolm", "--budget", "8")
+    code, _, err = command(monkeypatch, capsys, *asked)
+    assert code in (2, 4)
+    assert "random, seed" not in err

@@ -26,6 +26,7 @@ LEGAL = architecture_to_json(FAMILIAR["SmolLM2-135M"])
         (("--strategy", "scalarised", "--weights", "beauty=2"), ("METRIC=WEIGHT", "beauty", "memory_bytes")),
         (("--strategy", "scalarised", "--weights", "score=much"), ("score", "number", "much")),
         (("--strategy", "scalarised", "--weights", "score=-1"), ("at least 0",)),
+        (("--strategy", "scalarised", "--weights", "score=1, score=2"), ("score", "more than once")),
         (("--llm", "magic"), ("magic", "anthropic:MODEL")),
         (("--llm", "openai:"), ("openai:MODEL",)),
         (("--llm", "http://127.0.0.1/v1"), ("http://HOST/v1#MODEL",)),

@@ -93,3 +93,12 @@ def test_what_never_varies_is_predicted_without_complaint():
     mean, deviation = ChoiceProcess.fit(WORDS, rows, np.full(12, 3.0)).predict(rows)
     assert mean == pytest.approx(np.full(12, 3.0))
     assert np.isfinite(deviation).all()
+
+
+def test_a_number_between_choices_is_doubted_no_more_than_one_of_them_where_both_were_measured():
+    variables = {f"v{index}": (1, 2) for index in range(6)}
+    rng = np.random.default_rng(0)
+    rows = [dict.fromkeys(variables, 1.5), *({name: int(rng.integers(1, 3)) for name in variables} for _ in range(30))]
+    y = np.asarray([sum(row.values()) for row in rows], dtype=float)
+    between, listed = ChoiceProcess.fit(variables, rows, y).predict(rows[:2])[1]
+    assert between < 2 * listed

@@ -8,7 +8,7 @@ import pytest
 
 import mimar.space
 import mimar.testing
-from mimar.errors import ArchitectureError
+from mimar.errors import ArchitectureError, InputError
 from mimar.space import Architecture, Block, Defaults, FeedForward, Mixer, MixerKind, ProductSpace, TransformerSpace
 from mimar.testing import check_reachable, check_space
 
@@ -110,3 +110,13 @@ def test_a_combination_that_is_none_is_refused_with_every_reason():
     with pytest.raises(ArchitectureError) as error:
         space.from_json({"depth": True, "width_1": 64, "width_2": 64, "width_3": 64, "norm": "pre", "x": 1})
     assert error.value.reasons == ("depth must be one of 1, 2, 3", "unknown field 'x'")
+
+
+def test_where_no_other_combination_can_be_reached_a_mutant_is_the_same():
+    space = ProductSpace({"use": (0,), "width": (1, 2)}, lambda arch: (arch[0], 1))
+    assert space.mutate((0, 1), np.random.default_rng(0)) == (0, 1)
+
+
+def test_truth_values_are_no_choices():
+    with pytest.raises(InputError, match="bias: use 0 and 1"):
+        ProductSpace({"bias": (False, True)})

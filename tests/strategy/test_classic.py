@@ -104,6 +104,14 @@ def test_a_policy_step_is_the_gradient_of_reinforce_with_entropy():
         np.testing.assert_allclose(step, numeric, rtol=1e-4, atol=1e-6)
 
 
+def test_the_first_reward_is_a_baseline_and_no_step():
+    policy = Policy([2], rate=0.1, entropy=0.0)
+    policy.reward(np.asarray([0]), -0.4)
+    assert policy.probabilities()[0] == pytest.approx([0.5, 0.5])
+    policy.reward(np.asarray([1]), -0.3)
+    assert policy.probabilities()[0][1] > 0.5
+
+
 def test_a_policy_learns_which_option_pays():
     policy, rng = Policy([4], rate=0.1, entropy=0.0), np.random.default_rng(0)
     for _ in range(400):

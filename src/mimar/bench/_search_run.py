@@ -148,7 +148,7 @@ def _run(
         reference.hypervolume(points) / reference.hypervolume(truth.front),
         pareto.igd_plus(scaled, exact),
         float(np.mean(_best_values(scaled) - _best_values(exact))) if len(points) else float("inf"),
-        timed.seconds_at(budget) / max(1, len(points)) * 1e6,
+        timed.microseconds_at(budget),
     )
 
 
@@ -185,6 +185,8 @@ class _Timed(Generic[A]):
         self.evaluated += sum(trial.status == "complete" for trial in trials)
         self.marks.append((self.evaluated, self.seconds))
 
-    def seconds_at(self, budget: int) -> float:
-        """CPU seconds until `budget` evaluations were told, or until the end."""
-        return next((seconds for evaluated, seconds in self.marks if evaluated >= budget), self.seconds)
+    def microseconds_at(self, budget: int) -> float:
+        """CPU time of a candidate, mean until `budget` evaluations or a few more were told, or until the end."""
+        done = (self.evaluated, self.seconds)
+        evaluated, seconds = next((mark for mark in self.marks if mark[0] >= budget), done)
+        return seconds / max(1, evaluated) * 1e6

@@ -58,6 +58,8 @@ def bench_search(
     found = search_truth(truth, data, problem_seed)
     model = open_llm(llm, read_calls=read_calls, max_cost=max_cost)
     searchers = {name: _searcher(name, found, model) for name in names}
+    for make in searchers.values():
+        make(found.toy.problem, 0)  # one that cannot begin must not spoil hours of the others
     runs = search_runs(
         found, searchers, sizes, seeds, batch=batch, progress=lambda name, seed: say(f"{name}, seed {seed}")
     )

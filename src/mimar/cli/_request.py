@@ -80,7 +80,9 @@ def _weights(request: DesignRequest, objectives: Sequence[str]) -> dict[str, flo
         raise InputError(f"--weights is for --strategy {Scalarised.name}, not for {request.strategy}")
     found: dict[str, float] = {}
     for text in request.weights.split(","):
-        name, _, value = text.partition("=")
+        name, _, value = (part.strip() for part in text.partition("="))
+        if name in found:
+            raise InputError(f"--weights names {name} more than once")
         if name not in objectives:
             raise InputError(f"--weights must be METRIC=WEIGHT,… of {', '.join(objectives)}; got {text!r}")
         try:

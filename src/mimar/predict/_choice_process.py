@@ -81,16 +81,16 @@ class _Embedding:
 
 
 def _taken(factor: Array, options: tuple[Choice, ...], values: Sequence[Choice]) -> Array:
-    """A row of `factor` for each value; a number between two choices has what lies between their rows."""
+    """A row of `factor` for each value; a number between two choices has what lies between their rows, of length 1."""
     if not _are_numbers(options):
         level = {option: rank for rank, option in enumerate(options)}
         return factor[[level[value] for value in values]]
-    ranks = np.interp(
-        np.asarray(values, dtype=np.float64), np.asarray(options, dtype=np.float64), np.arange(len(options))
-    )
+    known = np.asarray(options, dtype=np.float64)
+    ranks = np.interp(np.asarray(values, dtype=np.float64), known, np.arange(len(options)))
     below = np.floor(ranks).astype(np.intp)
     part = (ranks - below)[:, None]
-    return (1.0 - part) * factor[below] + part * factor[np.ceil(ranks).astype(np.intp)]
+    rows = (1.0 - part) * factor[below] + part * factor[np.ceil(ranks).astype(np.intp)]
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
 def _factor(options: tuple[Choice, ...], reach: float) -> Array:

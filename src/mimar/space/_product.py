@@ -8,11 +8,14 @@ from typing import Any, TypeAlias, cast
 
 import numpy as np
 
-from mimar.errors import ArchitectureError
+from mimar.errors import ArchitectureError, InputError
 from mimar.space._protocol import Choice, Choices
 
 Combination: TypeAlias = tuple[Choice, ...]
 """The choice of each variable, in the order of the space's variables."""
+
+ATTEMPTS = 100
+"""Random changes that are tried before all are, where most change nothing that matters."""
 
 
 def _as_it_is(arch: Combination) -> Combination:
@@ -30,6 +33,11 @@ class ProductSpace:
     variables: Mapping[str, tuple[Choice, ...]]
     settle: Callable[[Combination], Combination] = _as_it_is
 
+    def __post_init__(self) -> None:
+        truths = [name for name, options in self.variables.items() if any(isinstance(o, bool) for o in options)]
+        if truths:
+            raise InputError(f"choices must be words or numbers, got truth values for {', '.join(truths)}: use 0 and 1")
+
     def to_choices(self, arch: Combination) -> dict[str, Choice]:
         """Each choice by its name."""
         return dict(zip(self.variables, arch, strict=True))
@@ -43,16 +51,20 @@ class ProductSpace:
         return self.settle(tuple(options[int(rng.integers(len(options)))] for options in self.variables.values()))
 
     def mutate(self, arch: Combination, rng: np.random.Generator) -> Combination:
-        """One variable that matters gets another choice."""
+        """One variable that matters gets another choice; `arch` itself where there is no other to be had."""
         domains = list(self.variables.values())
         free = [index for index, options in enumerate(domains) if len(options) > 1]
-        while free:
+        for _ in range(ATTEMPTS if free else 0):
             index = free[int(rng.integers(len(free)))]
             others = [option for option in domains[index] if option != arch[index]]
-            mutant = self.settle((*arch[:index], others[int(rng.integers(len(others)))], *arch[index + 1 :]))
+            mutant = self._with(arch, index, others[int(rng.integers(len(others)))])
             if mutant != arch:
                 return mutant
-        return arch
+        everything = (self._with(arch, index, option) for index in free for option in domains[index])
+        return next((mutant for mutant in everything if mutant != arch), arch)
+
+    def _with(self, arch: Combination, index: int, option: Choice) -> Combination:
+        return self.settle((*arch[:index], option, *arch[index + 1 :]))
 
     def cross(self, a: Combination, b: Combination, rng: np.random.Generator) -> Combination:
         """Uniform crossover."""

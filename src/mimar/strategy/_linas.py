@@ -20,7 +20,7 @@ EFFORT = Effort(generations=60, population=80, finalists=96, crossover=0.9)
 """About 5,000 candidates that only the surrogate judges, the lower end of the paper's 5,000 to 20,000."""
 
 PARENTS = 256
-"""How many of the best trials the inner search may start from."""
+"""The best trials that are kept: a front to add hypervolume to; the inner search starts from its first members."""
 
 LEAST_ROUND = 2
 SHARE_OF_TRIALS = 40
@@ -29,8 +29,8 @@ SHARE_OF_TRIALS = 40
 class LINAS(Generic[A]):
     """LINAS (Cummings et al., A Hardware-Aware Framework for Accelerating Neural Architecture Search, 2022).
 
-    Measure, refit a predictor of each objective on all trials, search with NSGA-II on predictions alone, measure the
-    best of what it found. The paper measures 50 a round; here a round is one for every forty trials so far, at
+    Measure, refit a predictor of each objective on the latest trials, search with NSGA-II on predictions alone, measure
+    the best of what it found. The paper measures 50 a round; here a round is one for every forty trials so far, at
     least 2, as early rounds teach most. The predictor is a Gaussian process on choices, and measured is what promises
     to add the most hypervolume, half a deviation of optimism included.
 

@@ -56,11 +56,13 @@ class Policy:
 
     def reward(self, picks: Picks, value: float) -> None:
         """Learn that `picks` were worth `value`, more is better."""
-        weight = max(SMOOTHING, 1.0 / (self._rewards + 1))
         self._rewards += 1
+        if self._rewards == 1:  # nothing to compare it with
+            self._mean = value
+            return
         advantage = value - self._mean
-        self._mean += weight * advantage
-        self._variance += weight * (advantage**2 - self._variance)
+        self._mean += max(SMOOTHING, 1.0 / self._rewards) * advantage
+        self._variance += max(SMOOTHING, 1.0 / (self._rewards - 1)) * (advantage**2 - self._variance)
         self._step(picks, advantage / np.sqrt(self._variance + 1e-12))
 
     def punish(self, picks: Picks) -> None:

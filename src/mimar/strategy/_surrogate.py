@@ -26,7 +26,7 @@ OPTIMISM = 0.5
 """In standard deviations, as a lower confidence bound (Srinivas et al., GP-UCB, 2010)."""
 
 GROWTH = 1.25
-"""A model's settings are weighed anew when it has so many times the trials it had then."""
+"""A model's settings are weighed anew when there are so many times the trials there were then."""
 
 
 class Surrogate(Generic[A]):
@@ -39,10 +39,10 @@ class Surrogate(Generic[A]):
 
     def learn(self, trials: Sequence[Trial[A]]) -> None:
         """Fit to the latest of `trials`, complete ones, at least 2."""
-        trials = trials[-LEARNT:]
+        total, trials = len(trials), trials[-LEARNT:]
         known = self._problem.known(trials[0].architecture)
         rows = [self._problem.space.to_choices(trial.architecture) for trial in trials]
-        anew = not self._models or len(trials) >= GROWTH * self._weighed
+        anew = not self._models or total >= GROWTH * self._weighed
         points = losses([trial.metrics for trial in trials], self._problem.objectives)
         low, high = np.asarray(self._problem.reference.ideal), np.asarray(self._problem.reference.point)
         points = np.minimum(points, high + BEYOND * (high - low))
@@ -50,7 +50,7 @@ class Surrogate(Generic[A]):
             if objective.metric not in known:
                 like = None if anew else self._models[objective]
                 self._models[objective] = ChoiceProcess.fit(self._problem.space.variables, rows, column, like)
-        self._weighed = len(trials) if anew else self._weighed
+        self._weighed = total if anew else self._weighed
 
     def losses(self, candidates: Sequence[A]) -> pareto.Points:
         """Expected losses of candidates, shape (n, m); call `learn` first."""
