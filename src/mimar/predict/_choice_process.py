@@ -90,7 +90,7 @@ def _taken(factor: Array, options: tuple[Choice, ...], values: Sequence[Choice])
     below = np.floor(ranks).astype(np.intp)
     part = (ranks - below)[:, None]
     rows = (1.0 - part) * factor[below] + part * factor[np.ceil(ranks).astype(np.intp)]
-    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.where(part > 0.0, rows / np.linalg.norm(rows, axis=1, keepdims=True), rows)
 
 
 def _factor(options: tuple[Choice, ...], reach: float) -> Array:
