@@ -10,7 +10,7 @@ import numpy as np
 
 from mimar.errors import MissingDependencyError
 from mimar.objectives import losses
-from mimar.space import Choice
+from mimar.space import Choice, are_numbers
 from mimar.strategy import Problem, Strategy
 from mimar.trial import Proposal, Trial
 
@@ -40,7 +40,7 @@ class OptunaSearch(Generic[A]):
         self._study = create(directions=["minimize"] * len(problem.objectives), sampler=samplers[sampler]())
         self._distributions: dict[str, Any] = {
             name: optuna.distributions.IntDistribution(0, len(options) - 1)
-            if _are_numbers(options)
+            if are_numbers(options)
             else optuna.distributions.CategoricalDistribution(list(options))
             for name, options in problem.space.variables.items()
         }
@@ -62,7 +62,7 @@ class OptunaSearch(Generic[A]):
 
     def _choices(self, params: Mapping[str, Any]) -> dict[str, Choice]:
         return {
-            name: options[params[name]] if _are_numbers(options) else params[name]
+            name: options[params[name]] if are_numbers(options) else params[name]
             for name, options in self._problem.space.variables.items()
         }
 
@@ -143,7 +143,3 @@ def outsider(name: str, problem: Problem[A], seed: int) -> Strategy[A]:
 def _proposal(problem: Problem[A], choices: Mapping[str, Choice], origin: str) -> Proposal[A]:
     arch = problem.space.from_choices(choices)
     return Proposal(arch, origin, reasons=problem.check(arch))
-
-
-def _are_numbers(options: Sequence[Choice]) -> bool:
-    return all(isinstance(option, int | float) for option in options)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,7 @@ def bench_search(
         "llm": llm,
         "batch": batch,
         "summary": [row.to_json() for row in summarise(runs)],
-        "runs": [_plain(run) for run in runs],
+        "runs": [asdict(run) for run in runs],
     }
 
 
@@ -105,10 +106,6 @@ def _searcher(name: str, truth: SearchTruth, llm: LLM | None) -> MakeSearcher:
         return lambda problem, seed: outsider(name, problem, seed)
     brief = Brief("none", f"a benchmark: {truth.note}")
     return lambda problem, seed: strategy_named(name, problem, seed, llm, brief)
-
-
-def _plain(run: Any) -> dict[str, Any]:
-    return {name: getattr(run, name) for name in run.__dataclass_fields__}
 
 
 def _caption(result: Mapping[str, Any]) -> str:

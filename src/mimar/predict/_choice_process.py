@@ -17,8 +17,8 @@ from itertools import product
 
 import numpy as np
 
-from mimar.predict._features import Choice
 from mimar.predict._learner import SMALLEST_DEVIATION, Array
+from mimar.space import Choice, are_numbers
 
 REACHES = (0.3, 0.6, 1.2)
 """r, shares of a variable's range."""
@@ -68,7 +68,7 @@ class _Embedding:
     @staticmethod
     def of(variables: Variables, reach: float) -> _Embedding:
         ordered = {
-            name: tuple(sorted(options, key=float)) if _are_numbers(options) else options
+            name: tuple(sorted(options, key=float)) if are_numbers(options) else options
             for name, options in variables.items()
         }
         return _Embedding(ordered, {name: _factor(options, reach) for name, options in ordered.items()})
@@ -82,7 +82,7 @@ class _Embedding:
 
 def _taken(factor: Array, options: tuple[Choice, ...], values: Sequence[Choice]) -> Array:
     """A row of `factor` for each value; a number between two choices has what lies between their rows, of length 1."""
-    if not _are_numbers(options):
+    if not are_numbers(options):
         level = {option: rank for rank, option in enumerate(options)}
         return factor[[level[value] for value in values]]
     known = np.asarray(options, dtype=np.float64)
@@ -95,15 +95,11 @@ def _taken(factor: Array, options: tuple[Choice, ...], values: Sequence[Choice])
 
 def _factor(options: tuple[Choice, ...], reach: float) -> Array:
     count = len(options)
-    if not _are_numbers(options) or count == 1:
+    if not are_numbers(options) or count == 1:
         return np.eye(count)
     ranks = np.arange(count) / (count - 1)
     values, vectors = np.linalg.eigh(np.exp(-0.5 * ((ranks[:, None] - ranks) / reach) ** 2))
     return vectors * np.sqrt(np.maximum(values, 0.0))
-
-
-def _are_numbers(options: tuple[Choice, ...]) -> bool:
-    return all(isinstance(option, int | float) and not isinstance(option, bool) for option in options)
 
 
 @dataclass(frozen=True)
@@ -173,7 +169,7 @@ class ChoiceProcess:
 
 def _weigh(variables: Variables, rows: Rows, y: Array) -> dict[_Setting, float]:
     """The likeliest settings and their weights, which sum to 1."""
-    numbers = any(_are_numbers(options) and len(options) > 1 for options in variables.values())
+    numbers = any(are_numbers(options) and len(options) > 1 for options in variables.values())
     evidence: dict[_Setting, float] = {}
     for reach in REACHES if numbers else REACHES[:1]:
         embedded = _Embedding.of(variables, reach)(rows[-WEIGHED:])

@@ -21,7 +21,7 @@ from mimar.space._familiar import FAMILIAR
 from mimar.space._json import Defaults, architecture_from_json, architecture_to_json
 from mimar.space._legality import WIDTH_MULTIPLE, illegal_reasons
 from mimar.space._product import Combination, ProductSpace
-from mimar.space._protocol import Choice, Choices, SearchSpace
+from mimar.space._protocol import Choice, Choices, SearchSpace, are_numbers
 from mimar.space._schema import schema_fields
 from mimar.space._settings import space_from_json, space_to_json
 from mimar.space._transformer import Scope, TransformerSpace
@@ -54,6 +54,7 @@ __all__ = [
     "TransformerSpace",
     "architecture_from_json",
     "architecture_to_json",
+    "are_numbers",
     "illegal_reasons",
     "schema_fields",
     "space_from_json",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -10,6 +10,11 @@ import numpy as np
 A = TypeVar("A")
 Choice = str | int | float
 Choices = Mapping[str, Choice]
+
+
+def are_numbers(options: Sequence[Choice]) -> bool:
+    """Whether all of a variable's choices are numbers, so that they have an order."""
+    return all(isinstance(option, int | float) for option in options)
 
 
 class SearchSpace(Protocol[A]):
