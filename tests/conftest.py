@@ -16,18 +16,27 @@ from hypothesis import settings
 
 from mimar.errors import ProviderError
 from mimar.strategy import (
+    ARMS,
     LINAS,
+    LLMNAS,
     NSGA2,
+    PELNAS,
+    RZNAS,
     AdaptivePortfolio,
     Brief,
+    Dialogue,
     Effort,
+    LLMSearch,
     LocalSearch,
+    NichedEvolution,
+    OneShot,
     RandomSearch,
     RegularisedEvolution,
     ReinforcementLearning,
+    RZNASMutation,
     Scalarised,
     Started,
-    ZeroLMLoop,
+    ZeroLM,
 )
 from mimar.testing import ScriptedLLM, layerdrop_problem
 
@@ -46,10 +55,18 @@ def unreliable_script(space):
             raise ProviderError("the provider answered HTTP 500")
         if seed % 5 == 0:
             return "A deeper network would do. \ud800"
+        asked = (schema or {}).get("properties", {"candidates": {}})
+        if "candidates" not in asked:  # a question for words
+            return json.dumps({name: ["wider"] if rule["type"] == "array" else "wider" for name, rule in asked.items()})
         candidates = [space.to_json(space.sample(rng)) for _ in range(3)]
         return json.dumps({"candidates": [*candidates, candidates[0], {"num_layers": "many"}, None]})
 
     return reply
+
+
+def guided(operator):
+    """(problem, seed, LLM) → the search by one LLM operator."""
+    return lambda problem, seed, llm: LLMSearch(problem, seed, operator(problem, llm))
 
 
 def strategy_factories():
@@ -62,7 +79,19 @@ def strategy_factories():
         "rl": lambda problem, seed, llm: ReinforcementLearning(problem, seed),
         "linas": lambda problem, seed, llm: LINAS(problem, seed, initial=8, effort=Effort(3, 12, 12, 0.9)),
         "scalarised": lambda problem, seed, llm: Scalarised(problem, seed),
-        "zerolm": lambda problem, seed, llm: ZeroLMLoop(problem, seed, llm, BRIEF, batch=5),
+        "niches": lambda problem, seed, llm: NichedEvolution(problem, seed, initial=8),
+        "zerolm": guided(lambda problem, llm: ZeroLM(problem, llm, BRIEF, batch=5)),
+        "one-shot": guided(lambda problem, llm: OneShot(problem, llm, BRIEF)),
+        "dialogue": guided(lambda problem, llm: Dialogue(problem, llm, BRIEF)),
+        "dialogue from a start": guided(
+            lambda problem, llm: Dialogue(problem, llm, BRIEF, start=problem.space.sample(np.random.default_rng(0)))
+        ),
+        "rz-nas": guided(lambda problem, llm: RZNAS(problem, llm, BRIEF)),
+        "rz-nas mutation": guided(lambda problem, llm: RZNASMutation(problem, llm, BRIEF)),
+        "llm-nas": guided(lambda problem, llm: LLMNAS(problem, llm, BRIEF)),
+        **{
+            f"pel-nas {arm}": guided(lambda problem, llm, arm=arm: PELNAS(problem, llm, BRIEF, arm=arm)) for arm in ARMS
+        },
         "adaptive": lambda problem, seed, llm: AdaptivePortfolio(problem, seed, initial=8),
         "adaptive with an LLM": lambda problem, seed, llm: AdaptivePortfolio.with_llm(problem, seed, llm, BRIEF),
         "started": lambda problem, seed, llm: Started(

@@ -23,12 +23,16 @@ from mimar.executor import SerialExecutor
 from mimar.llm import Message, ReplayLLM
 from mimar.space import TransformerSpace
 from mimar.storage import MemoryStorage, SQLiteStorage
-from mimar.strategy import Brief, RandomSearch, ZeroLMLoop
+from mimar.strategy import Brief, LLMSearch, RandomSearch, ZeroLM
 from mimar.study import PATIENCE, Study, journalled, read_journal
 from mimar.testing import ScriptedLLM, layerdrop_problem, toy_problem
 
 TOY = toy_problem(TransformerSpace().restricted(num_layers=[4, 6, 8], hidden_size=[256, 320, 384, 448]))
 DROP = layerdrop_problem()
+
+
+def zerolm(problem, seed, llm):
+    return LLMSearch(problem, seed, ZeroLM(problem, llm, Brief("b", "d")))
 
 
 class Stumbling:
@@ -91,7 +95,7 @@ def test_failed_candidates_are_stored_with_their_reason_and_do_not_count():
 
 def test_rejected_candidates_are_stored_with_their_reasons_and_never_evaluated(unreliable_llm):
     storage, evaluator = MemoryStorage(), Tight(TOY)
-    strategy = ZeroLMLoop(TOY.problem, 1, unreliable_llm(TOY.problem.space), Brief("b", "d"))
+    strategy = zerolm(TOY.problem, 1, unreliable_llm(TOY.problem.space))
     study = Study(TOY.problem, strategy, evaluator, storage=storage)
     study.run(12)
     rejected = [trial for trial in study.trials if trial.status == "invalid"]
@@ -268,7 +272,7 @@ def test_each_trial_is_shown_once_and_already_counts_then():
         seen.append(trial.id)
         assert [t.id for t in study.trials] == sorted(seen)
 
-    strategy = ZeroLMLoop(TOY.problem, 2, ScriptedLLM(spoiled), Brief("b", "d"))
+    strategy = zerolm(TOY.problem, 2, ScriptedLLM(spoiled))
     study = Study(TOY.problem, strategy, TOY, on_trial=show)
     study.run(8)
     assert seen != sorted(seen) == list(range(len(study.trials)))
@@ -307,7 +311,7 @@ def outage(calls, until=10**9):
 
 
 def llm_study(storage, llm):
-    strategy = ZeroLMLoop(TOY.problem, 2, journalled(llm, storage), Brief("b", "d"))
+    strategy = zerolm(TOY.problem, 2, journalled(llm, storage))
     return Study(TOY.problem, strategy, TOY, storage=storage)
 
 
@@ -368,7 +372,7 @@ def test_a_replayed_study_that_asks_something_new_is_an_error_and_no_outage():
     storage = MemoryStorage()
     llm_study(storage, outage(10**9)).run(8)
     calls = read_journal(storage).calls
-    strategy = ZeroLMLoop(TOY.problem, 99, ReplayLLM(calls), Brief("b", "d"))
+    strategy = zerolm(TOY.problem, 99, ReplayLLM(calls))
     with pytest.raises(ReplayError, match="replay with the options"):
         Study(TOY.problem, strategy, TOY).run(8)
 

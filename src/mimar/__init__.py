@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mimar.proxies import adw, zerolm
     from mimar.space import Architecture, Defaults, TransformerSpace, architecture_from_json, architecture_to_json
     from mimar.storage import SQLiteStorage
-    from mimar.strategy import NSGA2, AdaptivePortfolio, RandomSearch, RegularisedEvolution, ZeroLMLoop
+    from mimar.strategy import NSGA2, AdaptivePortfolio, LLMSearch, RandomSearch, RegularisedEvolution, ZeroLM
     from mimar.study import Study
     from mimar.trial import Trial
 
@@ -27,6 +27,7 @@ __all__ = [
     "Defaults",
     "DesignTask",
     "DeviceProfile",
+    "LLMSearch",
     "MimarError",
     "Objective",
     "RandomSearch",
@@ -36,7 +37,7 @@ __all__ = [
     "TransformerSpace",
     "Trial",
     "Workload",
-    "ZeroLMLoop",
+    "ZeroLM",
     "adw",
     "architecture_from_json",
     "architecture_to_json",
@@ -56,7 +57,7 @@ _HOME = {
     "proxies": ("adw", "zerolm"),
     "space": ("Architecture", "Defaults", "TransformerSpace", "architecture_from_json", "architecture_to_json"),
     "storage": ("SQLiteStorage",),
-    "strategy": ("NSGA2", "AdaptivePortfolio", "RandomSearch", "RegularisedEvolution", "ZeroLMLoop"),
+    "strategy": ("NSGA2", "AdaptivePortfolio", "LLMSearch", "RandomSearch", "RegularisedEvolution", "ZeroLM"),
     "study": ("Study",),
     "trial": ("Trial",),
 }

@@ -16,11 +16,12 @@ import numpy as np
 
 from mimar.errors import BudgetError, CandidateError, InputError
 from mimar.hardware import DeviceProfile, Workload, device_advice, hardware_metrics, unsupported_reasons
+from mimar.models import generate_layer_code
 from mimar.objectives import Budget, DesignEvaluator, Objective, losses
 from mimar.pareto import Points, Reference
-from mimar.proxies import Proxy, adw, decoder_inputs
+from mimar.proxies import Proxy, adw, decoder_inputs, score_code
 from mimar.space import WIDTH_MULTIPLE, Architecture, Choice, TransformerSpace
-from mimar.strategy import Brief, Problem, draw
+from mimar.strategy import Axis, Brief, Problem, draw
 
 __all__ = ["DEFAULT_OBJECTIVES", "DesignTask", "design_task", "objective_for", "restricted_to_device"]
 
@@ -111,7 +112,7 @@ def design_task(
         return sum(budget.excess(metrics) for budget in kept)
 
     placeholder = reference or Reference((), ())
-    problem = Problem(space, wanted, check, excess, hardware, placeholder)
+    problem = Problem(space, wanted, check, excess, hardware, placeholder, axes=_axes(hardware))
     _require_known_metrics(problem, kept, profile)
     problem = replace(problem, anchor=_anchor(problem, kept, seed))
     if reference is None:
@@ -128,7 +129,7 @@ def design_task(
             )  # fmt: skip
         sample = losses([evaluator.evaluate(arch) for arch in drawn], wanted)
         problem = replace(problem, reference=_frame(sample, wanted, kept))
-    return DesignTask(problem, evaluator, _brief(profile, workload, kept), kept)
+    return DesignTask(problem, evaluator, _brief(profile, workload, kept, score), kept)
 
 
 def restricted_to_device(space: TransformerSpace, profile: DeviceProfile) -> TransformerSpace:
@@ -253,7 +254,29 @@ def _frame(sample: Points, objectives: Sequence[Objective], budgets: Sequence[Bu
     return Reference(tuple(map(float, worst)), tuple(map(float, best)))
 
 
-def _brief(profile: DeviceProfile, workload: Workload, budgets: Sequence[Budget]) -> Brief:
+RULES: Final = """\
+- hidden_size is divisible by num_heads, num_heads by num_kv_heads; intermediate_size is 2 to 8 times hidden_size.
+- grouped_query, sliding_window and block_sparse take num_kv_heads; multi_head and multi_query do not.
+- sliding_window and block_sparse take a window; convolution takes a kernel_size and no heads.
+- a mixture of experts has feed_forward "moe" with num_experts and top_k.
+- linear and convolution use position_encoding sinusoidal or none."""
+"""What decides legality beside the fields' values, for a language model."""
+
+
+def _axes(hardware: Callable[[Architecture], Mapping[str, float]]) -> tuple[Axis[Architecture], ...]:
+    """Niches are cells of depth and parameters."""
+    depth = Axis[Architecture]("num_layers", lambda arch: arch.num_layers, cells=2)
+    return depth, Axis[Architecture]("params", lambda arch: hardware(arch)["params"], cells=3)
+
+
+def _brief(profile: DeviceProfile, workload: Workload, budgets: Sequence[Budget], score: Proxy) -> Brief:
     bounds = {"max": "at most", "min": "at least"}
     listed = [f"{budget.metric} {bounds[budget.kind]} {budget.limit:.4g}" for budget in budgets]
-    return Brief("; ".join(listed) or "none", device_advice(profile, workload))
+    return Brief(
+        "; ".join(listed) or "none",
+        device_advice(profile, workload),
+        "decoder-only Transformer architectures",
+        RULES,
+        generate_layer_code,
+        score_code(score),
+    )

@@ -33,6 +33,11 @@ class Proposal(Generic[A]):
     reasons: tuple[str, ...] = ()
     note: str = ""
 
+    @property
+    def by_llm(self) -> bool:
+        """Whether a language model made it: such origins are ``llm`` or begin with ``llm-``."""
+        return self.origin.partition("-")[0] == "llm"
+
 
 @dataclass(frozen=True, slots=True)
 class Trial(Generic[A]):

@@ -149,12 +149,17 @@ def serve() -> Iterator[Callable[..., Stub]]:
 
 @pytest.fixture
 def good_llm() -> Callable[[Any, Mapping[str, str]], Answer]:
-    """As many small legal candidates as are asked for, the same ones for the same request."""
+    """As many small legal candidates as are asked for, or words where those are, the same for the same request."""
 
     def answer(request: Any, _: Mapping[str, str]) -> Answer:
         rng = random.Random(json.dumps(request, sort_keys=True))
-        count = request["response_format"]["json_schema"]["schema"]["properties"]["candidates"]["minItems"]
-        return 200, json.dumps({"candidates": [_candidate(rng) for _ in range(count)]})
+        asked = request["response_format"]["json_schema"]["schema"]["properties"]
+        words = {name: ["wider"] if rule["type"] == "array" else "wider" for name, rule in asked.items()}
+        if "candidates" not in asked:
+            return 200, json.dumps(words)
+        return 200, json.dumps(
+            words | {"candidates": [_candidate(rng) for _ in range(asked["candidates"]["minItems"])]}
+        )
 
     return answer
 

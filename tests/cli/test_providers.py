@@ -40,7 +40,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -
 
 def llm_statuses(study: StudyFile) -> list[str]:
     """The status of every trial that came from the language model."""
-    return [trial.status for trial in study.trials if trial.proposal.origin == "llm"]
+    return [trial.status for trial in study.trials if trial.proposal.by_llm]
 
 
 @pytest.mark.parametrize("failure", FAILURES)

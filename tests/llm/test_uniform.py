@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from mimar.llm import Message, UniformLLM, schema_error
 from mimar.llm._uniform import drawn
 from mimar.space import TransformerSpace
-from mimar.strategy import Brief, ZeroLMLoop
+from mimar.strategy import Brief, LLMSearch, ZeroLM
 from mimar.study import Study
 from mimar.testing import layerdrop_problem, toy_problem
 
@@ -59,16 +59,17 @@ def test_choices_are_uniform():
 
 def test_it_drives_a_strategy_that_needs_a_model():
     toy = layerdrop_problem()
-    strategy = ZeroLMLoop(toy.problem, 0, UniformLLM(), Brief("none", "A test bench."))
+    strategy = LLMSearch(toy.problem, 0, ZeroLM(toy.problem, UniformLLM(), Brief("none", "A test bench.")))
     study = Study(toy.problem, strategy, toy)
     assert study.run(24) == "enough trials"
-    assert {trial.proposal.origin for trial in study.trials} == {"llm"}
+    assert {trial.proposal.origin for trial in study.trials} == {"llm-zerolm"}
 
 
 def test_what_it_proposes_of_transformers_is_read_and_mostly_illegal():
     """Fields that must fit each other rarely do when each is drawn alone: what a model has to know."""
     toy = toy_problem()
-    proposals = ZeroLMLoop(toy.problem, 0, UniformLLM(), Brief("none", "A test bench."), batch=40).ask(40)
+    operator = ZeroLM(toy.problem, UniformLLM(), Brief("none", "A test bench."), batch=40)
+    proposals = LLMSearch(toy.problem, 0, operator).ask(40)
     assert len(proposals) == 40
     assert all(proposal.architecture is not None or proposal.reasons for proposal in proposals)
     assert sum(bool(proposal.reasons) for proposal in proposals) > 20

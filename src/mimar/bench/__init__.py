@@ -7,15 +7,26 @@ from mimar.bench._measures import Measures, measure
 from mimar.bench._outside import OUTSIDERS, installed_outsiders, outsider
 from mimar.bench._predictor_table import PredictorRow, predicted_quantity, predictor_table, truth_features
 from mimar.bench._run import BASELINES, ProxyRow, proxy_table, standardiser_for
-from mimar.bench._search_run import MakeSearcher, SearchRun, SearchSummary, search_runs, summarise
+from mimar.bench._search_run import (
+    CONTROL,
+    GuidedSearcher,
+    MakeSearcher,
+    SearchRun,
+    SearchSummary,
+    search_runs,
+    summarise,
+    without_llm,
+)
 from mimar.bench._search_truth import SEARCH_TRUTHS, SearchTruth, search_truth
 from mimar.bench._truth import Truth, TruthRow
 
 __all__ = [
     "BASELINES",
+    "CONTROL",
     "FETCHABLE",
     "OUTSIDERS",
     "SEARCH_TRUTHS",
+    "GuidedSearcher",
     "MakeSearcher",
     "Measures",
     "PredictorRow",
@@ -41,4 +52,5 @@ __all__ = [
     "summarise",
     "tables",
     "truth_features",
+    "without_llm",
 ]

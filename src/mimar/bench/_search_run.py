@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import groupby
 from statistics import median
 from typing import Any, Generic, TypeVar
@@ -16,6 +16,7 @@ from scipy.stats import mannwhitneyu
 from mimar import pareto
 from mimar.bench._search_truth import SearchTruth
 from mimar.errors import InputError
+from mimar.llm import LLM, CallRecord, Recording, UniformLLM
 from mimar.objectives import complete_trials, losses
 from mimar.pareto import Points
 from mimar.space import Combination
@@ -28,8 +29,20 @@ A = TypeVar("A")
 MakeSearcher = Callable[[Problem[Combination], int], Strategy[Combination]]
 """From a problem and a seed to a fresh strategy: any object with `ask` and `tell`."""
 
+
+@dataclass(frozen=True, slots=True)
+class GuidedSearcher:
+    """A searcher that asks an LLM, whose calls are counted: from a problem, a seed and the LLM to a fresh strategy."""
+
+    llm: LLM
+    make: Callable[[Problem[Combination], int, LLM], Strategy[Combination]]
+
+
 TRADE_OFFS = np.linspace(0.05, 0.95, 10)
 """Weights of the first objective at which regret is taken."""
+
+CONTROL = UniformLLM().name
+"""The LLM that knows nothing: a strategy's gain over it is what its LLM brings."""
 
 Progress = Callable[[str, int], None]
 """Told strategy and seed before each search."""
@@ -41,7 +54,10 @@ class SearchRun:
 
     hv_share: hypervolume as a share of the exact front's. igd_plus: mean modified distance from the exact front (IGD+),
     in units of the frame. regret: how much worse the best candidate found is than the best there is, by weighted
-    Chebyshev loss in units of the frame, mean over ten trade-offs. us_per_candidate: CPU time of ask and tell, µs.
+    Chebyshev loss in units of the frame, mean over ten trade-offs. us_per_candidate: CPU time of ask and tell, µs, with
+    that of a model which runs in this process. llm: its name, empty without one. llm_calls and llm_tokens (read and
+    written) until then. llm_valid: its candidates among the evaluated ones, each new and within the budgets.
+    llm_rejected: its candidates that were illegal, repeated or over a budget, and replies that could not be read.
     """
 
     strategy: str
@@ -51,6 +67,11 @@ class SearchRun:
     igd_plus: float
     regret: float
     us_per_candidate: float
+    llm: str = ""
+    llm_calls: int = 0
+    llm_tokens: int = 0
+    llm_valid: int = 0
+    llm_rejected: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +79,9 @@ class SearchSummary:
     """All seeds of a strategy at one budget: medians, quartiles of the hypervolume share, and a rank test.
 
     p_best: two-sided p-value of Mann and Whitney's test against the strategy with the best median share at this budget;
-    None for that one itself and where there are fewer than two seeds.
+    None for that one itself and where there are fewer than two seeds. Of an LLM's, over all seeds: candidates_per_call,
+    tokens_per_candidate and rejected_share count unique valid candidates; None without an LLM or without any such.
+    llm_gain: median share minus that of the same strategy with uniform random choice for its LLM, where that was run.
     """
 
     strategy: str
@@ -70,6 +93,11 @@ class SearchSummary:
     regret_median: float
     us_per_candidate: float
     p_best: float | None
+    llm: str = ""
+    candidates_per_call: float | None = None
+    tokens_per_candidate: float | None = None
+    rejected_share: float | None = None
+    llm_gain: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain data."""
@@ -78,7 +106,7 @@ class SearchSummary:
 
 def search_runs(
     truth: SearchTruth,
-    searchers: Mapping[str, MakeSearcher],
+    searchers: Mapping[str, MakeSearcher | GuidedSearcher],
     budgets: Sequence[int],
     seeds: int,
     *,
@@ -98,12 +126,18 @@ def search_runs(
         for seed in range(seeds):
             if progress is not None:
                 progress(name, seed)
-            timed = _Timed(make(truth.toy.problem, seed))
+            timed = _begun(make, truth.toy.problem, seed)
             study = Study(truth.toy.problem, timed, truth.toy, batch=batch)
             study.run(max(budgets))
-            points = losses([trial.metrics for trial in complete_trials(study.trials)], truth.toy.problem.objectives)
-            found += [_run(truth, (name, seed), points, budget, timed) for budget in sorted(budgets)]
+            found += [_run(truth, (name, seed), study.trials, budget, timed) for budget in sorted(budgets)]
     return found
+
+
+def _begun(make: MakeSearcher | GuidedSearcher, problem: Problem[Combination], seed: int) -> _Timed[Combination]:
+    if not isinstance(make, GuidedSearcher):
+        return _Timed(make(problem, seed), [])
+    calls: list[CallRecord] = []
+    return _Timed(make.make(problem, seed, Recording(make.llm, (), calls.append)), calls, make.llm.name)
 
 
 def summarise(runs: Sequence[SearchRun]) -> list[SearchSummary]:
@@ -114,8 +148,19 @@ def summarise(runs: Sequence[SearchRun]) -> list[SearchSummary]:
         for run in at_budget:
             grouped.setdefault(run.strategy, []).append(run)
         ranked = sorted(grouped.values(), key=lambda group: -median(run.hv_share for run in group))
-        found += [_summary(group, ranked[0]) for group in ranked]
+        rows = [_summary(group, ranked[0]) for group in ranked]
+        shares = {row.strategy: row.hv_share_median for row in rows}
+        found += [_against_control(row, shares.get(without_llm(row.strategy))) for row in rows]
     return found
+
+
+def without_llm(name: str) -> str:
+    """The row of the same strategy with uniform random choice in its LLM's place."""
+    return f"{name} ({CONTROL})"
+
+
+def _against_control(row: SearchSummary, control: float | None) -> SearchSummary:
+    return row if control is None else replace(row, llm_gain=row.hv_share_median - control)
 
 
 def _summary(group: Sequence[SearchRun], best: Sequence[SearchRun]) -> SearchSummary:
@@ -123,6 +168,9 @@ def _summary(group: Sequence[SearchRun], best: Sequence[SearchRun]) -> SearchSum
     low, middle, high = (float(value) for value in np.percentile(shares, [25, 50, 75]))
     compared = group is not best and min(len(group), len(best)) > 1
     p_value = float(mannwhitneyu(shares, [run.hv_share for run in best]).pvalue) if compared else None
+    calls, tokens, valid, rejected = (
+        sum(getattr(run, name) for run in group) for name in ("llm_calls", "llm_tokens", "llm_valid", "llm_rejected")
+    )
     return SearchSummary(
         group[0].strategy,
         group[0].budget,
@@ -133,13 +181,26 @@ def _summary(group: Sequence[SearchRun], best: Sequence[SearchRun]) -> SearchSum
         median(run.regret for run in group),
         median(run.us_per_candidate for run in group),
         p_value,
+        group[0].llm,
+        valid / calls if calls else None,
+        tokens / valid if valid else None,
+        rejected / (valid + rejected) if valid + rejected else None,
     )
 
 
 def _run(
-    truth: SearchTruth, who: tuple[str, int], points: Points, budget: int, timed: _Timed[Combination]
+    truth: SearchTruth,
+    who: tuple[str, int],
+    trials: Sequence[Trial[Combination]],
+    budget: int,
+    timed: _Timed[Combination],
 ) -> SearchRun:
-    reference, points = truth.reference, points[:budget]
+    done = complete_trials(trials)[:budget]
+    last = done[-1].id if len(done) == budget else trials[-1].id if trials else 0
+    own = [trial.status for trial in trials if trial.id <= last and trial.proposal.by_llm]
+    seconds, calls = timed.spent_at(budget)
+    reference = truth.reference
+    points = losses([trial.metrics for trial in done], truth.toy.problem.objectives)
     low, high = np.asarray(reference.ideal), np.asarray(reference.point)
     scaled, exact = (points - low) / (high - low), (truth.front - low) / (high - low)
     return SearchRun(
@@ -148,7 +209,12 @@ def _run(
         reference.hypervolume(points) / reference.hypervolume(truth.front),
         pareto.igd_plus(scaled, exact),
         float(np.mean(_best_values(scaled) - _best_values(exact))) if len(points) else float("inf"),
-        timed.microseconds_at(budget),
+        seconds / max(1, min(budget, timed.evaluated)) * 1e6,
+        timed.llm,
+        len(calls),
+        sum(call.usage.input_tokens + call.usage.output_tokens for call in calls),
+        own.count("complete"),
+        own.count("invalid"),
     )
 
 
@@ -160,12 +226,14 @@ def _best_values(points: Points) -> NDArray[np.float64]:
 
 @dataclass
 class _Timed(Generic[A]):
-    """A strategy whose CPU time is kept. marks: evaluations told so far, seconds up to then."""
+    """A strategy whose CPU time and LLM calls are kept. marks: evaluations told so far, seconds and calls then."""
 
     inner: Strategy[A]
+    calls: Sequence[CallRecord]
+    llm: str = ""
     seconds: float = 0.0
     evaluated: int = 0
-    marks: list[tuple[int, float]] = field(default_factory=list[tuple[int, float]])
+    marks: list[tuple[int, float, int]] = field(default_factory=list[tuple[int, float, int]])
 
     @property
     def name(self) -> str:
@@ -183,10 +251,10 @@ class _Timed(Generic[A]):
         self.inner.tell(trials)
         self.seconds += time.process_time() - begin
         self.evaluated += sum(trial.status == "complete" for trial in trials)
-        self.marks.append((self.evaluated, self.seconds))
+        self.marks.append((self.evaluated, self.seconds, len(self.calls)))
 
-    def microseconds_at(self, budget: int) -> float:
-        """CPU time of a candidate, mean until `budget` evaluations or a few more were told, or until the end."""
-        done = (self.evaluated, self.seconds)
-        evaluated, seconds = next((mark for mark in self.marks if mark[0] >= budget), done)
-        return seconds / max(1, evaluated) * 1e6
+    def spent_at(self, budget: int) -> tuple[float, list[CallRecord]]:
+        """CPU seconds and LLM calls until `budget` evaluations or a few more were told, or until the end."""
+        end = (self.evaluated, self.seconds, len(self.calls))
+        _, seconds, count = next((mark for mark in self.marks if mark[0] >= budget), end)
+        return seconds, list(self.calls[:count])

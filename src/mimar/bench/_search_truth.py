@@ -19,7 +19,7 @@ from mimar.objectives import Objective
 from mimar.pareto import Points, Reference
 from mimar.predict import Ridge
 from mimar.space import Combination, ProductSpace
-from mimar.strategy import Problem
+from mimar.strategy import Axis, Problem
 from mimar.testing import LayerDrop, Toy, layerdrop_problem
 
 Array = NDArray[np.float64]
@@ -81,9 +81,9 @@ def _nb201(data: Path | None, _seed: int) -> SearchTruth:
     points = np.asarray([list(metrics.values()) for metrics in measured.values()])
     worst = (WORST_ERROR, float(np.percentile(points[:, 1], WORST_PERCENTILE)))
     front = points[pareto.front(points)]
-    toy = _toy(
-        CELL_SPACE, ("error", "fpga"), Reference(worst, _least(front)), lambda cell: measured[tuple(map(str, cell))]
-    )
+    convolutions = Axis[Combination]("nor_conv_3x3", lambda cell: cell.count("nor_conv_3x3"), 6, (1, 2, 3, 4, 5))
+    frame = Reference(worst, _least(front))
+    toy = _toy(CELL_SPACE, ("error", "fpga"), frame, lambda cell: measured[tuple(map(str, cell))], (convolutions,))
     return SearchTruth("nb201_cifar10", toy, front, f"{len(measured)} cells, published tables")
 
 
@@ -124,7 +124,11 @@ def _hwgpt(data: Path | None, seed: int) -> SearchTruth:
     front = _additive_front([models[name] for name in metrics])
     worst = np.percentile(points, WORST_PERCENTILE, axis=0)
     frame = Reference((float(worst[0]), float(worst[1])), _least(front))
-    toy = _toy(GPT_SPACE, metrics, frame, lambda arch: {name: model(arch) for name, model in models.items()})
+    width = Axis[Combination]("embed_dim", lambda arch: float(arch[0]), 3, (384, 768))
+    depth = Axis[Combination]("n_layer", lambda arch: float(arch[1]), 2, (12,))
+    toy = _toy(
+        GPT_SPACE, metrics, frame, lambda arch: {name: model(arch) for name, model in models.items()}, (width, depth)
+    )
     errors = ", ".join(f"{name} {model.error:.2%}" for name, model in models.items())
     return SearchTruth("hwgpt_s", toy, front, f"surrogate of {len(records)} rows; median error held out: {errors}")
 
@@ -208,6 +212,7 @@ def _toy(
     metrics: Sequence[str],
     frame: Reference,
     measure: Callable[[Combination], Mapping[str, float]],
+    axes: tuple[Axis[Combination], ...],
 ) -> Toy[Combination]:
     problem = Problem(
         space=space,
@@ -216,6 +221,7 @@ def _toy(
         excess=lambda arch: 0.0,
         known=lambda arch: {},
         reference=frame,
+        axes=axes,
     )
     return Toy(problem, measure)
 

@@ -11,6 +11,7 @@ import typer
 
 from mimar.cli._bench import bench
 from mimar.cli._options import (
+    Anonymise,
     AsJson,
     LLMName,
     MaxCost,
@@ -101,7 +102,15 @@ def design(
     weights: Annotated[
         str | None, typer.Option(help="Of objectives, for scalarised: METRIC=WEIGHT,…; the others weigh 1.")
     ] = None,
+    arm: Annotated[
+        str | None,
+        typer.Option(
+            help="Of rz-nas: batch, mutation; of pel-nas: coevolution, llm-only, prompt-only, sequential.",
+            show_default="the first of them",
+        ),
+    ] = None,
     llm: LLMName = "none",
+    anonymise: Anonymise = False,
     max_cost: MaxCost = None,
     trials: Annotated[int, typer.Option(min=1, help="Candidates to evaluate.")] = 120,
     seed: Annotated[int, typer.Option(min=0, help="Of all randomness.")] = 0,
@@ -140,7 +149,7 @@ def design(
             },
             device=device, context=ctx, batch=batch, prompt_tokens=prompt_tokens, dtype=dtype, vocab=vocab,
             tokenizer=tokenizer, tied=not untied, strategy=strategy, score=score, objectives=objectives,
-            weights=weights, llm=llm,
+            weights=weights, arm=arm, llm=llm, anonymise=anonymise,
             seed=seed, per_layer=per_layer, only=only or (), start=start, command=shlex.join(["mimar", *sys.argv[1:]]),
         )  # fmt: skip
         settings = resumed_settings(study, context) if resume else settings_for(request)
@@ -211,6 +220,17 @@ def devices(refresh: Refresh = False, as_json: AsJson = False) -> None:
             measure_this(refresh=True)
         rows = device_rows()
         print_json({"devices": rows}) if as_json else print_devices(rows)
+
+
+@app.command()
+def strategies(as_json: AsJson = False) -> None:
+    """List the strategies with what tells them apart."""
+    with errors_explained(as_json):
+        from mimar.cli._strategies import strategy_rows
+        from mimar.cli._tables import print_strategies
+
+        rows = strategy_rows()
+        print_json({"strategies": rows}) if as_json else print_strategies(rows)
 
 
 @app.command("get-llm")

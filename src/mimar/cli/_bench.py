@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from mimar.cli._options import AsJson, LLMName, MaxCost
+from mimar.cli._options import Anonymise, AsJson, LLMName, MaxCost
 from mimar.cli._output import errors_explained, print_json, say
 
 if TYPE_CHECKING:  # the command line must start without numpy
@@ -103,11 +103,16 @@ def predictors(
 def search(
     truth: Annotated[str, typer.Option(help="A problem whose best trade-offs are known; an unknown name lists all.")],
     strategy: Annotated[
-        str, typer.Option(help="NAME,… or default, outside (Optuna and pymoo, where installed), all.")
+        str,
+        typer.Option(
+            help="NAME[:ARM],… or default, outside (Optuna and pymoo, where installed), all of these, or guided: "
+            "those that need an LLM."
+        ),
     ] = "default",
     budget: Annotated[str, typer.Option(help="Numbers of evaluations.")] = "50,150,500,2000",
     seeds: Annotated[int, typer.Option(min=1, help="Searches of each strategy.")] = 10,
     llm: LLMName = "none",
+    anonymise: Anonymise = False,
     max_cost: MaxCost = None,
     batch: Annotated[int, typer.Option(min=1, help="Candidates asked for at a time.")] = 8,
     problem_seed: Annotated[int, typer.Option(min=0, help="Of a synthetic problem.")] = 0,
@@ -118,7 +123,8 @@ def search(
     """Compare strategies at equal budgets.
 
     layerdrop is synthetic, nb201_cifar10 a table of all its cells, hwgpt_s an additive surrogate of one. Their fronts
-    are known exactly, so that every share is one of the best there is.
+    are known exactly, so that every share is one of the best there is. With --llm every strategy that asks it runs once
+    more with uniform random choice in its place.
     """
     with errors_explained(as_json):
         from mimar.cli._bench_search import bench_search, print_search, search_markdown
@@ -129,6 +135,7 @@ def search(
             budget,
             seeds=seeds,
             llm=llm,
+            anonymise=anonymise,
             max_cost=max_cost,
             batch=batch,
             problem_seed=problem_seed,

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from mimar.bench import (
+    CONTROL,
     OUTSIDERS,
+    GuidedSearcher,
     MakeSearcher,
     SearchSummary,
     SearchTruth,
@@ -17,23 +20,32 @@ from mimar.bench import (
     search_runs,
     search_truth,
     summarise,
+    without_llm,
 )
 from mimar.cli._llm import open_llm
-from mimar.cli._names import CLASSIC, STRATEGIES, strategy_named
 from mimar.cli._output import say
+from mimar.cli._strategies import CLASSIC, GUIDED, STRATEGIES, Options, require_fitting, strategy_named
 from mimar.cli._study_file import read_calls
-from mimar.cli._tables import markdown_figures, print_figures
+from mimar.cli._tables import figure, markdown_figures, print_figures
 from mimar.errors import InputError, UnknownNameError
-from mimar.llm import LLM
-from mimar.strategy import Brief
+from mimar.llm import LLM, UniformLLM
+from mimar.space import Combination
+from mimar.strategy import AdaptivePortfolio, Brief, NichedEvolution, Problem, Strategy
 
-GROUPS = ("default", "outside", "all")
+ONE_NICHE = "one-niche"
+"""The strategy ``niches`` without its partition, for comparison."""
+
 COLUMNS = ("strategy", "budget", "share", "quartiles", "IGD+", "regret", "µs", "p")
-LEFT_OUT = ("quartiles", "regret", "IGD+", "p")
+LLM_COLUMNS = ("gain", "per call", "tokens", "rejected")
+LEFT_OUT = ("quartiles", "regret", "IGD+", "p", "µs")
 LEGEND = (
     "Median over seeds. share: hypervolume as a share of the exact front's. IGD+: mean distance of the exact front, "
     "regret: mean loss against it over trade-offs, both in units of the frame. µs: CPU time of ask and tell for a "
     "candidate. p: rank test against the best."
+)
+LLM_LEGEND = (
+    " Of the LLM: gain in share over uniform random choice in its place, unique valid candidates per call, tokens for "
+    "each of them, share of rejected ones."
 )
 
 
@@ -44,6 +56,7 @@ def bench_search(
     *,
     seeds: int,
     llm: str = "none",
+    anonymise: bool = False,
     max_cost: float | None = None,
     batch: int = 8,
     problem_seed: int = 0,
@@ -57,10 +70,9 @@ def bench_search(
     names = _wanted(strategy)
     sizes = _numbers(budgets)
     found = search_truth(truth, data, problem_seed)
-    model = open_llm(llm, read_calls=read_calls, max_cost=max_cost)
-    searchers = {name: _searcher(name, found, model) for name in names}
-    for make in searchers.values():
-        make(found.toy.problem, 0)  # one that cannot begin must not spoil hours of the others
+    searchers = _searchers(names, found, open_llm(llm, read_calls=read_calls, max_cost=max_cost), anonymise)
+    for searcher in searchers.values():
+        _begin(searcher, found.toy.problem)  # one that cannot must not spoil hours of the others
     runs = search_runs(
         found, searchers, sizes, seeds, batch=batch, progress=lambda name, seed: say(f"{name}, seed {seed}")
     )
@@ -72,6 +84,7 @@ def bench_search(
         "ideal_point": list(found.reference.ideal),
         "front_size": len(found.front),
         "llm": llm,
+        "anonymised": anonymise,
         "batch": batch,
         "summary": [row.to_json() for row in summarise(runs)],
         "runs": [asdict(run) for run in runs],
@@ -79,19 +92,26 @@ def bench_search(
 
 
 def _wanted(strategy: str) -> tuple[str, ...]:
+    groups = {"default": (*CLASSIC, AdaptivePortfolio.name), "outside": installed_outsiders(), "guided": tuple(GUIDED)}
+    groups["all"] = groups["default"] + groups["outside"]
     names: list[str] = []
     for name in (part.strip() for part in strategy.split(",")):
-        if name in ("default", "all"):
-            names += [*CLASSIC, "adaptive"]
-        if name in ("outside", "all"):
-            names += installed_outsiders()
-        if name in (*STRATEGIES, *OUTSIDERS):
-            names.append(name)
-        elif name not in GROUPS:
-            raise UnknownNameError("strategy", name, (*GROUPS, *STRATEGIES, *OUTSIDERS))
+        single, _, arm = name.partition(":")
+        if name in groups:
+            names += groups[name]
+            continue
+        if name not in (ONE_NICHE, *OUTSIDERS):
+            _require(single, arm, (*groups, *STRATEGIES, ONE_NICHE, *OUTSIDERS))
+        names.append(name)
     if not names:
         raise InputError("none of these optimisers is installed: pip install 'mimar[bench]'")
     return tuple(dict.fromkeys(names))
+
+
+def _require(strategy: str, arm: str, known: tuple[str, ...]) -> None:
+    if strategy not in STRATEGIES:
+        raise UnknownNameError("strategy", strategy, known)
+    require_fitting(strategy, arm, {})
 
 
 def _numbers(budgets: str) -> tuple[int, ...]:
@@ -101,11 +121,41 @@ def _numbers(budgets: str) -> tuple[int, ...]:
         raise InputError(f"--budget must be numbers of evaluations, as 50,150; got {budgets!r}") from error
 
 
-def _searcher(name: str, truth: SearchTruth, llm: LLM | None) -> MakeSearcher:
-    if name in OUTSIDERS:
-        return lambda problem, seed: outsider(name, problem, seed)
-    brief = Brief("none", f"a benchmark: {truth.note}")
-    return lambda problem, seed: strategy_named(name, problem, seed, llm, brief)
+def _searchers(
+    names: Sequence[str], truth: SearchTruth, llm: LLM | None, anonymise: bool
+) -> dict[str, MakeSearcher | GuidedSearcher]:
+    """By the name of its row; what asks an LLM has another row with uniform choice in the LLM's place."""
+    found: dict[str, MakeSearcher | GuidedSearcher] = {}
+    brief = Brief("none", f"a benchmark: {truth.note}", anonymous=anonymise)
+    for name in names:
+        strategy, _, arm = name.partition(":")
+        if name in OUTSIDERS:
+            found[name] = partial(outsider, name)
+        elif name == ONE_NICHE:
+            found[name] = partial(NichedEvolution, partition=False)
+        elif llm is None or name in CLASSIC:
+            found[name] = partial(strategy_named, strategy, said=(None, brief), options=Options(arm=arm))
+        else:
+            found[name] = GuidedSearcher(llm, _Guided(strategy, arm, brief))
+            if llm.name != CONTROL:
+                found[without_llm(name)] = GuidedSearcher(UniformLLM(), _Guided(strategy, arm, brief))
+    return found
+
+
+def _begin(searcher: MakeSearcher | GuidedSearcher, problem: Problem[Combination]) -> None:
+    searcher.make(problem, 0, searcher.llm) if isinstance(searcher, GuidedSearcher) else searcher(problem, 0)
+
+
+@dataclass(frozen=True)
+class _Guided:
+    """A strategy that asks an LLM, but for the problem, the seed and the LLM."""
+
+    strategy: str
+    arm: str
+    brief: Brief
+
+    def __call__(self, problem: Problem[Combination], seed: int, llm: LLM) -> Strategy[Combination]:
+        return strategy_named(self.strategy, problem, seed, (llm, self.brief), Options(arm=self.arm))
 
 
 def _caption(result: Mapping[str, Any]) -> str:
@@ -118,7 +168,17 @@ def _caption(result: Mapping[str, Any]) -> str:
 
 
 def _lines(result: Mapping[str, Any]) -> list[tuple[str, ...]]:
-    return [_line(SearchSummary(**row)) for row in result["summary"]]
+    lines = [_line(SearchSummary(**row)) for row in result["summary"]]
+    return lines if _asks(result) else [line[: len(COLUMNS)] for line in lines]
+
+
+def _asks(result: Mapping[str, Any]) -> bool:
+    """Whether any strategy asked an LLM."""
+    return any(row["llm"] for row in result["summary"])
+
+
+def _columns(result: Mapping[str, Any]) -> tuple[str, ...]:
+    return (*COLUMNS, *LLM_COLUMNS) if _asks(result) else COLUMNS
 
 
 def _line(row: SearchSummary) -> tuple[str, ...]:
@@ -131,19 +191,23 @@ def _line(row: SearchSummary) -> tuple[str, ...]:
         f"{row.igd_plus_median:.4f}",
         f"{row.regret_median:.4f}",
         f"{row.us_per_candidate:.0f}",
-        "–" if row.p_best is None else f"{row.p_best:.2g}",
+        figure(row.p_best, ".2g"),
+        figure(row.llm_gain, "+.3f"),
+        figure(row.candidates_per_call, ".1f"),
+        figure(row.tokens_per_candidate, ".0f"),
+        figure(row.rejected_share, ".0%"),
     )
 
 
 def print_search(result: Mapping[str, Any]) -> None:
     """The table on a terminal."""
-    print_figures(COLUMNS, _lines(result), before=_caption(result), after=LEGEND + _marked(), left_out=LEFT_OUT)
+    print_figures(_columns(result), _lines(result), before=_caption(result), after=_legend(result), left_out=LEFT_OUT)
 
 
 def search_markdown(result: Mapping[str, Any]) -> str:
     """The same as Markdown."""
-    return "\n\n".join([_caption(result), markdown_figures(COLUMNS, _lines(result)), LEGEND + _marked()]) + "\n"
+    return "\n\n".join([_caption(result), markdown_figures(_columns(result), _lines(result)), _legend(result)]) + "\n"
 
 
-def _marked() -> str:
-    return " Public optimisers are marked ·."
+def _legend(result: Mapping[str, Any]) -> str:
+    return f"{LEGEND}{LLM_LEGEND if _asks(result) else ''} Public optimisers are marked ·."

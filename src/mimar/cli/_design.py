@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from mimar.cli._llm import open_llm
-from mimar.cli._names import score_data, score_named, strategy_named
+from mimar.cli._names import score_data, score_named
 from mimar.cli._output import say
 from mimar.cli._progress import Progress
 from mimar.cli._report import study_summary
 from mimar.cli._settings import DesignSettings
+from mimar.cli._strategies import Options, strategy_named
 from mimar.cli._study_file import ledger_of, open_study, read_calls
 from mimar.design import DesignTask, design_task
 from mimar.errors import InputError
@@ -20,7 +21,7 @@ from mimar.llm import LLM, CallRecord
 from mimar.proxies import Proxy, adw
 from mimar.space import Architecture
 from mimar.storage import SQLiteStorage, Storage
-from mimar.strategy import Started, Strategy
+from mimar.strategy import Dialogue, Started, Strategy
 from mimar.study import Study, journalled, read_journal
 
 
@@ -87,5 +88,9 @@ def _journalled_llm(
 
 
 def _strategy(settings: DesignSettings, task: DesignTask, llm: LLM | None) -> Strategy[Architecture]:
-    strategy = strategy_named(settings.strategy, task.problem, settings.seed, llm, task.brief, weights=settings.weights)
-    return strategy if settings.start is None else Started(strategy, task.problem, settings.start, settings.seed)
+    brief = replace(task.brief, anonymous=settings.anonymise)
+    options = Options(settings.weights, settings.arm, settings.start)
+    strategy = strategy_named(settings.strategy, task.problem, settings.seed, (llm, brief), options)
+    if settings.start is None or settings.strategy == Dialogue.name:  # a dialogue begins from it by itself
+        return strategy
+    return Started(strategy, task.problem, settings.start, settings.seed)

@@ -10,6 +10,12 @@ import typer
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on standard output, everything else on stderr.")]
 StudyPath = Annotated[Path, typer.Argument(help="A study file.", show_default=False)]
 StudyMember = Annotated[str, typer.Argument(metavar="STUDY[#ID]", help="A study, or one trial of it.")]
+Anonymise = Annotated[
+    bool,
+    typer.Option(
+        "--anonymise", help="Show the LLM neutral names, so that it cannot recall what it has read about a benchmark."
+    ),
+]
 MaxCost = Annotated[float | None, typer.Option(help="Stop asking the LLM at this many US dollars.")]
 Refresh = Annotated[bool, typer.Option("--refresh", help="Measure this machine again.")]
 Tokens = Annotated[str, typer.Option(help="Training tokens for the cost estimate, e.g. 10B.")]

@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
-from mimar.cli._names import require_known
+from mimar.cli._names import require_score
 from mimar.cli._output import say
 from mimar.cli._quantities import count, seconds, size
 from mimar.cli._settings import DesignSettings
 from mimar.cli._start import read_start, vocabulary_size
+from mimar.cli._strategies import require_fitting
 from mimar.design import objective_for, restricted_to_device
 from mimar.errors import ArchitectureError, InputError, UnknownNameError
 from mimar.hardware import DeviceProfile, Dtype, Workload, load_profile
@@ -41,7 +42,9 @@ class DesignRequest:
     score: str
     objectives: str
     weights: str | None
+    arm: str | None
     llm: str
+    anonymise: bool
     seed: int
     per_layer: bool
     only: Sequence[str]
@@ -51,7 +54,8 @@ class DesignRequest:
 
 def settings_for(request: DesignRequest) -> DesignSettings:
     """Resolve names, files and quantities; raises InputError, UnknownNameError or ArchitectureError."""
-    require_known(request.strategy, request.score)
+    require_fitting(request.strategy, request.arm or "", {})
+    require_score(request.score)
     profile = load_profile(request.device)
     start = _start(request)
     space = _space(request, profile, start)
@@ -68,7 +72,8 @@ def settings_for(request: DesignRequest) -> DesignSettings:
         raise InputError("--objectives needs at least one metric, got none")
     return DesignSettings(
         space, profile, workload, _budgets(request.budgets), objectives, request.score, {},
-        request.strategy, _weights(request, objectives), request.llm, request.seed, None, start, request.command,
+        request.strategy, _weights(request, objectives), request.arm or "", request.llm, request.anonymise,
+        request.seed, None, start, request.command,
     )  # fmt: skip
 
 

@@ -27,8 +27,8 @@ class DesignSettings:
     """Everything that decides a study's trials, but the LLM's replies.
 
     profile: the device's figures as they were when the study began. score_data: what the score needs beside its name
-    (the reference sample of an ensemble). weights: λ of objectives, for the strategy that takes them. start: the user's
-    own architecture. command: how the study was started.
+    (the reference sample of an ensemble). weights and arm: for the strategies that take them. start: the user's own
+    architecture. anonymise: whether the LLM sees neutral names. command: how the study was started.
     """
 
     space: TransformerSpace
@@ -40,7 +40,9 @@ class DesignSettings:
     score_data: Mapping[str, Any]
     strategy: str
     weights: Mapping[str, float]
+    arm: str
     llm: str
+    anonymise: bool
     seed: int
     reference: Reference | None
     start: Architecture | None
@@ -65,7 +67,12 @@ class DesignSettings:
             else {"point": list(self.reference.point), "ideal": list(self.reference.ideal)},
             "start": None if self.start is None else architecture_to_json(self.start),
             "command": self.command,
-        } | ({"weights": dict(self.weights)} if self.weights else {})
+        } | self._rarely_given()
+
+    def _rarely_given(self) -> dict[str, Any]:
+        """Fields that are left out where nothing was given, as in studies from before there were any."""
+        given = {"weights": dict(self.weights), "arm": self.arm, "anonymise": self.anonymise}
+        return {name: value for name, value in given.items() if value}
 
     @staticmethod
     def from_json(data: Mapping[str, Any]) -> DesignSettings:
@@ -83,7 +90,9 @@ class DesignSettings:
             score_data=data["score_data"],
             strategy=data["strategy"],
             weights=data.get("weights", {}),
+            arm=data.get("arm", ""),
             llm=data["llm"],
+            anonymise=data.get("anonymise", False),
             seed=data["seed"],
             reference=None if frame is None else Reference(tuple(frame["point"]), tuple(frame["ideal"])),
             start=None if data["start"] is None else architecture_from_json(data["start"], check=False),

@@ -80,7 +80,7 @@ def ledger_of(calls: Sequence[CallRecord], trials: Sequence[Trial[Any]]) -> Ledg
     ledger = Ledger()
     for call in calls:
         ledger = ledger.add(call)
-    valid = sum(trial.proposal.origin == "llm" and trial.status == "complete" for trial in trials)
+    valid = sum(trial.proposal.by_llm and trial.status == "complete" for trial in trials)
     return replace(ledger, unique_valid=valid)
 
 

@@ -82,6 +82,21 @@ def print_devices(rows: Sequence[Mapping[str, Any]]) -> None:
     Console().print(table)
 
 
+TRAITS = ("data_free", "hardware_aware", "reflection", "multi_round", "code_generation")
+
+
+def print_strategies(rows: Sequence[Mapping[str, Any]]) -> None:
+    """One line for each strategy, ✓ for what it declares."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("strategy", *(name.replace("_", " ") for name in TRAITS), "LLM", "arms", box=None, pad_edge=False)
+    for row in rows:
+        marks = ("✓" if row[name] else "·" for name in TRAITS)
+        table.add_row(row["name"], *marks, row["llm"], ", ".join(row["arms"]))
+    Console().print(table)
+
+
 def _figures(row: Mapping[str, Any]) -> tuple[str, str, str, str]:
     dtype, flops = max(row["peak_flops"].items(), key=lambda item: item[1])
     return (

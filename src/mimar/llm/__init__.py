@@ -13,7 +13,7 @@ from ._hub import choose_gguf, resolve_model
 from ._keys import KEY_VARIABLES, Provider
 from ._ledger import Ledger
 from ._local import LocalLLM, start_server
-from ._parse import parse_reply, read_reply
+from ._parse import complete_items, parse_reply, read_reply
 from ._protocol import LLM, JSONValue, Message, Reply, Role, Usage
 from ._provider import ProviderLLM
 from ._recording import Recording
@@ -47,6 +47,7 @@ __all__ = [
     "UniformLLM",
     "Usage",
     "choose_gguf",
+    "complete_items",
     "default_cache_path",
     "default_model_path",
     "fetch_default_model",

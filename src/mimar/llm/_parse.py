@@ -14,6 +14,7 @@ from ._protocol import JSONValue, Reply, Usage
 from ._schema import schema_error
 
 _FENCE = re.compile(r"```[\w-]*\s*\n(.*?)```", re.DOTALL)
+_GAP = re.compile(r"[\s,]*")
 _OPENING = re.compile(r"[{\[]")
 _MAX_STARTS = 200
 """How many opening brackets to try: a reply of brackets alone must not cost quadratic time."""
@@ -37,6 +38,23 @@ def parse_reply(text: str, schema: Mapping[str, Any]) -> JSONValue:
         reason = reason or f"expected JSON, got a broken or truncated value ({error})"
     came = _excerpt(text) if text.strip() else "an empty reply"
     raise ReplyError(reason or f"expected JSON, got {came}", text)
+
+
+def complete_items(text: str, name: str) -> list[JSONValue]:
+    """The items of the array under the key `name`, or of a bare array of objects, as far as the text is whole.
+
+    For a reply that broke off, or that breaks the schema in one of several items. Empty where there is no such array.
+    """
+    start = re.search(rf'"{re.escape(name)}"\s*:\s*\[', text) or re.search(r"\[(?=\s*\{)", text)
+    found: list[JSONValue] = []
+    position = len(text) if start is None else start.end()
+    while (position := _GAP.match(text, position).end()) < len(text) and text[position] != "]":  # type: ignore[union-attr]
+        try:
+            value, position = _DECODER.raw_decode(text, position)
+        except (ValueError, RecursionError):
+            break
+        found.append(value)
+    return found
 
 
 def read_reply(text: str, schema: Mapping[str, Any] | None, usage: Usage, model: str, *, cut: bool = False) -> Reply:

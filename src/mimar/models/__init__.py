@@ -11,7 +11,7 @@ from mimar.models._hf_reading import architecture_from_hf_config
 
 if TYPE_CHECKING:
     from mimar.models._cache import Cache, LayerCache
-    from mimar.models._codegen import generate_code
+    from mimar.models._codegen import generate_code, generate_layer_code
     from mimar.models._codegen_hf import CONFIGURATION_CODE, generate_modeling_code
     from mimar.models._decoder import DecoderLM, build, initialise
     from mimar.models._feed_forward import ACTIVATIONS, MixtureOfExperts
@@ -32,6 +32,7 @@ __all__ = [
     "from_hf_state_dict",
     "generate",
     "generate_code",
+    "generate_layer_code",
     "generate_modeling_code",
     "initialise",
     "stock_family",
@@ -50,6 +51,7 @@ _HOME = {
     "initialise": "_decoder",
     "generate": "_generation",
     "generate_code": "_codegen",
+    "generate_layer_code": "_codegen",
     "generate_modeling_code": "_codegen_hf",
     "from_hf_state_dict": "_hf_weights",
     "to_hf_state_dict": "_hf_weights",

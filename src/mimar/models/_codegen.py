@@ -130,6 +130,14 @@ def generate_code(arch: Architecture, *, class_name: str = "Model") -> str:
     return _write(arch, class_name)
 
 
+def generate_layer_code(arch: Architecture) -> str:
+    """The part of the file that says what a layer is: its sizes, mixer, feed-forward part and block, without a cache.
+
+    `ArchitectureError` when `arch` is not legal.
+    """
+    return "\n\n\n".join(code_pieces(arch, architecture_flags(arch)))
+
+
 def _write(arch: Architecture, class_name: str) -> str:
     flags = architecture_flags(arch) | {"cached"}
     words = architecture_words(arch) | {"class_name": class_name}

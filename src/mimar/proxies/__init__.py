@@ -6,7 +6,7 @@ from mimar.proxies._activation_sparsity import activation_sparsity
 from mimar.proxies._adw import adw
 from mimar.proxies._attention_confidence import attention_confidence
 from mimar.proxies._baselines import depth_width, flops, nonembedding_params, params
-from mimar.proxies._contract import Cost, Need, Proxy, Score
+from mimar.proxies._contract import Cost, Need, Proxy, Score, score_code
 from mimar.proxies._decoder import PROXY_VOCABULARY, DecoderSubject, decoder_inputs
 from mimar.proxies._ensemble import RZ_NAS_MEMBERS, Ensemble, Standardiser, fit_standardiser, rz_nas_ensemble
 from mimar.proxies._fisher import fisher
@@ -83,6 +83,7 @@ __all__ = [
     "quantization_int4",
     "quantization_int8",
     "rz_nas_ensemble",
+    "score_code",
     "score_population",
     "snip",
     "softmax_confidence",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, Protocol
 
 from mimar.proxies._inputs import ProxyInputs
@@ -65,3 +67,11 @@ class Score:
 
     def __call__(self, inputs: ProxyInputs) -> float:
         return self.function(inputs)
+
+
+def score_code(proxy: Proxy) -> str:
+    """How a score is computed, as the source code of its function; of any other proxy its name and where it is from."""
+    if isinstance(proxy, Score):
+        function = proxy.function
+        return inspect.getsource(function.func if isinstance(function, partial) else function)
+    return f"# {proxy.name}: {proxy.source}"

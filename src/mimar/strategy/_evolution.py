@@ -10,6 +10,7 @@ from mimar.strategy._feasible import breed
 from mimar.strategy._protocol import Problem
 from mimar.strategy._random import draw_many
 from mimar.strategy._selection import tournaments
+from mimar.strategy._traits import Traits
 from mimar.trial import Proposal, Trial
 
 A = TypeVar("A")
@@ -22,6 +23,7 @@ class RegularisedEvolution(Generic[A]):
     """
 
     name = "evolution"
+    traits = Traits()
 
     def __init__(self, problem: Problem[A], seed: int, *, population: int = 48, entrants: int = 12) -> None:
         self._problem = problem

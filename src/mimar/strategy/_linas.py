@@ -12,6 +12,7 @@ from mimar.strategy._random import draw_many
 from mimar.strategy._screen import Effort, screened
 from mimar.strategy._selection import Survivors
 from mimar.strategy._surrogate import Surrogate
+from mimar.strategy._traits import Traits
 from mimar.trial import Proposal, Trial
 
 A = TypeVar("A")
@@ -38,6 +39,7 @@ class LINAS(Generic[A]):
     """
 
     name = "linas"
+    traits = Traits(data_free=False, hardware_aware=True)
 
     def __init__(self, problem: Problem[A], seed: int, *, initial: int = 12, effort: Effort = EFFORT) -> None:
         if initial < 2:

@@ -10,6 +10,7 @@ from mimar.strategy._archive import Archive
 from mimar.strategy._evolution import breed_many
 from mimar.strategy._protocol import Problem
 from mimar.strategy._random import draw_many
+from mimar.strategy._traits import Traits
 from mimar.trial import Proposal, Trial
 
 A = TypeVar("A")
@@ -27,6 +28,7 @@ class LocalSearch(Generic[A]):
     """
 
     name = "local"
+    traits = Traits()
 
     def __init__(self, problem: Problem[A], seed: int, *, starts: int = 8, patience: int | None = None) -> None:
         if starts < 1:

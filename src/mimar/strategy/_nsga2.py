@@ -10,6 +10,7 @@ from mimar.strategy._evolution import breed_many
 from mimar.strategy._protocol import Problem
 from mimar.strategy._random import draw_many
 from mimar.strategy._selection import Survivors, tournaments
+from mimar.strategy._traits import Traits
 from mimar.trial import Proposal, Trial
 
 A = TypeVar("A")
@@ -22,6 +23,7 @@ class NSGA2(Generic[A]):
     """
 
     name = "nsga2"
+    traits = Traits()
 
     def __init__(self, problem: Problem[A], seed: int, *, population: int = 32, crossover: float = 0.9) -> None:
         self._problem = problem

@@ -1,32 +1,38 @@
 from __future__ import annotations
 
-import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Generic, TypeVar
 
 import numpy as np
 
-from mimar.errors import InputError, LLMError, ReplayError
+from mimar.errors import InputError
 from mimar.llm import LLM
 from mimar.pareto import RunningFront
 from mimar.strategy._archive import Archive
 from mimar.strategy._bandit import Bandit, Exchange
 from mimar.strategy._evolution import breed_many
+from mimar.strategy._llm_arm import LLMArm
+from mimar.strategy._llm_nas import LLMNAS
+from mimar.strategy._operator import Operator
+from mimar.strategy._pel_nas import PELNAS
 from mimar.strategy._prompts import Brief
-from mimar.strategy._proposer import Proposer
 from mimar.strategy._protocol import Problem
 from mimar.strategy._random import draw_many
+from mimar.strategy._rz_nas import RZNAS
 from mimar.strategy._screen import Effort, screened
 from mimar.strategy._selection import Survivors, tournaments
 from mimar.strategy._surrogate import Surrogate
+from mimar.strategy._traits import Traits
+from mimar.strategy._zerolm import ZeroLM
 from mimar.trial import Proposal, Trial
 
 A = TypeVar("A")
 
-_log = logging.getLogger(__name__)
-
 FREE_ARMS = ("mutation", "crossover", "screened", "random")
 """Operators that need no LLM."""
+
+LLM_ARM = "llm"
+"""The bandit's name for all ways to ask the LLM together."""
 
 PARENTS = 256
 """How many of the best trials the operators breed from."""
@@ -39,21 +45,22 @@ SCREENING = Effort(generations=6, population=40, finalists=48, crossover=0.5)
 class AdaptivePortfolio(Generic[A]):
     """A portfolio of operators; a bandit gives each next batch to those that gained most hypervolume for their cost.
 
-    Operators: mutation, crossover, predictor-screened offspring, random candidates and, when there is one, the LLM.
-    A strong LLM's share grows; a weak one's shrinks, though slowly where its replies are cheap, and what is allotted to
-    it waits until a call is worth making. A call that ends without a reply costs as much as an evaluation, and each
-    further one in a row doubles the wait until the next: a dead LLM costs a search of n candidates about log2(n) calls.
+    Operators: mutation, crossover, predictor-screened offspring, random candidates and, when there is one, the LLM,
+    which is asked in several ways (`LLMArm`). A strong LLM's share grows; a weak one's shrinks, though slowly where
+    its replies are cheap.
 
-    initial: random candidates before the operators start, at least 2. llm_batch: candidates asked for in one call.
+    llm_operators: ways to ask the LLM. initial: random candidates before the operators start, at least 2. llm_batch:
+    candidates asked for in one call.
     """
 
     name = "adaptive"
+    traits = Traits(data_free=False, hardware_aware=True, reflection=True, llm="optional")
 
     def __init__(
         self,
         problem: Problem[A],
         seed: int,
-        proposer: Proposer[A] | None = None,
+        llm_operators: Sequence[Operator[A]] = (),
         *,
         initial: int = 16,
         llm_batch: int = 4,
@@ -67,27 +74,23 @@ class AdaptivePortfolio(Generic[A]):
         self._best: Survivors[A] = Survivors(PARENTS, len(problem.objectives))
         self._front = RunningFront(problem.reference)
         self._surrogate = Surrogate(problem)
-        self._proposer = proposer
-        self._bandit = Bandit.among((*FREE_ARMS, *(["llm"] if proposer else [])))
+        self._llm = LLMArm(llm_operators, llm_batch, exchange or Exchange()) if llm_operators else None
+        self._bandit = Bandit.among((*FREE_ARMS, *([LLM_ARM] if self._llm else [])))
         self._initial = initial
-        self._llm_batch = llm_batch
-        self._llm_due = float(llm_batch)  # the first call is made at once, to learn what the LLM is worth
-        self._llm_failures = 0  # in a row
-        self._exchange = exchange or Exchange()
-        self._spent: dict[str, float] = {}
 
     @staticmethod
     def with_llm(problem: Problem[A], seed: int, llm: LLM, brief: Brief) -> AdaptivePortfolio[A]:
-        """The portfolio with an LLM among its operators."""
-        return AdaptivePortfolio(problem, seed, Proposer(problem, llm, brief))
+        """The portfolio with an LLM among its operators, asked as ZeroLM, RZ-NAS, LLM-NAS and PEL-NAS ask it."""
+        operators: list[Operator[A]] = [kind(problem, llm, brief) for kind in (ZeroLM[A], RZNAS[A], LLMNAS[A])]
+        return AdaptivePortfolio(problem, seed, [*operators, PELNAS(problem, llm, brief, seed=seed)])
 
     def ask(self, n: int) -> Sequence[Proposal[A]]:
         """Random candidates at first, then what the bandit allots."""
-        self._spent = {}
         if len(self._archive.complete) < self._initial:
             return draw_many(self._problem, self._archive, n, self._rng)
         allotted = self._bandit.allot(n, self._rng)
-        proposals = self._ask_llm(n, allotted.pop("llm", 0))
+        due = allotted.pop(LLM_ARM, 0)
+        proposals = self._llm.ask(self._archive, n, due, self._rng) if self._llm else []
         for arm, count in allotted.items():
             room = n - sum(not proposal.reasons for proposal in proposals)
             proposals += self._free(arm, min(count, room))
@@ -101,14 +104,25 @@ class AdaptivePortfolio(Generic[A]):
         self._best.add(complete, points)
         gained: dict[str, float] = {}
         for trial, point in zip(complete, points, strict=True):
-            gain = self._front.add(point)
-            gained[trial.proposal.origin] = gained.get(trial.proposal.origin, 0.0) + gain
+            origin = trial.proposal.origin
+            gained[origin] = gained.get(origin, 0.0) + self._front.add(point)
+        spent = dict(self._llm.spent) if self._llm else {}
         for trial in trials:
             if trial.status != "invalid":
-                origin = trial.proposal.origin
-                self._spent[origin] = self._spent.get(origin, 0.0) + 1.0
+                spent[trial.proposal.origin] = spent.get(trial.proposal.origin, 0.0) + 1.0
+        if self._llm:
+            self._llm.learn(trials, gained, spent)
         if told >= self._initial:
-            self._bandit = self._bandit.updated(gained, self._spent)
+            self._bandit = self._bandit.updated(self._by_arm(gained), self._by_arm(spent))
+
+    def _by_arm(self, amounts: Mapping[str, float]) -> dict[str, float]:
+        """Amounts by origin, those of all ways to ask the LLM together."""
+        origins = self._llm.origins if self._llm else ()
+        found: dict[str, float] = {}
+        for origin, amount in amounts.items():
+            arm = LLM_ARM if origin in origins else origin
+            found[arm] = found.get(arm, 0.0) + amount
+        return found
 
     def _free(self, arm: str, n: int) -> list[Proposal[A]]:
         if n <= 0:
@@ -123,29 +137,3 @@ class AdaptivePortfolio(Generic[A]):
         pairs = zip(trials[::2], trials[1::2], strict=True)
         groups = [(a, b) if arm == "crossover" and a is not b else (a,) for a, b in pairs]
         return breed_many(self._problem, self._archive, groups, arm, self._rng)
-
-    def _ask_llm(self, n: int, due: int) -> list[Proposal[A]]:
-        """One call once enough candidates are due; what is not yet due waits for a later batch."""
-        self._llm_due += due
-        if self._proposer is None or self._llm_due < self._llm_batch:
-            return []
-        self._llm_due -= self._llm_batch
-        try:
-            batch = self._proposer.propose(self._archive, min(n, self._llm_batch), self._rng)
-        except ReplayError:
-            raise
-        except LLMError as error:
-            return [self._without_reply(error)]
-        self._llm_failures = 0
-        tokens = batch.usage.input_tokens + batch.usage.output_tokens
-        self._spent["llm"] = self._exchange.cost(0, tokens, batch.usage.cost)
-        return list(batch.proposals)
-
-    def _without_reply(self, error: LLMError) -> Proposal[A]:
-        """Wait longer for the next call: twice as many candidates must become due as after the failure before."""
-        self._llm_due -= self._llm_batch * (2.0**self._llm_failures - 1)
-        self._llm_failures += 1
-        self._spent["llm"] = self._exchange.cost(1, 0, 0.0)
-        said = f"the search goes on without the LLM for now: {error}"
-        _log.warning(said)
-        return Proposal(None, "llm", reasons=(said,))

@@ -2,74 +2,163 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
+from itertools import groupby
 from string import Template
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
-from mimar.objectives import Objective
+from mimar import pareto
+from mimar.llm import Message
+from mimar.objectives import losses
 from mimar.space import schema_fields
+from mimar.strategy._protocol import Problem
+from mimar.strategy._view import View
 from mimar.trial import Trial
 
 A = TypeVar("A")
+
+SHOWN = 5
+"""Trials in a table."""
+
+
+def _no_code(_: Any) -> str:
+    return ""
 
 
 @dataclass(frozen=True, slots=True)
 class Brief:
     """What an LLM is told about the task, as sentences.
 
-    budgets: the hard limits. device: what it is and what suits it.
+    budgets: the hard limits. device: what it is and what suits it. subject: what is designed, in the plural. rules: of
+    legality, one a line, beyond the fields' values. code: an architecture as source code, empty where it has none.
+    score: how the accuracy score is computed, as source code. anonymous: show names of fields, choices and metrics as
+    neutral ones, and leave out whatever would tell what is designed.
     """
 
     budgets: str
     device: str
+    subject: str = "configurations"
+    rules: str = ""
+    code: Callable[[Any], str] = _no_code
+    score: str = ""
+    anonymous: bool = False
+
+
+class Prompts(Generic[A]):
+    """Fills prompt files with what the search knows of a problem."""
+
+    def __init__(self, problem: Problem[A], brief: Brief) -> None:
+        self._problem = problem
+        self._brief = brief
+        self.view: View[A] = View(problem, anonymous=brief.anonymous)
+
+    def messages(self, name: str, parts: Mapping[str, object]) -> tuple[Message, ...]:
+        """The chat that the prompt file `name` opens, with `parts` in place of its $placeholders."""
+        return (Message("system", load("system").template), Message("user", self.fill(name, parts)))
+
+    def fill(self, name: str, parts: Mapping[str, object]) -> str:
+        """The text of the prompt file `name`; what a part leaves empty takes its blank lines along."""
+        subject = "configurations" if self._brief.anonymous else self._brief.subject
+        text = load(name).substitute({"subject": subject, **parts})
+        return "\n\n".join(part for block in text.split("\n\n") if (part := block.strip("\n")))
+
+    def task(self, rng: np.random.Generator) -> str:
+        """Goal, budgets, fields with their values in words of random order (LLMs favour the first), and rules."""
+        rules = "" if self._brief.anonymous or not self._brief.rules else f"\n\nRules:\n{self._brief.rules}"
+        parts = {
+            "goal": self.goal(),
+            "budgets": self.view.text(self._brief.budgets),
+            "fields": describe_fields(self.view.schema(), rng),
+            "rules": rules,
+        }
+        return load("task").substitute(parts)
+
+    def goal(self) -> str:
+        """The objectives as a phrase."""
+        words = {"max": "high", "min": "low"}
+        return ", ".join(f"{words[o.direction]} {self.view.name(o.metric)}" for o in self._problem.objectives)
+
+    def device(self) -> str:
+        """What the device is like, unless that would give away what is designed."""
+        return "" if self._brief.anonymous else f"Device: {self._brief.device}"
+
+    def table(self, trials: Sequence[Trial[A]], title: str, also: Sequence[str] = ()) -> str:
+        """A table of `trials`, best trade-off first: its value (0 to 1), metrics, and the architecture as compact JSON.
+
+        also: further metrics. Only what the schema's form can say is shown: lists of layers would fill the prompt.
+        Empty where there is no such trial.
+        """
+        lines = [(text, trial) for trial in trials if (text := self.view.brief(trial.architecture)) is not None]
+        if not lines:
+            return ""
+        values = self.trade_offs([trial for _, trial in lines])
+        metrics = list(dict.fromkeys([*(objective.metric for objective in self._problem.objectives), *also]))
+        rows = [["trade-off", *map(self.view.name, metrics), "architecture"]]
+        for i in np.argsort(-values, kind="stable"):
+            text, trial = lines[int(i)]
+            rows.append([f"{values[i]:.3f}", *(f"{trial.metrics[name]:.4g}" for name in metrics), text])
+        return "\n".join([f"{title}:", *(" | ".join(row) for row in rows)])
+
+    def budgeted(self, trials: Sequence[Trial[A]]) -> list[str]:
+        """Metrics of the trials on which the brief names a budget."""
+        names = trials[0].metrics if trials else ()
+        return [name for name in names if name in self._brief.budgets.replace(";", " ").split()]
+
+    def trade_offs(self, trials: Sequence[Trial[A]]) -> NDArray[np.float64]:
+        """One value (n,) for all objectives together: 1 at the ideal of the frame, 0 at its reference point."""
+        points = losses([trial.metrics for trial in trials], self._problem.objectives)
+        return trade_off(points, self._problem.reference)
+
+
+def trade_off(points: pareto.Points, frame: pareto.Reference) -> NDArray[np.float64]:
+    """1 minus the mean of losses (n, m) over objectives, in units of the frame; none counts more than one beyond it."""
+    low, high = np.asarray(frame.ideal), np.asarray(frame.point)
+    return 1.0 - np.clip((points - low) / (high - low), -1.0, 2.0).mean(axis=1)
 
 
 def load(name: str) -> Template:
-    """The prompt file `name`.md, its comment-free text as a template with $placeholders."""
+    """The prompt file `name`.md as a template with $placeholders."""
     return Template((files("mimar.strategy") / "prompts" / f"{name}.md").read_text(encoding="utf-8").strip())
 
 
 def describe_fields(schema: Mapping[str, Any], rng: np.random.Generator) -> str:
-    """One line a field with its legal values; words in random order, since LLMs favour the first."""
-    lines: list[str] = []
-    for name, rule in schema_fields(schema).items():
-        options = rule.get("enum")
-        if options is None:
-            step = f" in steps of {rule['multipleOf']}" if "multipleOf" in rule else ""
-            lines.append(f"- {name}: {rule['minimum']} to {rule['maximum']}{step}")
-        elif all(isinstance(option, int) for option in options):
-            lines.append(f"- {name}: {', '.join(map(str, options))}")
-        else:
-            lines.append(f"- {name}: {' | '.join(str(options[int(i)]) for i in rng.permutation(len(options)))}")
-    return "\n".join(lines)
+    """Fields with their legal values, those in a row that have the same ones on one line; words in random order."""
+    values = {name: _values(rule, rng) for name, rule in schema_fields(schema).items()}
+    grouped = groupby(values, key=lambda name: values[name])
+    return "\n".join(f"- {', '.join(names)}: {text}" for text, names in grouped)
 
 
-def describe_goal(objectives: Sequence[Objective]) -> str:
-    """The objectives as a phrase."""
-    words = {"max": "high", "min": "low"}
-    return ", ".join(f"{words[objective.direction]} {objective.metric}" for objective in objectives)
-
-
-def score_table(trials: Sequence[Trial[Any]], objectives: Sequence[Objective], shown: Sequence[str]) -> str:
-    """A table of `trials`, one line each: its metrics, then its architecture as compact JSON from `shown`."""
-    if not trials:
-        return "Nothing has been evaluated yet."
-    head = " | ".join(objective.metric for objective in objectives)
-    rows = [
-        " | ".join(f"{trial.metrics[objective.metric]:.4g}" for objective in objectives) + f" | {text}"
-        for trial, text in zip(trials, shown, strict=True)
-    ]
-    return "\n".join([f"Best so far:\n{head} | architecture", *rows])
+def _values(rule: Mapping[str, Any], rng: np.random.Generator) -> str:
+    options = rule.get("enum")
+    if options is None:
+        step = f" in steps of {rule['multipleOf']}" if "multipleOf" in rule else ""
+        return f"{rule['minimum']} to {rule['maximum']}{step}"
+    if all(isinstance(option, int) for option in options):
+        return ", ".join(map(str, options))
+    return " | ".join(str(options[int(i)]) for i in rng.permutation(len(options)))
 
 
 def rejection_list(reasons: Sequence[str]) -> str:
-    """The latest reasons for rejection, each once; empty text when there are none."""
-    if not reasons:
-        return ""
-    return "\n".join(
-        ["Earlier proposals were rejected because:", *(f"- {reason}" for reason in dict.fromkeys(reasons))]
+    """The latest reasons for rejection; empty text when there are none."""
+    return (
+        "\n".join(["Earlier proposals were rejected because:", *(f"- {reason}" for reason in reasons)])
+        if reasons
+        else ""
     )
+
+
+def bullet_list(title: str, sentences: Sequence[str]) -> str:
+    """Sentences an LLM wrote, one a line under a title; empty text when there are none."""
+    return "\n".join([f"{title}:", *(f"- {sentence}" for sentence in sentences)]) if sentences else ""
+
+
+def spread(trials: Sequence[Trial[A]], count: int) -> list[Trial[A]]:
+    """At most `count` of `trials`, evenly spaced from first to last."""
+    if len(trials) <= count:
+        return list(trials)
+    return [trials[int(i)] for i in np.linspace(0, len(trials) - 1, count)]

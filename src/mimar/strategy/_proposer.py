@@ -10,141 +10,150 @@ from typing import Any, Generic, TypeVar, cast
 import numpy as np
 
 from mimar.errors import ArchitectureError, ReplyError
-from mimar.llm import LLM, BilledReplyError, Message, Usage, parse_reply
-from mimar.space import SearchSpace, schema_fields
+from mimar.llm import LLM, BilledReplyError, Message, Usage, complete_items
 from mimar.strategy._archive import Archive
-from mimar.strategy._prompts import (
-    Brief,
-    describe_fields,
-    describe_goal,
-    load,
-    rejection_list,
-    score_table,
-)
 from mimar.strategy._protocol import Problem
-from mimar.trial import Proposal, Trial
+from mimar.strategy._view import View
+from mimar.trial import Proposal
 
 A = TypeVar("A")
 
 TOKENS_PER_CANDIDATE = 220
 """Room for one candidate in the reply; the short form takes about 120 tokens."""
 
-_LOOSE: Mapping[str, Any] = {
-    "type": "object",
-    "properties": {"candidates": {"type": "array"}},
-    "required": ["candidates"],
-}
+TOKENS_OF_WORDS = 400
+"""Room for a rationale, for conclusions, for a rewritten instruction."""
+
+TEMPERATURES = (0.6, 0.8, 1.0)
+
+REASONS = 6
+"""So many of the last reasons for rejection are remembered."""
+
+NOTE = 4000
+"""Characters of a reply that are kept with a proposal."""
 
 
 @dataclass(frozen=True, slots=True)
 class Batch(Generic[A]):
-    """What one call brought: proposals, good and rejected, and its usage."""
+    """What one call, or a few that belong together, brought: proposals, good and rejected, and what it consumed."""
 
     proposals: tuple[Proposal[A], ...]
     usage: Usage
 
 
-class Proposer(Generic[A]):
-    """Asks an LLM for candidates; remembers why the last ones were rejected and says so in the next prompt.
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A question for candidates.
 
-    shown: how many of the best trials a prompt carries.
+    rationale: whether to ask for one, kept as the proposals' note. temperature: None draws one of `TEMPERATURES`.
+    parents: ids of the trials that the question shows as such. example: text of an architecture that it shows, which
+    must not come back.
     """
 
-    def __init__(self, problem: Problem[A], llm: LLM, brief: Brief, *, shown: int = 5) -> None:
+    messages: tuple[Message, ...]
+    count: int
+    rationale: bool = False
+    temperature: float | None = None
+    parents: tuple[int, ...] = ()
+    example: str = ""
+
+
+class Proposer(Generic[A]):
+    """Puts questions to an LLM and judges what it answers; remembers why the last candidates were rejected.
+
+    origin: of its proposals. rejections: the reasons, latest call only, in the words that the LLM knows.
+    """
+
+    def __init__(self, problem: Problem[A], llm: LLM, view: View[A], origin: str) -> None:
         self._problem = problem
         self._llm = llm
-        self._brief = brief
-        self._shown = shown
-        self._rejections: list[str] = []
+        self._view = view
+        self._origin = origin
+        self.rejections: tuple[str, ...] = ()
+        self.reply = ""
 
-    def propose(self, archive: Archive[A], count: int, rng: np.random.Generator) -> Batch[A]:
-        """One call for `count` candidates; good ones are marked in `archive`.
+    def propose(self, request: Request, archive: Archive[A], rng: np.random.Generator) -> Batch[A]:
+        """One call; its candidates, of which good ones are marked in `archive`.
 
-        A reply that cannot be read is one rejected proposal. Raises an LLMError when there is no reply at all.
+        `reply` is then the text that came. A reply that breaks the schema is used as far as it is complete; one that
+        cannot be read at all is one rejected proposal. Raises an LLMError when there is no reply.
         """
-        messages = self.messages(archive, count, rng)
-        schema = _schema(self._problem.space, count)
-        temperature = float(rng.choice([0.6, 0.8, 1.0]))
-        seed = int(rng.integers(2**31))
-        limit = TOKENS_PER_CANDIDATE * count
+        temperature = float(rng.choice(TEMPERATURES)) if request.temperature is None else request.temperature
+        limit = TOKENS_OF_WORDS + TOKENS_PER_CANDIDATE * request.count
+        schema, seed = self._schema(request), int(rng.integers(2**31))
         try:
-            reply = self._llm.complete(messages, schema, temperature=temperature, seed=seed, max_tokens=limit)
+            reply = self._llm.complete(request.messages, schema, temperature=temperature, seed=seed, max_tokens=limit)
         except ReplyError as error:
             usage = error.usage if isinstance(error, BilledReplyError) else Usage()
-            return Batch(self._salvaged(error, archive, count), usage)
-        return Batch(self._judged(_candidates(reply.parsed), archive), reply.usage)
+            self.reply = error.reply
+            candidates = complete_items(error.reply, "candidates")[: request.count]
+            if not candidates:
+                return Batch((self._unreadable(error),), usage)
+            return Batch(self._judged(candidates, "", request, archive), usage)
+        self.reply = reply.text
+        answer = cast("Mapping[str, Any]", reply.parsed)
+        proposals = self._judged(answer["candidates"], str(answer.get("rationale", "")), request, archive)
+        return Batch(proposals, reply.usage)
 
-    def messages(self, archive: Archive[A], count: int, rng: np.random.Generator) -> tuple[Message, ...]:
-        """The prompt as it is sent."""
-        prompt = load("generate").substitute(
-            count=count,
-            goal=describe_goal(self._problem.objectives),
-            budgets=self._brief.budgets,
-            device=self._brief.device,
-            fields=describe_fields(self._problem.space.schema(), rng),
-            feedback=self._feedback(archive),
-        )
-        return (Message("system", load("system").template), Message("user", prompt))
+    def consult(
+        self, messages: Sequence[Message], schema: Mapping[str, Any], rng: np.random.Generator
+    ) -> tuple[Mapping[str, Any] | None, Usage]:
+        """The answer to a question that is not for candidates; None when it cannot be read.
 
-    def _feedback(self, archive: Archive[A]) -> str:
-        # Only what the short form can say: lists of layers would fill the prompt, and the schema asks for that form.
-        uniform = [t for t in archive.front() if "layers" not in self._problem.space.to_json(t.architecture)]
-        best = spread(uniform, self._shown)
-        shown = [_compact(self._problem.space, trial) for trial in best]
-        table = score_table(best, self._problem.objectives, shown)
-        return "\n\n".join(text for text in (table, rejection_list(self._rejections)) if text)
-
-    def _salvaged(self, error: ReplyError, archive: Archive[A], count: int) -> tuple[Proposal[A], ...]:
-        """The first `count` candidates of a reply that breaks the schema, or one rejection with the whole reply."""
+        Raises an LLMError when there is no reply.
+        """
+        seed = int(rng.integers(2**31))
         try:
-            return self._judged(_candidates(parse_reply(error.reply, _LOOSE))[:count], archive)
-        except ReplyError:
-            reason = str(error)
-            self._rejections = [reason]
-            return (Proposal(None, "llm", reasons=(reason,), note=error.reply[:4000]),)
+            reply = self._llm.complete(messages, schema, temperature=0.6, seed=seed, max_tokens=TOKENS_OF_WORDS)
+        except ReplyError as error:
+            return None, error.usage if isinstance(error, BilledReplyError) else Usage()
+        return cast("Mapping[str, Any]", reply.parsed), reply.usage
 
-    def _judged(self, candidates: Sequence[Any], archive: Archive[A]) -> tuple[Proposal[A], ...]:
-        proposals = tuple(self._judge(candidate, archive) for candidate in candidates)
-        self._rejections = [reason for proposal in proposals for reason in proposal.reasons][:6]
+    def _schema(self, request: Request) -> dict[str, Any]:
+        count = request.count
+        candidates = {"type": "array", "items": self._view.schema(), "minItems": count, "maxItems": count}
+        reason = {"rationale": {"type": "string", "maxLength": 300}} if request.rationale else {}
+        return object_schema(reason | {"candidates": candidates})
+
+    def _unreadable(self, error: ReplyError) -> Proposal[A]:
+        self.rejections = (str(error),)
+        return Proposal(None, self._origin, reasons=(str(error),), note=error.reply[:NOTE])
+
+    def _judged(
+        self, candidates: Sequence[Any], rationale: str, request: Request, archive: Archive[A]
+    ) -> tuple[Proposal[A], ...]:
+        proposals = tuple(self._judge(candidate, rationale, request, archive) for candidate in candidates)
+        reasons = (self._view.text(reason) for proposal in proposals for reason in proposal.reasons)
+        self.rejections = tuple(dict.fromkeys(reasons))[:REASONS]
         return proposals
 
-    def _judge(self, candidate: Any, archive: Archive[A]) -> Proposal[A]:
-        note = json.dumps(candidate)[:4000]
+    def _judge(self, candidate: Any, rationale: str, request: Request, archive: Archive[A]) -> Proposal[A]:
+        note = f"{rationale}\n{json.dumps(candidate)}".strip()[:NOTE]
+        parents, origin = request.parents, self._origin
         try:
-            arch = self._problem.space.from_json(candidate)
+            arch = self._view.read(candidate)
         except ArchitectureError as error:
-            return Proposal(None, "llm", reasons=error.reasons, note=note)
+            return Proposal(None, origin, parents, error.reasons, note)
+        if request.example and self._view.show(arch) == request.example:
+            return Proposal(arch, origin, parents, ("copies the example",), note)
         if arch in archive:
-            return Proposal(arch, "llm", reasons=("repeats an earlier architecture",), note=note)
+            return Proposal(arch, origin, parents, ("repeats an earlier architecture",), note)
         reasons = self._problem.check(arch)
         archive.mark(arch)
-        return Proposal(arch, "llm", reasons=reasons, note=note)
+        return Proposal(arch, origin, parents, reasons, note)
 
 
-def spread(trials: Sequence[Trial[A]], count: int) -> list[Trial[A]]:
-    """At most `count` of `trials`, evenly spaced from first to last."""
-    if len(trials) <= count:
-        return list(trials)
-    return [trials[int(i)] for i in np.linspace(0, len(trials) - 1, count)]
+def object_schema(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """JSON schema of an object with exactly these fields."""
+    return {"type": "object", "properties": dict(fields), "required": list(fields), "additionalProperties": False}
 
 
-def _schema(space: SearchSpace[Any], count: int) -> dict[str, Any]:
-    items = {"type": "array", "items": space.schema(), "minItems": count, "maxItems": count}
-    return {
-        "type": "object",
-        "properties": {"candidates": items},
-        "required": ["candidates"],
-        "additionalProperties": False,
-    }
-
-
-def _candidates(parsed: Any) -> list[Any]:
-    return cast("list[Any]", cast("Mapping[str, Any]", parsed)["candidates"])
-
-
-def _compact(space: SearchSpace[A], trial: Trial[A]) -> str:
-    """The trial's architecture in as few tokens as the fields of the schema allow."""
-    data = space.to_json(trial.architecture)
-    wanted = schema_fields(space.schema())
-    kept = {name: value for name, value in data.items() if name in wanted} or data
-    return json.dumps(kept, separators=(",", ":"))
+def total(*usages: Usage) -> Usage:
+    """What several calls consumed together; from a cache only where all were."""
+    return Usage(
+        sum(usage.input_tokens for usage in usages),
+        sum(usage.output_tokens for usage in usages),
+        sum(usage.seconds for usage in usages),
+        sum(usage.cost for usage in usages),
+        all(usage.cached for usage in usages),
+    )

@@ -15,6 +15,20 @@ A = TypeVar("A")
 
 
 @dataclass(frozen=True)
+class Axis(Generic[A]):
+    """A measure of complexity along which a space can be cut into niches.
+
+    value: of a candidate. cells: into how many. edges: where to cut, ascending, one fewer than cells; without, at
+    quantiles of random candidates. A value on an edge belongs to the cell above.
+    """
+
+    name: str
+    value: Callable[[A], float]
+    cells: int = 2
+    edges: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
 class Problem(Generic[A]):
     """What a strategy may know before it has seen a trial.
 
@@ -26,6 +40,7 @@ class Problem(Generic[A]):
       any candidate without counting as an evaluation.
     reference: the frame in which hypervolume is measured, in losses.
     anchor: a candidate inside the budgets where one is known; a search that cannot find in heads for it.
+    axes: measures of complexity, for strategies that keep candidates of every size.
     """
 
     space: SearchSpace[A]
@@ -35,6 +50,7 @@ class Problem(Generic[A]):
     known: Callable[[A], Mapping[str, float]]
     reference: Reference
     anchor: A | None = None
+    axes: tuple[Axis[A], ...] = ()
 
 
 class Strategy(Protocol[A]):

@@ -8,6 +8,7 @@ import numpy as np
 from mimar.strategy._archive import Archive
 from mimar.strategy._feasible import draw
 from mimar.strategy._protocol import Problem
+from mimar.strategy._traits import Traits
 from mimar.trial import Proposal, Trial
 
 A = TypeVar("A")
@@ -17,6 +18,7 @@ class RandomSearch(Generic[A]):
     """Independent random candidates inside the budgets, never one twice."""
 
     name = "random"
+    traits = Traits(multi_round=False)
 
     def __init__(self, problem: Problem[A], seed: int) -> None:
         self._problem = problem

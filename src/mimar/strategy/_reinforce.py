@@ -13,6 +13,7 @@ from mimar.space import Choice
 from mimar.strategy._archive import Archive
 from mimar.strategy._protocol import Problem
 from mimar.strategy._random import draw_many
+from mimar.strategy._traits import Traits
 from mimar.trial import Proposal, Trial
 
 A = TypeVar("A")
@@ -87,6 +88,7 @@ class ReinforcementLearning(Generic[A]):
     """
 
     name = "rl"
+    traits = Traits()
 
     def __init__(self, problem: Problem[A], seed: int, *, rate: float = 0.1, entropy: float = 0.02) -> None:
         self._problem = problem

@@ -12,6 +12,7 @@ from mimar.objectives import Objective, losses
 from mimar.pareto import Reference
 from mimar.strategy._evolution import RegularisedEvolution
 from mimar.strategy._protocol import Problem
+from mimar.strategy._traits import Traits
 from mimar.trial import Proposal, Trial
 
 A = TypeVar("A")
@@ -29,6 +30,7 @@ class Scalarised(Generic[A]):
     """
 
     name = "scalarised"
+    traits = Traits()
 
     def __init__(self, problem: Problem[A], seed: int, weights: Mapping[str, float] | None = None) -> None:
         self._problem = problem

@@ -5,49 +5,43 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
-from mimar.errors import LLMError, ReplayError
 from mimar.llm import LLM
 from mimar.strategy._archive import Archive
-from mimar.strategy._prompts import Brief
-from mimar.strategy._proposer import Proposer
+from mimar.strategy._prompts import SHOWN, Brief, Prompts, rejection_list, spread
+from mimar.strategy._proposer import Batch, Proposer, Request
 from mimar.strategy._protocol import Problem
-from mimar.trial import Proposal, Trial
+from mimar.strategy._traits import Traits
+from mimar.trial import Trial
 
 A = TypeVar("A")
 
-FAILURES = 3
-"""Calls in a row that may end without a reply before the search gives up."""
 
-
-class ZeroLMLoop(Generic[A]):
+class ZeroLM(Generic[A]):
     """The ZeroLM loop: prompt, JSON candidates, training-free score, ranked feedback in the next prompt.
 
-    batch: candidates asked for in one call.
+    explain: whether prompts say why earlier candidates were rejected.
     """
 
     name = "zerolm"
+    traits = Traits(llm="needed")
+    initial = 0
 
-    def __init__(self, problem: Problem[A], seed: int, llm: LLM, brief: Brief, *, batch: int = 8) -> None:
-        self._proposer = Proposer(problem, llm, brief)
-        self._archive: Archive[A] = Archive(problem.objectives)
-        self._rng = np.random.default_rng(seed)
-        self._batch = batch
-        self._failures = 0
+    def __init__(self, problem: Problem[A], llm: LLM, brief: Brief, *, batch: int = 8, explain: bool = True) -> None:
+        self._prompts = Prompts(problem, brief)
+        self._proposer = Proposer(problem, llm, self._prompts.view, f"llm-{self.name}")
+        self._explain = explain
+        self.batch = batch
 
-    def ask(self, n: int) -> Sequence[Proposal[A]]:
-        """The proposals of one call; raises the LLMError of the last of several calls in a row without a reply."""
-        try:
-            batch = self._proposer.propose(self._archive, min(n, self._batch), self._rng)
-        except ReplayError:
-            raise
-        except LLMError as error:
-            self._failures += 1
-            if self._failures >= FAILURES:
-                raise
-            return (Proposal(None, "llm", reasons=(str(error),)),)
-        self._failures = 0
-        return batch.proposals
+    def propose(self, archive: Archive[A], count: int, rng: np.random.Generator) -> Batch[A]:
+        """As `Operator.propose`, by one call."""
+        rejections = rejection_list(self._proposer.rejections) if self._explain else ""
+        parts = {
+            "count": count,
+            "task": self._prompts.task(rng),
+            "table": self._prompts.table(spread(archive.front(), SHOWN), "Best so far"),
+            "rejections": rejections,
+        }
+        return self._proposer.propose(Request(self._prompts.messages("generate", parts), count), archive, rng)
 
-    def tell(self, trials: Sequence[Trial[A]]) -> None:
-        """Remember the trials for the next prompt."""
-        self._archive.add(trials)
+    def learn(self, trials: Sequence[Trial[A]]) -> None:
+        """The archive says all it needs."""

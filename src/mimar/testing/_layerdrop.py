@@ -17,7 +17,7 @@ from mimar import pareto
 from mimar.objectives import Objective
 from mimar.pareto import Reference
 from mimar.space import Combination, ProductSpace
-from mimar.strategy import Problem
+from mimar.strategy import Axis, Problem
 from mimar.testing._toy import Toy
 
 LAYERS: Final = 20
@@ -87,6 +87,7 @@ def layerdrop_problem(seed: int = 0) -> Toy[Combination]:
         excess=lambda arch: 0.0,
         known=lambda arch: {"cost": relative_cost(arch)},
         reference=Reference(point=(1.0, 1.0), ideal=(0.0, 0.0)),
+        axes=(Axis("cost", relative_cost, 6, tuple(cell / 6 for cell in range(1, 6))),),
     )
     return Toy(problem, lambda arch: dict(zip(("cost", "damage"), numbers.losses(arch), strict=True)))
 

@@ -1,0 +1,125 @@
+"""Where the names of strategies become objects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Generic, TypeVar
+
+from mimar.errors import InputError, UnknownNameError
+from mimar.llm import LLM
+from mimar.strategy import (
+    ARMS,
+    LINAS,
+    LLMNAS,
+    NSGA2,
+    PELNAS,
+    RZNAS,
+    AdaptivePortfolio,
+    Brief,
+    Dialogue,
+    LLMSearch,
+    LocalSearch,
+    NichedEvolution,
+    OneShot,
+    Operator,
+    Problem,
+    RandomSearch,
+    RegularisedEvolution,
+    ReinforcementLearning,
+    RZNASMutation,
+    Scalarised,
+    Strategy,
+    Traits,
+    ZeroLM,
+)
+
+A = TypeVar("A")
+
+_CLASSIC = (
+    RandomSearch, LocalSearch, RegularisedEvolution, NSGA2, ReinforcementLearning, LINAS, Scalarised, NichedEvolution,
+)  # fmt: skip
+_GUIDED = (OneShot, ZeroLM, Dialogue, RZNAS, LLMNAS, PELNAS)
+
+CLASSIC: Mapping[str, Callable[[Problem[Any], int], Strategy[Any]]] = {each.name: each for each in _CLASSIC}
+"""Strategies that never ask an LLM, by name."""
+
+GUIDED = {each.name: each for each in _GUIDED}
+"""Strategies that need an LLM, by name: their operators."""
+
+TRAITS: Mapping[str, Traits] = {each.name: each.traits for each in (AdaptivePortfolio, *_CLASSIC, *_GUIDED)}
+"""Every strategy and what it declares."""
+
+STRATEGIES = tuple(TRAITS)
+
+RZ_NAS_ARMS = ("batch", "mutation")
+
+VARIANTS: Mapping[str, tuple[str, ...]] = {RZNAS.name: RZ_NAS_ARMS, PELNAS.name: ARMS}
+"""Strategy → the arms it comes in, the default first."""
+
+
+@dataclass(frozen=True)
+class Options(Generic[A]):
+    """What only some strategies take.
+
+    weights: λ of objectives, of ``scalarised``. arm: of ``rz-nas`` and ``pel-nas``, one of `VARIANTS`; empty for the
+    default. start: an architecture that ``dialogue`` talks about.
+    """
+
+    weights: Mapping[str, float] = field(default_factory=dict[str, float])
+    arm: str = ""
+    start: A | None = None
+
+
+def strategy_named(
+    name: str, problem: Problem[A], seed: int, said: tuple[LLM | None, Brief], options: Options[A] | None = None
+) -> Strategy[A]:
+    """The strategy users call `name`; `said` is the LLM, if any, and what it is told.
+
+    UnknownNameError lists the names, InputError where it needs an LLM or does not take an option.
+    """
+    llm, brief = said
+    options = options or Options()
+    require_fitting(name, options.arm, options.weights)
+    if name == Scalarised.name:
+        return Scalarised(problem, seed, options.weights or None)
+    if name in CLASSIC:
+        return CLASSIC[name](problem, seed)
+    if name == AdaptivePortfolio.name:
+        return AdaptivePortfolio.with_llm(problem, seed, llm, brief) if llm else AdaptivePortfolio(problem, seed)
+    if llm is None:
+        raise InputError(f"strategy {name} needs a language model: add --llm local, or a provider")
+    return LLMSearch(problem, seed, _operator(name, problem, seed, (llm, brief), options))
+
+
+def require_fitting(name: str, arm: str, weights: Mapping[str, float]) -> None:
+    """UnknownNameError for a strategy or arm that does not exist, InputError for an option that it does not take."""
+    if name not in STRATEGIES:
+        raise UnknownNameError("strategy", name, STRATEGIES)
+    if weights and name != Scalarised.name:
+        raise InputError(f"weights are for the strategy {Scalarised.name}, not for {name}")
+    if arm and name not in VARIANTS:
+        raise InputError(f"--arm is for --strategy {' or '.join(VARIANTS)}, not for {name}")
+    if arm and arm not in VARIANTS[name]:
+        raise UnknownNameError(f"arm of {name}", arm, VARIANTS[name])
+
+
+def strategy_rows() -> list[dict[str, Any]]:
+    """Every strategy with what it declares, as plain data; `arms` where it comes in several."""
+    return [{"name": name, **asdict(has), "arms": list(VARIANTS.get(name, ()))} for name, has in TRAITS.items()]
+
+
+def _operator(name: str, problem: Problem[A], seed: int, said: tuple[LLM, Brief], options: Options[A]) -> Operator[A]:
+    match name:
+        case Dialogue.name:
+            return Dialogue(problem, *said, start=options.start)
+        case RZNAS.name:
+            return RZNASMutation(problem, *said) if options.arm == "mutation" else RZNAS(problem, *said)
+        case PELNAS.name:
+            return PELNAS(problem, *said, arm=options.arm or ARMS[0], seed=seed)
+        case OneShot.name:
+            return OneShot(problem, *said)
+        case LLMNAS.name:
+            return LLMNAS(problem, *said)
+        case _:
+            return ZeroLM(problem, *said)

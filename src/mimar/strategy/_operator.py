@@ -1,0 +1,100 @@
+"""An LLM as an operator of a search, and the strategy that consists of one such operator."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Generic, Protocol, TypeVar
+
+import numpy as np
+
+from mimar.errors import LLMError, ReplayError
+from mimar.strategy._archive import Archive
+from mimar.strategy._proposer import Batch
+from mimar.strategy._protocol import Problem
+from mimar.strategy._random import draw_many
+from mimar.strategy._traits import Traits
+from mimar.trial import Proposal, Trial
+
+A = TypeVar("A")
+
+FAILURES = 3
+"""Asks in a row that may end without a reply before a search that has nothing but its LLM gives up."""
+
+
+class Operator(Protocol[A]):
+    """Asks an LLM for candidates in its own way. Its proposals have the origin ``llm-`` and its name.
+
+    traits: as declared by the strategy of this name. initial: random candidates that it needs to begin.
+    batch: candidates that it asks for at a time, at most.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def traits(self) -> Traits: ...
+
+    @property
+    def initial(self) -> int: ...
+
+    @property
+    def batch(self) -> int: ...
+
+    def propose(self, archive: Archive[A], count: int, rng: np.random.Generator) -> Batch[A]:
+        """At most `count` good candidates, and rejected ones, from one call or a few.
+
+        Good ones are marked in `archive`. Raises an LLMError when there is no reply.
+        """
+        ...
+
+    def learn(self, trials: Sequence[Trial[A]]) -> None:
+        """Trials in proposal order, those of other operators included; `archive` holds them already."""
+        ...
+
+
+class LLMSearch(Generic[A]):
+    """A strategy that leaves every candidate to one operator, but for the random ones that this needs to begin."""
+
+    def __init__(self, problem: Problem[A], seed: int, operator: Operator[A]) -> None:
+        self._problem = problem
+        self._operator = operator
+        self._archive: Archive[A] = Archive(problem.objectives)
+        self._rng = np.random.default_rng(seed)
+        self._failures = 0
+
+    @property
+    def name(self) -> str:
+        """The operator's."""
+        return self._operator.name
+
+    @property
+    def traits(self) -> Traits:
+        """The operator's."""
+        return self._operator.traits
+
+    def ask(self, n: int) -> Sequence[Proposal[A]]:
+        """The operator's proposals; raises the LLMError of the last of several asks in a row without a reply."""
+        missing = self._operator.initial - len(self._archive.complete)
+        if missing > 0:
+            return draw_many(self._problem, self._archive, min(n, missing), self._rng)
+        try:
+            batch = self._operator.propose(self._archive, min(n, self._operator.batch), self._rng)
+        except ReplayError:
+            raise
+        except LLMError as error:
+            self._failures += 1
+            if self._failures >= FAILURES:
+                raise
+            return (Proposal(None, origin_of(self._operator), reasons=(str(error),)),)
+        self._failures = 0
+        return batch.proposals
+
+    def tell(self, trials: Sequence[Trial[A]]) -> None:
+        """Let the operator learn."""
+        self._archive.add(trials)
+        self._operator.learn(trials)
+
+
+def origin_of(operator: Operator[A]) -> str:
+    """Of the operator's proposals."""
+    return f"llm-{operator.name}"

@@ -1,0 +1,88 @@
+"""A problem in the words that an LLM reads and writes: its own names, or neutral ones."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any, Generic, TypeVar, cast
+
+from mimar.space import schema_fields
+from mimar.strategy._protocol import Problem
+
+A = TypeVar("A")
+
+
+class View(Generic[A]):
+    """Between a space's JSON and an LLM.
+
+    anonymous: fields are called x1, x2, …, their words a, b, … and metrics y1, y2, …, so that a model which has read
+    about a public benchmark cannot recall it. Numbers stay as they are.
+    """
+
+    def __init__(self, problem: Problem[A], *, anonymous: bool = False) -> None:
+        self._space = problem.space
+        self._schema: dict[str, Any] = problem.space.schema()
+        self._fields = tuple(schema_fields(self._schema))
+        self._names: dict[str, str] = {}
+        if anonymous:
+            words = {word: None for rule in schema_fields(self._schema).values() for word in _words(rule)}
+            self._names |= {word: _letters(index) for index, word in enumerate(words)}
+            self._names |= {name: f"x{index}" for index, name in enumerate(self._fields, 1)}
+            self._names |= {o.metric: f"y{index}" for index, o in enumerate(problem.objectives, 1)}
+        self._meanings = {alias: name for name, alias in self._names.items()}
+        longest_first = sorted(self._names, key=len, reverse=True)
+        self._pattern = re.compile(rf"(?<!\w)({'|'.join(map(re.escape, longest_first))})(?!\w)")
+
+    def name(self, word: str) -> str:
+        """A field's, choice's or metric's name as the LLM knows it."""
+        return self._names.get(word, word)
+
+    def text(self, sentence: str) -> str:
+        """A sentence with every such name replaced."""
+        return self._pattern.sub(lambda found: self.name(found[0]), sentence) if self._names else sentence
+
+    def schema(self) -> dict[str, Any]:
+        """JSON schema of one architecture."""
+        return cast("dict[str, Any]", _renamed(self._schema, self._names))
+
+    def show(self, arch: A) -> str:
+        """An architecture in as few tokens as the fields of the schema allow."""
+        return json.dumps(_renamed(self._space.to_json(arch), self._names), separators=(",", ":"))
+
+    def brief(self, arch: A) -> str | None:
+        """The same in the schema's own form alone; None for one that only a longer form can say."""
+        data = self._space.to_json(arch)
+        if "layers" in data and "layers" not in self._fields:
+            return None
+        kept = {name: value for name, value in data.items() if name in self._fields} or data
+        return json.dumps(_renamed(kept, self._names), separators=(",", ":"))
+
+    def read(self, candidate: Any) -> A:
+        """The architecture that an LLM wrote; ArchitectureError with every reason. A rationale of it is passed over."""
+        if isinstance(candidate, Mapping) and "rationale" not in self._fields:
+            candidate = {
+                name: value for name, value in cast("Mapping[str, Any]", candidate).items() if name != "rationale"
+            }
+        return self._space.from_json(_renamed(candidate, self._meanings))
+
+
+def _words(rule: Mapping[str, Any]) -> list[str]:
+    return [option for option in rule.get("enum", ()) if isinstance(option, str)]
+
+
+def _letters(index: int) -> str:
+    """a, b, …, z, aa, ab, …"""
+    head, last = divmod(index, 26)
+    return (_letters(head - 1) if head else "") + chr(ord("a") + last)
+
+
+def _renamed(value: Any, names: Mapping[str, str]) -> Any:
+    """`value` with every key and text that is a name replaced, at any depth."""
+    if not names:
+        return value
+    if isinstance(value, Mapping):
+        return {names.get(key, key): _renamed(part, names) for key, part in cast("Mapping[str, Any]", value).items()}
+    if isinstance(value, list | tuple):
+        return [_renamed(part, names) for part in cast("list[Any]", value)]
+    return names.get(value, value) if isinstance(value, str) else value
