@@ -52,7 +52,8 @@ def print_figures(
         table.add_column(columns[index], justify="right" if index else "left", no_wrap=True)
     for line in lines:
         table.add_row(*(line[index] for index in shown))
-    console.print(before)
+    if before:
+        console.print(before)
     console.print(table)
     console.print(after + (f" A wider terminal, or --json, also has {', '.join(gone)}." if gone else ""))
 
@@ -83,18 +84,20 @@ def print_devices(rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 TRAITS = ("data_free", "hardware_aware", "reflection", "multi_round", "code_generation")
+TRAITS_LEGEND = (
+    "data free: no predictor is fitted to evaluated candidates. hardware aware: what the device costs steers what is "
+    "proposed, beyond the budgets, which all keep. reflection: conclusions are drawn from results in words. multi "
+    "round: earlier results steer what comes later. code generation: the LLM is shown candidates as generated code. "
+    "llm: whether one is asked."
+)
 
 
 def print_strategies(rows: Sequence[Mapping[str, Any]]) -> None:
     """One line for each strategy, ✓ for what it declares."""
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table("strategy", *(name.replace("_", " ") for name in TRAITS), "LLM", "arms", box=None, pad_edge=False)
-    for row in rows:
-        marks = ("✓" if row[name] else "·" for name in TRAITS)
-        table.add_row(row["name"], *marks, row["llm"], ", ".join(row["arms"]))
-    Console().print(table)
+    columns = ("strategy", *(name.replace("_", " ") for name in TRAITS), "llm")
+    lines = [(row["name"], *("✓" if row[name] else "·" for name in TRAITS), row["llm"]) for row in rows]
+    arms = "".join(f"\nArms of {row['name']}: {', '.join(row['arms'])}." for row in rows if row["arms"])
+    print_figures(columns, lines, before="", after=TRAITS_LEGEND + arms, left_out=("code generation",))
 
 
 def _figures(row: Mapping[str, Any]) -> tuple[str, str, str, str]:

@@ -24,7 +24,7 @@ class Dialogue(Generic[A]):
     """One growing chat: the model proposes, hears what came out and what was wrong, and improves on it.
 
     start: the user's own architecture; it is evaluated first, and the chat begins from it. Turns that no longer fit the
-    window are left out, oldest first, and the best so far are repeated in each turn.
+    window are left out, oldest first; the best so far are shown in the latest turn alone.
     """
 
     name = "dialogue"
@@ -48,9 +48,9 @@ class Dialogue(Generic[A]):
             archive.mark(self._start)
             reasons = self._problem.check(self._start)
             return Batch((Proposal(self._start, "start", reasons=reasons),), Usage())
-        said = self._turn(archive, count) if self._turns else self._opening(count, rng)
-        batch = self._proposer.propose(Request(self._chat(said), count), archive, rng)
-        self._turns.append((said, Message("assistant", self._proposer.reply[:NOTE] or "(no answer)")))
+        lasting, now = self._turn(archive, count) if self._turns else (self._opening(count, rng),) * 2
+        batch = self._proposer.propose(Request(self._chat(now), count), archive, rng)
+        self._turns.append((lasting, Message("assistant", self._proposer.reply[:NOTE] or "(no answer)")))
         return batch
 
     def learn(self, trials: Sequence[Trial[A]]) -> None:
@@ -84,7 +84,8 @@ class Dialogue(Generic[A]):
             f"We start from my own architecture, which does not do yet ({reasons}):\n{self._prompts.view.show(start)}"
         )
 
-    def _turn(self, archive: Archive[A], count: int) -> Message:
+    def _turn(self, archive: Archive[A], count: int) -> tuple[Message, Message]:
+        """What is said now: for later turns to look back on, and with the best so far, which only this turn shows."""
         done = [trial for trial in self._last if trial.status == "complete"]
         parts = {
             "count": count,
@@ -92,9 +93,10 @@ class Dialogue(Generic[A]):
             or "None of them could be evaluated.",
             "remarks": self._remarks(done, archive),
             "rejections": rejection_list(self._proposer.rejections),
-            "best": self._prompts.table(spread(archive.front(), SHOWN), "Best so far"),
         }
-        return Message("user", self._prompts.fill("dialogue_turn", parts))
+        best = self._prompts.table(spread(archive.front(), SHOWN), "Best so far")
+        lasting, now = (self._prompts.fill("dialogue_turn", {**parts, "best": shown}) for shown in ("", best))
+        return Message("user", lasting), Message("user", now)
 
     def _remarks(self, done: Sequence[Trial[A]], archive: Archive[A]) -> str:
         """What the best of the last proposals gained or lost against the best so far, objective by objective."""

@@ -7,6 +7,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, Generic, TypeVar, cast
 
+import numpy as np
+
 from mimar.space import schema_fields
 from mimar.strategy._protocol import Problem
 
@@ -16,8 +18,8 @@ A = TypeVar("A")
 class View(Generic[A]):
     """Between a space's JSON and an LLM.
 
-    anonymous: fields are called x1, x2, …, their words a, b, … and metrics y1, y2, …, so that a model which has read
-    about a public benchmark cannot recall it. Numbers stay as they are.
+    anonymous: fields are called x1, x2, …, the words that they choose from c1, c2, … and metrics y1, y2, …, so that a
+    model which has read about a public benchmark cannot recall it. Numbers stay as they are.
     """
 
     def __init__(self, problem: Problem[A], *, anonymous: bool = False) -> None:
@@ -27,9 +29,9 @@ class View(Generic[A]):
         self._names: dict[str, str] = {}
         if anonymous:
             words = {word: None for rule in schema_fields(self._schema).values() for word in _words(rule)}
-            self._names |= {word: _letters(index) for index, word in enumerate(words)}
+            self._names |= {word: f"c{index}" for index, word in enumerate(words, 1)}
             self._names |= {name: f"x{index}" for index, name in enumerate(self._fields, 1)}
-            self._names |= {o.metric: f"y{index}" for index, o in enumerate(problem.objectives, 1)}
+            self._names |= {name: f"y{index}" for index, name in enumerate(_measures(problem, self._names), 1)}
         self._meanings = {alias: name for name, alias in self._names.items()}
         longest_first = sorted(self._names, key=len, reverse=True)
         self._pattern = re.compile(rf"(?<!\w)({'|'.join(map(re.escape, longest_first))})(?!\w)")
@@ -47,16 +49,18 @@ class View(Generic[A]):
         return cast("dict[str, Any]", _renamed(self._schema, self._names))
 
     def show(self, arch: A) -> str:
-        """An architecture in as few tokens as the fields of the schema allow."""
-        return json.dumps(_renamed(self._space.to_json(arch), self._names), separators=(",", ":"))
+        """An architecture in as few tokens as the fields of the schema allow, in its longer form where they do not."""
+        return self.brief(arch) or self._written(self._space.to_json(arch))
 
     def brief(self, arch: A) -> str | None:
-        """The same in the schema's own form alone; None for one that only a longer form can say."""
+        """The same in the schema's form alone; None for one that only a longer form can say."""
         data = self._space.to_json(arch)
         if "layers" in data and "layers" not in self._fields:
             return None
-        kept = {name: value for name, value in data.items() if name in self._fields} or data
-        return json.dumps(_renamed(kept, self._names), separators=(",", ":"))
+        return self._written({name: value for name, value in data.items() if name in self._fields})
+
+    def _written(self, data: Mapping[str, Any]) -> str:
+        return json.dumps(_renamed(data, self._names), separators=(",", ":"))
 
     def read(self, candidate: Any) -> A:
         """The architecture that an LLM wrote; ArchitectureError with every reason. A rationale of it is passed over."""
@@ -67,14 +71,15 @@ class View(Generic[A]):
         return self._space.from_json(_renamed(candidate, self._meanings))
 
 
+def _measures(problem: Problem[Any], known: Mapping[str, str]) -> list[str]:
+    """Names of objectives, of what the device costs and of axes that have no alias yet."""
+    costs = problem.known(problem.space.sample(np.random.default_rng(0)))
+    names = [*(objective.metric for objective in problem.objectives), *costs, *(axis.name for axis in problem.axes)]
+    return [name for name in dict.fromkeys(names) if name not in known]
+
+
 def _words(rule: Mapping[str, Any]) -> list[str]:
     return [option for option in rule.get("enum", ()) if isinstance(option, str)]
-
-
-def _letters(index: int) -> str:
-    """a, b, …, z, aa, ab, …"""
-    head, last = divmod(index, 26)
-    return (_letters(head - 1) if head else "") + chr(ord("a") + last)
 
 
 def _renamed(value: Any, names: Mapping[str, str]) -> Any:

@@ -11,7 +11,7 @@ from mimar import shapes
 from mimar.objectives import Budget, Objective
 from mimar.pareto import Reference
 from mimar.space import Architecture, TransformerSpace
-from mimar.strategy import Problem
+from mimar.strategy import Axis, Problem
 from mimar.trial import FULL
 
 A = TypeVar("A")
@@ -52,6 +52,7 @@ def toy_problem(space: TransformerSpace | None = None, *, max_params: float = 60
         excess=lambda arch: budget.excess(known(arch)),
         known=known,
         reference=Reference(point=(-5.0, 60e9), ideal=(-8.0, 0.0)),
+        axes=(Axis("num_layers", lambda arch: arch.num_layers), Axis("params", lambda arch: known(arch)["params"], 3)),
     )
     return Toy(problem, lambda arch: {"quality": _quality(arch), **known(arch)})
 
