@@ -48,6 +48,10 @@ class NicheArchive(Generic[A]):
             if trial.status == "complete":
                 self.members[self.of(trial.architecture)].append(trial)
 
+    def nearest(self, niche: int) -> int:
+        """The niche itself where it has members, else the one with any whose number is closest."""
+        return min((i for i in range(self.count) if self.members[i]), key=lambda i: abs(i - niche), default=niche)
+
     def front(self, niche: int) -> list[Trial[A]]:
         """Those of a niche that are not dominated inside it."""
         members = self.members[niche]

@@ -17,7 +17,7 @@ from mimar.trial import Proposal, Trial
 
 A = TypeVar("A")
 
-FAILURES = 3
+FAILURES = 5
 """Asks in a row that may end without a reply before a search that has nothing but its LLM gives up."""
 
 

@@ -124,8 +124,11 @@ class PELNAS(Generic[A]):
         return self._arm != "prompt-only" and not (self._arm == "sequential" and self._prompts_evolve)
 
     def _chosen(self, niche: int, rng: np.random.Generator) -> tuple[tuple[Parent, str], list[Trial[A]]]:
-        """First parent and instruction, by their fitness together, and the parents to show: two for a crossover."""
-        front = self._kept.front(niche) if self._has_parents else []
+        """First parent and instruction, by their fitness together, and the parents to show: two for a crossover.
+
+        An empty niche borrows its parents from the nearest that has some.
+        """
+        front = self._kept.front(self._kept.nearest(niche)) if self._has_parents else []
         ids: list[Parent] = [trial.id for trial in front] or [None]
         if self._prompts_evolve:
             pair = self._instructions.pick(ids, rng)

@@ -5,8 +5,9 @@ A suite is a plain function that raises AssertionError where the law is broken; 
 
 from mimar.testing._executor_contract import check_executor
 from mimar.testing._layerdrop import LayerDrop, layerdrop_problem
-from mimar.testing._llm import FAULTY_ERRORS, FAULTY_TEXTS, FaultyLLM, ScriptedLLM
+from mimar.testing._llm import FAULTY_EDITS, FAULTY_ERRORS, FAULTY_TEXTS, FaultyLLM, ScriptedLLM
 from mimar.testing._llm_contract import CONTRACT_SCHEMA, check_llm
+from mimar.testing._planted import Cue, PlantedLLM
 from mimar.testing._proxy_contract import check_proxy
 from mimar.testing._space_contract import check_reachable, check_space
 from mimar.testing._storage_contract import check_storage
@@ -15,11 +16,14 @@ from mimar.testing._toy import Toy, toy_problem
 
 __all__ = [
     "CONTRACT_SCHEMA",
+    "FAULTY_EDITS",
     "FAULTY_ERRORS",
     "FAULTY_TEXTS",
+    "Cue",
     "FaultyLLM",
     "LayerDrop",
     "MakeStrategy",
+    "PlantedLLM",
     "ScriptedLLM",
     "Toy",
     "check_executor",

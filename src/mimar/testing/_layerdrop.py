@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mimar import pareto
-from mimar.objectives import Objective
+from mimar.objectives import Budget, Objective
 from mimar.pareto import Reference
 from mimar.space import Combination, ProductSpace
 from mimar.strategy import Axis, Problem
@@ -77,15 +77,24 @@ def relative_cost(arch: Sequence[Any]) -> float:
     return sum(COSTS[option] for option in arch) / (LAYERS * max(COSTS))
 
 
-def layerdrop_problem(seed: int = 0) -> Toy[Combination]:
-    """Low ``cost`` and low ``damage`` for one seed of `LayerDrop`; no budgets, the cost is known beforehand."""
+def layerdrop_problem(seed: int = 0, *, max_cost: float = 1.0) -> Toy[Combination]:
+    """Low ``cost``, known beforehand and at most `max_cost`, and low ``damage`` for one seed of `LayerDrop`."""
     numbers = LayerDrop.seeded(seed)
+    budget = Budget("cost", "max", max_cost)
+
+    def known(arch: Combination) -> dict[str, float]:
+        return {"cost": relative_cost(arch)}
+
+    def check(arch: Combination) -> tuple[str, ...]:
+        broken = SPACE.validate(arch) or (budget.broken(known(arch)),)
+        return tuple(reason for reason in broken if reason is not None)
+
     problem = Problem(
         space=SPACE,
         objectives=(Objective("cost", "min"), Objective("damage", "min")),
-        check=SPACE.validate,
-        excess=lambda arch: 0.0,
-        known=lambda arch: {"cost": relative_cost(arch)},
+        check=check,
+        excess=lambda arch: budget.excess(known(arch)),
+        known=known,
         reference=Reference(point=(1.0, 1.0), ideal=(0.0, 0.0)),
         axes=(Axis("cost", relative_cost, 6, tuple(cell / 6 for cell in range(1, 6))),),
     )
