@@ -117,6 +117,7 @@ def search(
     batch: Annotated[int, typer.Option(min=1, help="Candidates asked for at a time.")] = 8,
     problem_seed: Annotated[int, typer.Option(min=0, help="Of a synthetic problem.")] = 0,
     data: DataDir = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw it, too: FILE.svg.")] = None,
     markdown: AsMarkdown = False,
     as_json: AsJson = False,
 ) -> None:
@@ -127,7 +128,7 @@ def search(
     more with uniform random choice in its place.
     """
     with errors_explained(as_json):
-        from mimar.cli._bench_search import bench_search, print_search, search_markdown
+        from mimar.cli._bench_search import bench_search, print_search, search_markdown, search_svg
 
         result = bench_search(
             truth,
@@ -141,6 +142,8 @@ def search(
             problem_seed=problem_seed,
             data=data,
         )
+        if plot is not None:
+            plot.write_text(search_svg(result), encoding="utf-8")
         if as_json:
             print_json(result)
         elif markdown:

@@ -29,6 +29,7 @@ from mimar.cli._study_file import read_calls
 from mimar.cli._tables import figure, markdown_figures, print_figures
 from mimar.errors import InputError, UnknownNameError
 from mimar.llm import LLM, UniformLLM
+from mimar.report import lines_svg
 from mimar.space import Combination
 from mimar.strategy import AdaptivePortfolio, Brief, NichedEvolution, Problem, Strategy
 
@@ -211,3 +212,12 @@ def search_markdown(result: Mapping[str, Any]) -> str:
 
 def _legend(result: Mapping[str, Any]) -> str:
     return f"{LEGEND}{LLM_LEGEND if _asks(result) else ''} Public optimisers are marked ·."
+
+
+def search_svg(result: Mapping[str, Any]) -> str:
+    """What each strategy lacks of the exact front, over evaluations: one minus the median share."""
+    lines: dict[str, list[tuple[float, float]]] = {}
+    for row in result["summary"]:
+        lines.setdefault(row["strategy"], []).append((row["budget"], 1 - row["hv_share_median"]))
+    title = f"{result['truth']}: share of the exact hypervolume that is missing, median"
+    return lines_svg(title, "evaluations", "missing share", lines)

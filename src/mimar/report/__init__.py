@@ -11,6 +11,7 @@ from mimar.report._data import FamiliarShape, ReportData
 from mimar.report._describe import describe_architecture
 from mimar.report._display import Display, display_of, format_metric, format_number
 from mimar.report._front import front_table
+from mimar.report._lines import lines_svg
 from mimar.report._page import render_html
 from mimar.report._svg import front_svg
 from mimar.report._training import A100, Accelerator, TrainingCost, training_cost
@@ -30,6 +31,7 @@ __all__ = [
     "front_svg",
     "front_table",
     "hypervolume_curve",
+    "lines_svg",
     "operator_accounting",
     "operator_shares",
     "rejection_counts",

@@ -10,15 +10,14 @@ from mimar.objectives import Budget, complete_trials, front_trials
 from mimar.report._axis import Axis, axis_over
 from mimar.report._data import ReportData
 from mimar.report._display import display_of, format_number
-from mimar.report._html import text
+from mimar.report._marks import FAINT, GRID, INK, SOFT, dot, label, line, picture, shade
 
 WIDTH, HEIGHT = 860, 520
 LEFT, RIGHT, TOP, BOTTOM = 78, 24, 64, 60
 LETTER = 7.8
 """Pixels that a letter of a name takes, a little more than most."""
 
-_INK, _SOFT, _GRID, _FAINT = "#1d2329", "#59636e", "#e3e7ea", "#9aa4ae"
-_FRONT, _BOUND, _FAMILIAR = "#0b6bb5", "#b3261e", "#7a3e9d"
+_FRONT, BOUND, _FAMILIAR = "#0b6bb5", "#b3261e", "#7a3e9d"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +42,7 @@ class _Frame:
 def front_svg(data: ReportData, x: str, y: str) -> str:
     """The evaluated trials over the metrics `x` and `y`: front, dominated ones, budgets and familiar shapes.
 
-    The picture brings its own light card, so that it reads on a light and on a dark page alike. UnknownNameError when
-    trials exist and none has the metric `x` or `y`.
+    UnknownNameError when trials exist and none has the metric `x` or `y`.
     """
     done = [dict(trial.metrics) for trial in complete_trials(data.trials)]
     known = tuple(dict.fromkeys(name for metrics in done for name in metrics))
@@ -57,23 +55,16 @@ def front_svg(data: ReportData, x: str, y: str) -> str:
     familiar = {shape.name: shape.metrics for shape in data.familiar if x in shape.metrics and y in shape.metrics}
     frame = _Frame(x, y, *(_axis(data, name, [*done, *familiar.values()]) for name in (x, y)))
     title = f"Pareto front: {display_of(y).label} against {display_of(x).label}"
-    return "\n".join(
-        (
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" '
-            f'height="{HEIGHT}" role="img" aria-label="{text(title)}" font-family="system-ui, sans-serif" '
-            'font-size="14">',
-            f"<title>{text(title)}</title>",
-            f'<rect width="{WIDTH}" height="{HEIGHT}" rx="12" fill="#ffffff" stroke="#d5dade"/>',
-            *_grid(frame),
-            *(mark for budget in data.budgets for mark in _bound(frame, budget)),
-            *(_dot(frame.point(metrics), 3, _FAINT, 0.5) for metrics in done),
-            *_stairs(frame, data, members),
-            *(_dot(frame.point(metrics), 5.5, _FRONT, 1) for metrics in members),
-            *_known_shapes(frame, familiar),
-            *_legend(len(members), len(done)),
-            "</svg>\n",
-        )
-    )
+    marks = [
+        *_grid(frame),
+        *(mark for budget in data.budgets for mark in _bound(frame, budget)),
+        *(dot(frame.point(metrics), 3, FAINT, 0.5) for metrics in done),
+        *_stairs(frame, data, members),
+        *(dot(frame.point(metrics), 5.5, _FRONT, 1) for metrics in members),
+        *_known_shapes(frame, familiar),
+        *_legend(len(members), len(done)),
+    ]
+    return picture(title, (WIDTH, HEIGHT), marks)
 
 
 def _axis(data: ReportData, metric: str, points: Sequence[Mapping[str, float]]) -> Axis:
@@ -91,18 +82,18 @@ def _grid(frame: _Frame) -> list[str]:
     marks: list[str] = []
     for value in frame.across.ticks():
         place = frame.left(value)
-        marks.append(_line((place, TOP), (place, bottom), _GRID))
-        marks.append(_label(format_number(value), (place, bottom + 20), _SOFT, "middle"))
+        marks.append(line((place, TOP), (place, bottom), GRID))
+        marks.append(label(format_number(value), (place, bottom + 20), SOFT, "middle"))
     for value in frame.up.ticks():
         place = frame.top(value)
-        marks.append(_line((LEFT, place), (right, place), _GRID))
-        marks.append(_label(format_number(value), (LEFT - 10, place + 5), _SOFT, "end"))
+        marks.append(line((LEFT, place), (right, place), GRID))
+        marks.append(label(format_number(value), (LEFT - 10, place + 5), SOFT, "end"))
     middle = (TOP + bottom) / 2
     turned = f'transform="rotate(-90 20 {middle})"'
     return [
         *marks,
-        _label(display_of(frame.x).title, ((LEFT + right) / 2, HEIGHT - 14), _INK, "middle"),
-        _label(display_of(frame.y).title, (20, middle), _INK, "middle", turned),
+        label(display_of(frame.x).title, ((LEFT + right) / 2, HEIGHT - 14), INK, "middle"),
+        label(display_of(frame.y).title, (20, middle), INK, "middle", turned),
     ]
 
 
@@ -114,11 +105,11 @@ def _bound(frame: _Frame, budget: Budget) -> list[str]:
     if budget.metric == frame.x:
         edge = frame.left(limit)
         start, end = (edge, right) if budget.kind == "max" else (LEFT, edge)
-        marks += [_shade(start, TOP, end, bottom), _line((edge, TOP), (edge, bottom), _BOUND, "6 4")]
+        marks += [shade((start, TOP), (end, bottom), BOUND), line((edge, TOP), (edge, bottom), BOUND, "6 4")]
     if budget.metric == frame.y:
         edge = frame.top(limit)
         start, end = (TOP, edge) if budget.kind == "max" else (edge, bottom)
-        marks += [_shade(LEFT, start, right, end), _line((LEFT, edge), (right, edge), _BOUND, "6 4")]
+        marks += [shade((LEFT, start), (right, end), BOUND), line((LEFT, edge), (right, edge), BOUND, "6 4")]
     return marks
 
 
@@ -148,7 +139,7 @@ def _known_shapes(frame: _Frame, familiar: Mapping[str, Mapping[str, float]]) ->
         free = [at for at, box in boxes.items() if _inside(box) and not any(_overlap(box, each) for each in taken)]
         at = free[0] if free else middles[0]
         taken.append(boxes[at])
-        marks.append(_label(name, at, _FAMILIAR, "middle", halo))
+        marks.append(label(name, at, _FAMILIAR, "middle", halo))
     return marks
 
 
@@ -167,34 +158,12 @@ def _overlap(a: Box, b: Box) -> bool:
 def _legend(members: int, evaluated: int) -> list[str]:
     y = 34
     return [
-        _dot((LEFT + 4, y - 5), 5.5, _FRONT, 1),
-        _label(f"Pareto front ({members})", (LEFT + 16, y), _INK),
-        _dot((LEFT + 174, y - 5), 3, _FAINT, 0.8),
-        _label(f"evaluated ({evaluated})", (LEFT + 184, y), _INK),
+        dot((LEFT + 4, y - 5), 5.5, _FRONT, 1),
+        label(f"Pareto front ({members})", (LEFT + 16, y), INK),
+        dot((LEFT + 174, y - 5), 3, FAINT, 0.8),
+        label(f"evaluated ({evaluated})", (LEFT + 184, y), INK),
         f'<path d="M{LEFT + 334},{y - 12}l7,7l-7,7l-7,-7z" fill="{_FAMILIAR}"/>',
-        _label("familiar shape", (LEFT + 347, y), _INK),
-        _shade(LEFT + 480, y - 13, LEFT + 500, y + 3),
-        _label("outside a budget", (LEFT + 508, y), _INK),
+        label("familiar shape", (LEFT + 347, y), INK),
+        shade((LEFT + 480, y - 13), (LEFT + 500, y + 3), BOUND),
+        label("outside a budget", (LEFT + 508, y), INK),
     ]
-
-
-def _label(words: str, at: tuple[float, float], fill: str, anchor: str = "start", extra: str = "") -> str:
-    return f'<text x="{at[0]:.1f}" y="{at[1]:.1f}" fill="{fill}" text-anchor="{anchor}" {extra}>{text(words)}</text>'
-
-
-def _dot(at: tuple[float, float], radius: float, fill: str, opacity: float) -> str:
-    return f'<circle cx="{at[0]:.1f}" cy="{at[1]:.1f}" r="{radius}" fill="{fill}" fill-opacity="{opacity}"/>'
-
-
-def _line(start: tuple[float, float], end: tuple[float, float], stroke: str, dashes: str = "none") -> str:
-    return (
-        f'<line x1="{start[0]:.1f}" y1="{start[1]:.1f}" x2="{end[0]:.1f}" y2="{end[1]:.1f}" '
-        f'stroke="{stroke}" stroke-dasharray="{dashes}"/>'
-    )
-
-
-def _shade(left: float, top: float, right: float, bottom: float) -> str:
-    return (
-        f'<rect x="{left:.1f}" y="{top:.1f}" width="{right - left:.1f}" height="{bottom - top:.1f}" '
-        f'fill="{_BOUND}" fill-opacity="0.08"/>'
-    )

@@ -1,0 +1,67 @@
+"""Named lines over one axis as one static picture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from mimar.report._axis import axis_over
+from mimar.report._display import format_number
+from mimar.report._marks import GRID, INK, SOFT, dot, label, line, picture
+
+WIDTH, HEIGHT = 860, 520
+LEFT, RIGHT, TOP, BOTTOM = 78, 170, 50, 60
+ROW = 17
+"""Pixels between two names at the right edge."""
+
+COLOURS = (
+    "#0b6bb5", "#b3261e", "#2e7d32", "#7a3e9d", "#c77700", "#00838f", "#5d4037", "#ad1457", "#546e7a", "#9e9d24",
+    "#283593", "#e64a19",
+)  # fmt: skip
+
+Point = tuple[float, float]
+
+
+def lines_svg(title: str, x: str, y: str, lines: Mapping[str, Sequence[Point]]) -> str:
+    """Each of `lines` through its points, named at its right end; `x` and `y` name the axes.
+
+    An axis is logarithmic where its values span more than a factor of eight.
+    """
+    points = [point for line_ in lines.values() for point in line_]
+    across, up = (axis_over(point[i] for point in points) for i in (0, 1))
+    right, bottom = WIDTH - RIGHT, HEIGHT - BOTTOM
+
+    def placed(point: Point) -> Point:
+        return LEFT + (right - LEFT) * across.place(point[0]), bottom - (bottom - TOP) * up.place(point[1])
+
+    marks = [label(title, (LEFT, 30), INK)]
+    for value in across.ticks():
+        at, _ = placed((value, up.low))
+        marks += [line((at, TOP), (at, bottom), GRID), label(format_number(value), (at, bottom + 20), SOFT, "middle")]
+    for value in up.ticks():
+        _, at = placed((across.low, value))
+        marks += [line((LEFT, at), (right, at), GRID), label(format_number(value), (LEFT - 10, at + 5), SOFT, "end")]
+    middle = (TOP + bottom) / 2
+    marks.append(label(x, ((LEFT + right) / 2, HEIGHT - 14), INK, "middle"))
+    marks.append(label(y, (20, middle), INK, "middle", f'transform="rotate(-90 20 {middle})"'))
+    ends = {name: placed(line_[-1]) for name, line_ in lines.items() if line_}
+    places = _apart({name: end[1] for name, end in ends.items()})
+    for index, (name, end) in enumerate(ends.items()):
+        colour = COLOURS[index % len(COLOURS)]
+        path = "L".join(f"{left:.1f},{top:.1f}" for left, top in map(placed, lines[name]))
+        marks.append(f'<path d="M{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
+        marks += [dot(placed(point), 3, colour, 1) for point in lines[name]]
+        marks.append(line(end, (right + 12, places[name] - 5), colour, "2 3"))
+        marks.append(label(name, (right + 16, places[name]), colour))
+    return picture(title, (WIDTH, HEIGHT), marks)
+
+
+def _apart(heights: Mapping[str, float]) -> dict[str, float]:
+    """Heights moved so that no two names touch, in the same order, and within the picture as far as they fit."""
+    found: dict[str, float] = {}
+    lowest = TOP
+    for name in sorted(heights, key=lambda name: heights[name]):
+        lowest = max(heights[name] + 5, lowest)
+        found[name] = lowest
+        lowest += ROW
+    beyond = max(0.0, lowest - HEIGHT + 10)
+    return {name: height - beyond for name, height in found.items()} if beyond else found
