@@ -8,10 +8,21 @@ import numpy as np
 import pytest
 
 from mimar import pareto
-from mimar.bench import SearchRun, installed_outsiders, outsider, search_runs, search_truth, summarise
+from mimar.bench import (
+    GuidedSearcher,
+    SearchRun,
+    installed_outsiders,
+    outsider,
+    search_runs,
+    search_truth,
+    summarise,
+    without_llm,
+)
 from mimar.cli import main
 from mimar.errors import InputError, MissingDependencyError, UnknownNameError
-from mimar.strategy import NSGA2, RandomSearch
+from mimar.llm import UniformLLM
+from mimar.strategy import NSGA2, Brief, LLMSearch, RandomSearch, ZeroLM
+from mimar.testing import PlantedLLM
 from mimar.trial import Proposal
 
 DROP = search_truth("layerdrop")
@@ -158,6 +169,31 @@ def test_summaries_are_medians_with_a_rank_test():
     assert summarise(runs[:1])[0].p_best is None
 
 
+def test_calls_of_a_model_are_counted_and_held_against_uniform_choice():
+    def make(problem, seed, llm):
+        return LLMSearch(problem, seed, ZeroLM(problem, llm, Brief("none", "a benchmark")))
+
+    told = {
+        "zerolm": GuidedSearcher(PlantedLLM(DROP.toy), make),
+        without_llm("zerolm"): GuidedSearcher(UniformLLM(), make),
+    }
+    runs = search_runs(DROP, told, [16, 40], 2)
+    for run in runs:
+        assert run.llm_calls == run.llm_valid / 8
+        assert run.llm_valid == run.budget
+        assert run.llm_rejected == 0
+        assert run.llm_tokens > 100 * run.llm_calls
+    better, control = summarise(runs)[2:]
+    assert (better.strategy, better.llm, control.llm) == ("zerolm", "planted", "uniform")
+    assert better.llm_gain == pytest.approx(better.hv_share_median - control.hv_share_median)
+    assert better.llm_gain > 0
+    assert control.llm_gain is None
+    assert better.candidates_per_call == 8
+    tokens = [run.llm_tokens for run in runs if (run.budget, run.llm) == (40, "planted")]
+    assert better.tokens_per_candidate == sum(tokens) / 80
+    assert better.rejected_share == 0
+
+
 @pytest.mark.parametrize("name", ["optuna-nsga2", "optuna-tpe", "pymoo-nsga2", "pymoo-agemoea2"])
 def test_public_optimisers_search(name):
     assert name in installed_outsiders(), "this project's tests need the extra bench"
@@ -233,3 +269,26 @@ def test_a_strategy_that_cannot_begin_is_refused_before_the_others_have_run(monk
     code, _, err = command(monkeypatch, capsys, *asked)
     assert code in (2, 4)
     assert "random, seed" not in err
+
+
+def test_the_command_with_a_model_in_neutral_words_and_as_a_picture(monkeypatch, capsys, tmp_path):
+    picture = tmp_path / "shares.svg"
+    asked = ("--truth", "layerdrop", "--strategy", "niches,one-niche,zerolm,pel-nas:llm-only", "--budget", "16,24")
+    code, out, _ = command(
+        monkeypatch, capsys, *asked, "--seeds", "2", "--llm", "uniform", "--anonymise", "--plot", str(picture), "--json"
+    )
+    result = json.loads(out)
+    assert code == 0
+    assert result["anonymised"]
+    asking = {row["strategy"]: row for row in result["summary"] if row["llm"]}
+    assert set(asking) == {"zerolm", "pel-nas:llm-only"}
+    assert all(row["tokens_per_candidate"] > 0 and row["llm_gain"] is None for row in asking.values())
+    drawn = picture.read_text()
+    assert all(f">{name}<" in drawn for name in ("niches", "one-niche", "zerolm", "pel-nas:llm-only", "evaluations"))
+    code, out, _ = command(monkeypatch, capsys, *asked, "--seeds", "1", "--llm", "uniform", "--markdown")
+    assert "| tokens |" in out
+    code, _, err = command(
+        monkeypatch, capsys, "--truth", "layerdrop", "--strategy", "rz-nas:twice", "--llm", "uniform"
+    )
+    assert code == 2
+    assert "arm of rz-nas" in err

@@ -12,13 +12,14 @@ import pytest
 OPTIONS = {
     "design": (
         "--max-params --max-memory --max-ttft --min-tokens-per-second --max-energy --max-power --device --ctx --batch "
-        "--prompt-tokens --dtype --vocab --tokenizer --untied --strategy --score --objectives --llm --max-cost "
-        "--trials --seed --per-layer --only --start --study --resume --json"
+        "--prompt-tokens --dtype --vocab --tokenizer --untied --strategy --score --objectives --arm --llm --anonymise "
+        "--max-cost --trials --seed --per-layer --only --start --study --resume --json"
     ),
     "show": "--json",
     "report": "--out --tokens --json",
     "export": "--to --tokenizer --seed --json",
     "devices": "--refresh --json",
+    "strategies": "--json",
     "get-llm": "--json",
 }
 HEAVY = {"torch", "transformers", "scipy", "plotly", "numpy", "xllamacpp", "pydantic_ai", "moocore", "tokenizers"}

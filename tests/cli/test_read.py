@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from mimar.cli._strategies import GUIDED, STRATEGIES
 from mimar.errors import ProviderError
 from mimar.hardware import load_profile, profile_names
 from mimar.llm import default_model_path, fetch_default_model
@@ -149,6 +150,27 @@ def test_export_of_a_rejected_trial_says_why(mimar, design, serve) -> None:
 
 def test_unknown_export_form(mimar, study: Path) -> None:
     mimar("export", study, "--to", "onnx2", "--json").refused(2, "onnx2", "json, code, hf, csv")
+
+
+def test_strategies_are_listed_with_what_they_declare(mimar) -> None:
+    rows = {row["name"]: row for row in mimar("strategies", "--json").json["strategies"]}
+    assert set(rows) == set(STRATEGIES)
+    assert [name for name, row in rows.items() if row["code_generation"]] == ["rz-nas"]
+    assert {name for name, row in rows.items() if row["reflection"]} == {"adaptive", "rz-nas", "pel-nas"}
+    assert {name for name, row in rows.items() if not row["multi_round"]} == {"random", "one-shot"}
+    assert {name for name, row in rows.items() if row["llm"] == "needed"} == set(GUIDED)
+    assert rows["pel-nas"]["arms"] == ["coevolution", "llm-only", "prompt-only", "sequential"]
+    shown = mimar("strategies").out
+    assert all(name in shown for name in (*rows, "data free", "Arms of rz-nas: batch, mutation."))
+
+
+@pytest.mark.parametrize(("told", "words"), [
+    (("--strategy", "random", "--arm", "batch"), ("--arm is for", "rz-nas", "pel-nas")),
+    (("--strategy", "rz-nas", "--arm", "both", "--llm", "uniform"), ("arm of rz-nas", "mutation")),
+    (("--strategy", "dialogue"), ("dialogue needs a language model",)),
+])  # fmt: skip
+def test_an_arm_or_a_model_that_does_not_fit_is_refused(design, told: tuple[str, ...], words: tuple[str, ...]) -> None:
+    design(*told).refused(2, *words)
 
 
 def test_devices_lists_every_profile(mimar) -> None:

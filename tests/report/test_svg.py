@@ -8,7 +8,7 @@ import pytest
 from mimar.errors import UnknownNameError
 from mimar.objectives import Budget, front_trials
 from mimar.pareto import Reference
-from mimar.report import front_svg
+from mimar.report import front_svg, lines_svg
 from mimar.report._axis import axis_over
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -99,3 +99,18 @@ def test_axis_of_nothing_or_of_one_value():
     assert axis_over([]).ticks()
     assert axis_over([3.0]).low < 3.0 < axis_over([3.0]).high
     assert axis_over([0.0, float("nan")]).low < 0.0
+
+
+def test_lines_are_named_apart_and_stay_inside():
+    lines = {f"line {index}": [(10, 0.5), (100, 0.2 + index / 1000)] for index in range(8)}
+    drawn = lines_svg("A title <b>", "evaluations", "missing", lines)
+    root = ET.fromstring(drawn)
+    names = {
+        e.text: float(e.get("y")) for e in root.iter() if e.tag.endswith("text") and (e.text or "").startswith("line")
+    }
+    assert set(names) == set(lines)
+    heights = sorted(names.values())
+    assert min(b - a for a, b in zip(heights, heights[1:], strict=False)) >= 17
+    assert 0 < heights[0] < heights[-1] < 520
+    assert "<b>" not in drawn
+    assert sum(e.tag.endswith("path") for e in root.iter()) == 8

@@ -31,7 +31,7 @@ class LocalLLM:
     `MissingDependencyError` without xllamacpp.
     """
 
-    def __init__(self, path: Path, *, context: int = 4096, threads: int | None = None) -> None:
+    def __init__(self, path: Path, *, context: int = 8192, threads: int | None = None) -> None:
         if importlib.util.find_spec("xllamacpp") is None:
             raise MissingDependencyError("the local model needs xllamacpp: pip install xllamacpp")
         self._path = _checked(path)

@@ -16,7 +16,7 @@ from mimar.trial import Proposal, Trial
 
 A = TypeVar("A")
 
-WINDOW = 8000
+WINDOW = 12_000
 """Characters of earlier turns that go along; the opening always does."""
 
 

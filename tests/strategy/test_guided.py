@@ -1,0 +1,175 @@
+"""The parts that LLM strategies are made of, each by itself."""
+
+import json
+
+import numpy as np
+import pytest
+
+from mimar.errors import UnknownNameError
+from mimar.objectives import Objective
+from mimar.pareto import Reference
+from mimar.space import ProductSpace, TransformerSpace
+from mimar.strategy import (
+    PELNAS,
+    Archive,
+    Axis,
+    Brief,
+    Dialogue,
+    Instructions,
+    LLMSearch,
+    NichedEvolution,
+    Niches,
+    OneShot,
+    Problem,
+    View,
+)
+from mimar.study import Study
+from mimar.testing import PlantedLLM, ScriptedLLM, layerdrop_problem, toy_problem
+
+DROP = layerdrop_problem()
+TOY = toy_problem()
+BRIEF = Brief("none", "A test bench.")
+
+
+def counted(edges=()):
+    """Ten switches; the axis counts those that are on."""
+    space = ProductSpace({f"s{index}": (0, 1) for index in range(10)})
+    return Problem(
+        space,
+        (Objective("on", "min"), Objective("off", "min")),
+        space.validate,
+        lambda arch: 0.0,
+        lambda arch: {},
+        Reference((10.0, 10.0), (0.0, 0.0)),
+        axes=(Axis("on", lambda arch: float(sum(arch)), len(edges) + 1 if edges else 4, edges),),
+    )
+
+
+def test_a_value_on_an_edge_belongs_to_the_cell_above():
+    niches = Niches(counted((2.0, 5.0)), 0)
+    assert niches.count == 3
+    assert [niches.of((1,) * on + (0,) * (10 - on)) for on in (0, 1, 2, 4, 5, 10)] == [0, 0, 1, 1, 2, 2]
+    assert niches.ranges(1) == [("on", 2.0, 5.0)]
+    assert niches.ranges(0) == [("on", -np.inf, 2.0)]
+
+
+def test_cells_without_edges_are_about_equally_full():
+    problem = counted()
+    niches, rng = Niches(problem, 0), np.random.default_rng(1)
+    counts = np.bincount([niches.of(problem.space.sample(rng)) for _ in range(2000)], minlength=niches.count)
+    assert niches.count >= 3
+    assert counts.min() > 0.3 * counts.mean()
+
+
+def test_two_axes_make_a_grid_whose_ranges_hold_what_lies_in_them():
+    niches, rng = Niches(TOY.problem, 0), np.random.default_rng(0)
+    assert niches.count == 6
+    for _ in range(50):
+        arch = TOY.problem.space.sample(rng)
+        for (name, low, high), axis in zip(niches.ranges(niches.of(arch)), TOY.problem.axes, strict=True):
+            assert name == axis.name
+            assert low <= axis.value(arch) < high
+
+
+def test_a_problem_without_axes_is_one_niche():
+    problem = ProductSpace({"a": (0, 1)})
+    niches = Niches(Problem(problem, (), problem.validate, lambda _: 0.0, lambda _: {}, Reference((), ())), 0)
+    assert niches.count == 1
+    assert niches.of((0,)) == 0
+    assert niches.ranges(0) == []
+
+
+def test_niches_fill_evenly_and_one_niche_does_not():
+    def fullest(partition):
+        study = Study(DROP.problem, NichedEvolution(DROP.problem, 0, partition=partition), DROP)
+        study.run(200)
+        cells = [Niches(DROP.problem, 0).of(trial.architecture) for trial in study.trials[16:]]
+        return np.bincount(cells).max() / len(cells)
+
+    assert fullest(True) < fullest(False)
+
+
+def test_instructions_are_kept_by_their_gain_per_token():
+    instructions = Instructions(["good", "dear", "idle"])
+    instructions.credit((None, "good"), gain=1.0, tokens=1000)
+    instructions.credit((None, "dear"), gain=1.0, tokens=9000)
+    assert instructions.ranked() == ["good", "idle", "dear"]
+    instructions.admit("new")
+    assert instructions.texts == ["good", "new", "idle"]
+    instructions.admit("good")
+    assert instructions.texts == ["good", "new", "idle"]
+
+
+def test_a_pair_of_parent_and_instruction_has_a_fitness_of_its_own():
+    instructions = Instructions(["a", "b"])
+    for parent, gain in ((1, 2.0), (2, 0.0)):
+        instructions.credit((parent, "a"), gain, 2000)
+    assert instructions.fitness("a", 1) > instructions.fitness("a") > instructions.fitness("a", 2)
+    rng = np.random.default_rng(0)
+    picks = [instructions.pick([1, 2], rng) for _ in range(200)]
+    assert picks.count((1, "a")) > 2 * picks.count((2, "a"))
+
+
+def test_an_unknown_arm_is_named():
+    with pytest.raises(UnknownNameError, match="prompt-only"):
+        PELNAS(DROP.problem, ScriptedLLM([]), BRIEF, arm="both")
+
+
+def test_neutral_names_go_both_ways():
+    space, rng = TransformerSpace(), np.random.default_rng(0)
+    view = View(toy_problem(space).problem, anonymous=True)
+    for _ in range(100):
+        arch = space.sample(rng)
+        assert view.read(json.loads(view.show(arch))) == arch or view.brief(arch) is not None
+        assert space.to_choices(view.read(json.loads(view.show(arch))))["num_layers"] == arch.num_layers
+    assert view.text("num_layers must be at most 32, quality is high") == "x1 must be at most 32, y1 is high"
+
+
+def test_one_shot_is_one_call():
+    llm = PlantedLLM(DROP)
+    calls = []
+    listening = ScriptedLLM(lambda *told: calls.append(told) or llm._answer(*told))
+    study = Study(DROP.problem, LLMSearch(DROP.problem, 0, OneShot(DROP.problem, listening, BRIEF)), DROP)
+    assert study.run(50) == "nothing new found"
+    assert len(calls) == 1
+    assert len(study.trials) == 20
+
+
+def test_a_dialogue_grows_until_its_window_is_full_and_keeps_its_opening():
+    chats = []
+
+    def answer(messages, schema, seed):
+        chats.append(messages)
+        rng = np.random.default_rng(seed)
+        return json.dumps(
+            {"candidates": [DROP.problem.space.to_json(DROP.problem.space.sample(rng)) for _ in range(8)]}
+        )
+
+    study = Study(DROP.problem, LLMSearch(DROP.problem, 0, Dialogue(DROP.problem, ScriptedLLM(answer), BRIEF)), DROP)
+    study.run(120)
+    lengths = [len(chat) for chat in chats]
+    assert lengths[:3] == [2, 4, 6]
+    assert lengths[-1] < 2 * len(chats)
+    for chat in chats:
+        assert [message.role for message in chat] == ["system", *(["user", "assistant"] * len(chat))[: len(chat) - 1]]
+        assert chat[1] == chats[0][1]
+        assert chat[-1].content.count("Best so far") == (len(chat) > 2)
+
+
+def test_a_dialogue_begins_with_the_users_own_architecture():
+    start = DROP.problem.space.sample(np.random.default_rng(5))
+    operator = Dialogue(DROP.problem, ScriptedLLM([]), BRIEF, start=start)
+    batch = operator.propose(Archive(DROP.problem.objectives), 8, np.random.default_rng(0))
+    assert [(proposal.architecture, proposal.origin) for proposal in batch.proposals] == [(start, "start")]
+
+
+def test_a_start_over_budget_is_talked_about_with_its_reasons():
+    toy, said = layerdrop_problem(max_cost=0.5), []
+
+    def answer(messages, schema, seed):
+        said.append(messages[-1].content)
+        return json.dumps({"candidates": [toy.problem.space.to_json((1,) * 20)]})
+
+    operator = Dialogue(toy.problem, ScriptedLLM(answer), BRIEF, start=(4,) * 20)
+    Study(toy.problem, LLMSearch(toy.problem, 0, operator), toy, batch=1).run(1)
+    assert "does not do yet (over budget: cost must be at most 0.5, got 1)" in said[0]
