@@ -2,6 +2,7 @@
 
 import xml.etree.ElementTree as ET
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
@@ -110,7 +111,7 @@ def test_lines_are_named_apart_and_stay_inside():
     }
     assert set(names) == set(lines)
     heights = sorted(names.values())
-    assert min(b - a for a, b in zip(heights, heights[1:], strict=False)) >= 17
+    assert min(b - a for a, b in pairwise(heights)) >= 17
     assert 0 < heights[0] < heights[-1] < 520
     assert "<b>" not in drawn
     assert sum(e.tag.endswith("path") for e in root.iter()) == 8
