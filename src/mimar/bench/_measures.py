@@ -36,7 +36,7 @@ class Measures:
     tau_within: float | None
     tau_iso: float | None
     regret_iso: float
-    top10_overlap: float
+    top10_overlap: float | None
     ci95: tuple[float, float] | None
     tau_added: float | None = None
 

@@ -51,7 +51,7 @@ class DesignRequest:
 
 def settings_for(request: DesignRequest) -> DesignSettings:
     """Resolve names, files and quantities; raises InputError, UnknownNameError or ArchitectureError."""
-    require_known(request.strategy, request.score)
+    require_known(request.strategy, request.score, request.llm)
     profile = load_profile(request.device)
     start = _start(request)
     space = _space(request, profile, start)

@@ -27,8 +27,8 @@ class DesignSettings:
     """Everything that decides a study's trials, but the LLM's replies.
 
     profile: the device's figures as they were when the study began. score_data: what the score needs beside its name
-    (the reference sample of an ensemble). weights: λ of objectives, for the strategy that takes them. start: the user's
-    own architecture. command: how the study was started.
+    (the reference sample of an ensemble, the anchors of a judge). weights: λ of objectives, for the strategy that takes
+    them. start: the user's own architecture. command: how the study was started.
     """
 
     space: TransformerSpace

@@ -8,6 +8,7 @@ from mimar.testing._layerdrop import LayerDrop, layerdrop_problem
 from mimar.testing._llm import FAULTY_ERRORS, FAULTY_TEXTS, FaultyLLM, ScriptedLLM
 from mimar.testing._llm_contract import CONTRACT_SCHEMA, check_llm
 from mimar.testing._proxy_contract import check_proxy
+from mimar.testing._scripted_judge import ScriptedJudge
 from mimar.testing._space_contract import check_reachable, check_space
 from mimar.testing._storage_contract import check_storage
 from mimar.testing._strategy_contract import MakeStrategy, check_strategy
@@ -20,6 +21,7 @@ __all__ = [
     "FaultyLLM",
     "LayerDrop",
     "MakeStrategy",
+    "ScriptedJudge",
     "ScriptedLLM",
     "Toy",
     "check_executor",

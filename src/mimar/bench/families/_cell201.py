@@ -17,6 +17,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from mimar.errors import ArchitectureError
+from mimar.proxies import size_words
 from mimar.shapes import LayerShapes, Matrix
 
 if TYPE_CHECKING:  # torch must not be imported before a proxy needs a module
@@ -101,6 +102,13 @@ class Cell201:
         )
         blocks = sum(at * m.size for at, layer in zip(positions, self.layers, strict=True) for m in layer.matrices)
         return 2.0 * (blocks + IMAGE_SIZE**2 * IMAGE_CHANNELS * 9 * STAGES[0] + STAGES[-1] * CLASSES)
+
+    @property
+    def description(self) -> str:
+        """What each node sums, from the first after the input to the output, and parameters."""
+        found = zip(EDGES, self.operations, strict=True)
+        edges = ", ".join(f"{start} to {end} {operation}" for (start, end), operation in found)
+        return f"{edges}; {size_words(self)}"
 
     @property
     def mixes_samples(self) -> bool:
