@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from mimar.bench._measures import measure, size_bins, tau
+from mimar.bench._measures import Floats, measure, regret_iso, rounded, size_bins, tau
 from mimar.bench._run import ProxyRow
 from mimar.bench._truth import Truth
 from mimar.errors import InputError
@@ -25,14 +26,16 @@ JUDGED_BINS = 3
 
 @dataclass(frozen=True, slots=True)
 class JudgedBin:
-    """One bin: sizes of its smallest and largest architecture, τ of the judge with the results, and self-consistency.
+    """One bin: sizes of its smallest and largest architecture, and how the judge did there.
 
-    τ is None where the judge tells nothing apart; consistency is None with fewer than two usable answers.
+    tau: with the results; None where it tells nothing apart. regret: of its pick, in percent. self_consistency: None
+    with fewer than two usable answers.
     """
 
     smallest: float
     largest: float
     tau: float | None
+    regret: float
     self_consistency: float | None
 
 
@@ -98,8 +101,13 @@ def judge_bins(
     return Judgement(row, judge_summary(records), tuple(judged))
 
 
-def _judged(truth: Truth, rows: Sequence[int] | np.ndarray, scores: np.ndarray, ballots: Ballots) -> JudgedBin:
-    sign = 1 if truth.higher_is_better else -1
-    sizes = truth.sizes[rows]
-    agreement = tau(scores[rows], sign * truth.labels[rows])
-    return JudgedBin(float(sizes.min()), float(sizes.max()), agreement, ballots.consistency)
+def _judged(truth: Truth, rows: NDArray[np.intp], scores: Floats, ballots: Ballots) -> JudgedBin:
+    goodness = truth.labels if truth.higher_is_better else -truth.labels
+    sizes, distinct = truth.sizes[rows], rounded(scores)
+    return JudgedBin(
+        float(sizes.min()),
+        float(sizes.max()),
+        tau(distinct[rows], goodness[rows]),
+        regret_iso(distinct, goodness, [rows]),
+        ballots.consistency,
+    )

@@ -10,8 +10,8 @@ from mimar.space import Architecture, Block, FeedForward, Mixer
 
 
 def size_words(shapes: NetworkShapes) -> str:
-    """``28.42M parameters, 9.97M of them outside embeddings``."""
-    return f"{_millions(shapes.params)} parameters, {_millions(shapes.nonembedding_params)} of them outside embeddings"
+    """``28.42M parameters, 9.97M without embeddings``."""
+    return f"{_millions(shapes.params)} parameters, {_millions(shapes.nonembedding_params)} without embeddings"
 
 
 def by_layer(name: str, values: Sequence[int]) -> str:

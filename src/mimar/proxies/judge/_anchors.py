@@ -19,7 +19,7 @@ class Anchors:
     """Descriptions of different networks and their strengths, in no particular order.
 
     consistency: mean Kendall τ between the answers that fixed the strengths, and what random ones reach by `chance` in
-    one of 20 cases; None with fewer than two. answers: how many there were.
+    one of 100 cases; None with fewer than two. answers: how many there were.
     """
 
     descriptions: tuple[str, ...]

@@ -24,8 +24,8 @@ GAMES = 3.0
 FEWEST_SHARED = 3
 """Networks that two rankings must share for their agreement to be looked at."""
 
-CHANCE_DEVIATIONS = 1.645
-"""Standard deviations above its mean that a normal variable exceeds in one of 20 cases."""
+CHANCE_DEVIATIONS = 2.326
+"""Standard deviations above its mean that a normal variable exceeds in one of 100 cases."""
 
 _STEPS = 200
 _REACH = 40.0
@@ -49,7 +49,7 @@ class Ballots:
 
     @property
     def chance(self) -> float | None:
-        """What the consistency of random answers exceeds in one of 20 cases; None where there is no consistency.
+        """What the consistency of random answers exceeds in one of 100 cases; None where there is no consistency.
 
         By the normal limit: Kendall τ of two random orders of n has the variance 2 (2n + 5) / 9n (n − 1).
         """

@@ -14,7 +14,7 @@ from mimar.proxies.judge._anchors import Anchors
 from mimar.proxies.judge._strength import Floats, kendall
 
 CHANCE = 0.05
-"""Agreement that chance beats this often counts nothing."""
+"""Agreement that chance exceeds this often counts nothing."""
 
 SHUFFLES = 999
 _SEED = 0
@@ -49,7 +49,7 @@ class JudgeWeight:
 
 
 def judge_weight(anchors: Anchors, yardsticks: Mapping[str, Sequence[float]], sizes: Sequence[float]) -> JudgeWeight:
-    """Self-consistency × agreement, each 0 where chance alone reaches it in one of 20 cases.
+    """Self-consistency × agreement; 0 where chance reaches the one in one of 100 cases, or the other in one of 20.
 
     yardsticks: orders to agree with, by name: for each anchor a measured result or another score, higher is better;
       the best agreement counts. sizes: the anchors' parameters. Agreement is Kendall's partial τ with the size held
