@@ -83,13 +83,16 @@ def test_a_model_that_never_ranks_gives_no_ballots():
 
 
 @pytest.mark.parametrize("error", [ProviderError("HTTP 503"), RateLimitError("wait", 2.0)])
-def test_a_provider_that_fails_every_time_is_an_error_and_one_that_recovers_is_none(error):
-    with pytest.raises(type(error)):
-        Panel(in_turn(error), "s").ask(LETTERS[:4])
+def test_a_provider_that_is_gone_is_an_error_and_one_that_recovers_is_none(error):
+    for before in ([], [[1, 2, 3, 4]], [[1, 2, 3, 4], "prose"]):
+        gone = in_turn(*before, error)
+        with pytest.raises(type(error)):
+            Panel(gone, "s").ask(LETTERS[:4])
+        assert gone.calls == len(before) + 3
     recovers = in_turn(error, error, [1, 2, 3, 4])
     assert len(Panel(recovers, "s").ask(LETTERS[:4]).rankings) == 3
     assert recovers.calls == 5
-    assert Panel(in_turn(error, "prose", error), "s").ask(LETTERS[:4]).rankings == ()
+    assert Panel(in_turn(error, error, "prose", error, error, "prose"), "s").ask(LETTERS[:4]).rankings == ()
 
 
 @pytest.mark.parametrize("kind", [CostLimitError, MissingKeyError, ReplayError, RejectedError])

@@ -17,7 +17,6 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from mimar.errors import ArchitectureError
-from mimar.proxies import size_words
 from mimar.shapes import LayerShapes, Matrix
 
 if TYPE_CHECKING:  # torch must not be imported before a proxy needs a module
@@ -108,7 +107,7 @@ class Cell201:
         """What each node sums, from the first after the input to the output, and parameters."""
         found = zip(EDGES, self.operations, strict=True)
         edges = ", ".join(f"{start} to {end} {operation}" for (start, end), operation in found)
-        return f"{edges}; {size_words(self)}"
+        return f"{edges}; {self.params / 1e6:.2f}M parameters"
 
     @property
     def mixes_samples(self) -> bool:

@@ -17,6 +17,9 @@ REPEATS = 3
 ASKED_PER_ANSWER = 2
 """A list is asked for at most this many times for each answer that is wanted."""
 
+OUTAGE = 3
+"""Failures of the provider in a row after which it counts as gone."""
+
 
 @dataclass(frozen=True, slots=True)
 class Panel:
@@ -35,13 +38,13 @@ class Panel:
     def ask(self, descriptions: Sequence[str]) -> Ballots:
         """Rankings of the networks that `descriptions` describe.
 
-        A reply that cannot be used, or a provider that fails, is asked once more for each answer that is wanted; what
-        is still missing then is missing in the result. Raises the provider's error where it failed every time, and at
-        once an LLMError that asking again cannot help (no key, cost limit, refused request, replay).
+        Where a reply cannot be used or the provider fails, the list is asked for again, twice as often as answers are
+        wanted; what is still missing then is missing in the result. Raises the provider's error where it fails three
+        times in a row, and at once an LLMError that asking again cannot help (no key, cost limit, refused request,
+        replay).
         """
         rankings: list[tuple[int, ...]] = []
-        last: ProviderError | RateLimitError | None = None
-        replied = False
+        failures = 0
         for attempt in range(ASKED_PER_ANSWER * self.repeats):
             if len(rankings) == self.repeats:
                 break
@@ -49,14 +52,14 @@ class Panel:
                 ranking = self._answer(descriptions, attempt)
             except RejectedError:
                 raise
-            except (ProviderError, RateLimitError) as error:
-                last = error
+            except (ProviderError, RateLimitError):
+                failures += 1
+                if failures == OUTAGE:
+                    raise
                 continue
-            replied = True
+            failures = 0
             if ranking is not None:
                 rankings.append(ranking)
-        if last is not None and not replied:
-            raise last
         return Ballots(len(descriptions), tuple(rankings))
 
     def _answer(self, descriptions: Sequence[str], attempt: int) -> tuple[int, ...] | None:
