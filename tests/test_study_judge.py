@@ -177,8 +177,7 @@ def test_a_dead_provider_ends_the_run_and_a_later_one_goes_on_with_the_same_valu
     assert resumed.run(TRIALS) == "enough trials"
     assert [trial.status for trial in resumed.trials] == ["complete"] * TRIALS
     assert timeless(opened_again(storage)) == timeless(resumed)
-    first = [trial.metrics for trial in timeless(resumed)[:8]]
-    assert first == [trial.metrics for trial in timeless(straight)[:8]]
+    assert timeless(resumed) == timeless(straight)
 
 
 def opened_again(storage):

@@ -86,8 +86,8 @@ def journalled(llm: LLM, storage: Storage, on_call: Callable[[CallRecord], None]
 def journalled_judge(llm: LLM, storage: Storage, on_call: Callable[[CallRecord], None] = lambda _: None) -> LLM:
     """`llm` for a score whose study is kept in `storage`, beside `journalled` for the strategy.
 
-    A call that the journal holds is answered from there, found by what is asked: each record once, failures too. Any
-    other is made, stored and reported to `on_call`.
+    A call that the journal holds is answered from there, found by what is asked, as `Recalled` does it. Any other is
+    made, stored and reported to `on_call`.
     """
 
     def keep(record: CallRecord) -> None:

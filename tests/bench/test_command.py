@@ -161,8 +161,8 @@ def test_bad_input_to_a_judge_is_one_sentence(data, mimar, arguments, words):
 
 
 def test_all_scores_ask_no_model(data, mimar):
-    code, out, _ = mimar("bench", "proxies", "--truth", "some_lts", "--proxy", "closed", "--llm", "uniform", "--json")
-    assert code == 0
+    code, out, err = mimar("bench", "proxies", "--truth", "some_lts", "--proxy", "closed", "--llm", "local", "--json")
+    assert (code, "only llm-judge asks a language model" in err) == (0, True)
     assert "llm-judge" not in [row["proxy"] for row in json.loads(out)["rows"]]
 
 

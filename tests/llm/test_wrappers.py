@@ -187,13 +187,16 @@ def test_recalled_answers_what_is_on_record_in_any_order_and_asks_the_rest():
     assert [record.call.seed for record in live] == [99, 3]
 
 
-def test_recalled_gives_each_record_once_and_in_order_then_asks_anew():
+def test_recalled_gives_records_in_order_failures_once_and_replies_again():
     records, live = [], []
-    first, second = outcomes(Recording(ScriptedLLM(["prose", '{"layers": 2}']), (), records.append), [5, 5])
-    recalled = Recalled(by_seed(), records, live.append)
-    found = outcomes(recalled, [5, 5, 5])
-    assert found[:2] == [first, second]
-    assert found[2].parsed == {"layers": 5}
+    script = ["prose", '{"layers": 2}', '{"layers": 3}', "prose"]
+    first, second, third, last = outcomes(Recording(ScriptedLLM(script), (), records.append), [5, 5, 5, 5])
+    recalled = Recalled(by_seed(), records[:3], live.append)
+    assert outcomes(recalled, [5] * 5) == [first, second, third, third, third]
+    assert live == []
+    recalled = Recalled(by_seed(), records[3:], live.append)
+    found = outcomes(recalled, [5, 5])
+    assert (found[0], found[1].parsed) == (last, {"layers": 5})
     assert len(live) == 1
     other = Recalled(by_seed(name="other"), records, live.append)
     assert outcomes(other, [5])[0].parsed == {"layers": 5}  # what another model said is no answer of this one

@@ -69,7 +69,7 @@ def proxies(
     rank each bin, three times in shuffled order, and all scores are compared on these bins.
     """
     with errors_explained(as_json):
-        from mimar.cli._bench_proxies import bench_proxies, judging_llm, print_table, proxy_markdown
+        from mimar.cli._bench_proxies import bench_proxies, print_table, proxy_markdown
 
         result = bench_proxies(
             truth,
@@ -80,7 +80,8 @@ def proxies(
             seed=seed,
             scores=scores,
             bins=bins,
-            llm=judging_llm(llm, max_cost),
+            llm=llm,
+            max_cost=max_cost,
         )
         if as_json:
             print_json(result)

@@ -52,24 +52,27 @@ def bench_proxies(
     seed: int = 0,
     scores: Path | None = None,
     bins: int | None = None,
-    llm: LLM | None = None,
+    llm: str = "none",
+    max_cost: float | None = None,
 ) -> dict[str, Any]:
     """The table as plain data: the truth, how it was read, and one row for each score.
 
     scores: file that keeps scores which need a module, as in `mimar.bench.proxy_table`.
-    bins: keep to the architectures of so many bins of 20 of equal size; 3 for a judge, which ranks each with `llm`.
+    bins: keep to the architectures of so many bins of 20 of equal size; 3 for a judge, which ranks each.
+    llm, max_cost: the model that judges, and its limit, as in `open_llm`.
     Raises UnknownNameError for a truth or score that does not exist, InputError for a table that cannot be read, for a
     judge without `llm` and for `bins` with `sample`.
     """
     wanted = _wanted(proxy)
-    if JUDGE in wanted and llm is None:
-        raise InputError(NEEDS_LLM)
+    model = _judging(llm, max_cost) if JUDGE in wanted else None
+    if JUDGE not in wanted and llm != "none":
+        say(f"--llm {llm} is not needed: only {JUDGE} asks a language model")
     if sample is not None and (bins is not None or JUDGE in wanted):
         raise InputError("--sample draws rows, --bins and llm-judge take whole bins: give only one of them")
     table = load_truth(truth, data, label)
     kept = bins if bins is not None or JUDGE not in wanted else JUDGED_BINS
     table = table if kept is None else equal_size_bins(table, kept)
-    judged = _judged(table, llm, seed) if llm is not None and JUDGE in wanted else None
+    judged = None if model is None else _judged(table, model, seed)
     members, failed = _members(wanted, table, seed)
     if scores is not None and all(member.cost == "closed form" for member in members):
         say(f"{scores} is not needed: closed forms are computed anew each time")
@@ -90,12 +93,14 @@ def bench_proxies(
         "seed": seed,
         "bins": kept,
         "rows": [row.to_json() for row in rows],
-    } | ({} if judged is None or llm is None else {"judge": {"llm": llm.name, **judged.to_json()}})
+    } | ({} if judged is None or model is None else {"judge": {"llm": model.name, **judged.to_json()}})
 
 
-def judging_llm(spec: str, max_cost: float | None) -> LLM | None:
-    """The language model of ``--llm``, None for ``none``; raises what `open_llm` raises."""
-    return open_llm(spec, read_calls=read_calls, max_cost=max_cost)
+def _judging(llm: str, max_cost: float | None) -> LLM:
+    model = open_llm(llm, read_calls=read_calls, max_cost=max_cost)
+    if model is None:
+        raise InputError(NEEDS_LLM)
+    return model
 
 
 def _judged(table: Truth, llm: LLM, seed: int) -> Judgement:

@@ -13,11 +13,12 @@ from ._recording import ask_on_record
 
 @final
 class Recalled:
-    """Answers a call from the records in `past` that have its key, each record once and in their order, then asks
-    `llm` and reports to `on_call`.
+    """Answers a call from the records in `past` that have its key, in their order; else asks `llm` and reports to
+    `on_call`.
 
     Unlike `Recording` it does not expect calls in a fixed order, so that calls of two kinds need no common sequence.
-    Recorded failures are raised again, as errors of the same class.
+    Recorded failures are raised again, as errors of the same class, each once; the last record is given again and
+    again where it is a reply, so that nothing that was answered is paid for twice.
     """
 
     def __init__(self, llm: LLM, past: Sequence[CallRecord], on_call: Callable[[CallRecord], None]) -> None:
@@ -45,5 +46,6 @@ class Recalled:
         call = Call(tuple(messages), schema, temperature, seed, max_tokens)
         records = self._past.get(call.key(self.name))
         if records:
-            return records.popleft().outcome()
+            is_kept = len(records) == 1 and records[0].error is None
+            return (records[0] if is_kept else records.popleft()).outcome()
         return ask_on_record(self._llm, call, self._on_call)

@@ -51,6 +51,13 @@ def test_incomplete_answers_count_as_far_as_they_go(subjects):
     assert found.self_consistency == pytest.approx(0, abs=0.35)
 
 
+def test_networks_of_one_description_are_told_apart():
+    records = []
+    llm = ScriptedJudge({"a": 3.0, "b": 2.0, "c": 1.0}.__getitem__)
+    Panel(Recalled(llm, (), records.append), "s").ask(["a", "b", "b", "c", "a", "b"])
+    assert judge_summary(records).candidates == 6
+
+
 def test_nothing_was_asked():
     assert judge_summary(()).to_json() == {
         "calls": 0, "answers": 0, "candidates": 0, "self_consistency": None, "tokens": 0, "tokens_per_candidate": 0.0,

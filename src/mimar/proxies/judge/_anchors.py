@@ -71,8 +71,8 @@ def fit_anchors(panel: Panel, subjects: Sequence[Subject]) -> Anchors:
     ballots = panel.ask(descriptions)
     if not ballots.rankings:
         raise ReplyError(
-            f"{panel.llm.name} gave no usable ranking of {len(descriptions)} networks: expected their numbers, best "
-            "first. Choose another model, or another score"
+            f"{panel.llm.name} gave no usable ranking of {len(descriptions)} networks ({ballots.complaint}): choose "
+            "another model, or another score"
         )
     found = strengths(ballots.rates())
     return Anchors(descriptions, tuple(map(float, found)), ballots.consistency, ballots.chance, len(ballots.rankings))

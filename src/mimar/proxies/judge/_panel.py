@@ -44,34 +44,37 @@ class Panel:
         replay).
         """
         rankings: list[tuple[int, ...]] = []
-        failures = 0
+        failures, complaint = 0, ""
         for attempt in range(ASKED_PER_ANSWER * self.repeats):
             if len(rankings) == self.repeats:
                 break
             try:
-                ranking = self._answer(descriptions, attempt)
+                rankings.append(self._answer(descriptions, attempt))
+                failures = 0
+            except ReplyError as error:
+                failures, complaint = 0, str(error)
             except RejectedError:
                 raise
             except (ProviderError, RateLimitError):
                 failures += 1
                 if failures == OUTAGE:
                     raise
-                continue
-            failures = 0
-            if ranking is not None:
-                rankings.append(ranking)
-        return Ballots(len(descriptions), tuple(rankings))
+        return Ballots(len(descriptions), tuple(rankings), complaint)
 
-    def _answer(self, descriptions: Sequence[str], attempt: int) -> tuple[int, ...] | None:
+    def _answer(self, descriptions: Sequence[str], attempt: int) -> tuple[int, ...]:
+        """One ranking; ReplyError where the reply has none."""
         known = sorted(range(len(descriptions)), key=lambda place: descriptions[place])
         rng = np.random.default_rng([self.seed, attempt, _number_of([descriptions[place] for place in known])])
         order = [known[int(index)] for index in rng.permutation(len(known))]
         call = rank_call(self.setting, [descriptions[place] for place in order], int(rng.integers(2**31)))
         try:
-            shown = ranking_in(call.ask(self.llm).parsed, len(order))
+            reply = call.ask(self.llm)
+            shown, complaint = ranking_in(reply.parsed, len(order)), "the reply ranks less than half of the list"
         except ReplyError as error:
-            shown = salvaged(error.reply, len(order))
-        return None if shown is None else tuple(order[place] for place in shown)
+            shown, complaint = salvaged(error.reply, len(order)), str(error)
+        if shown is None:
+            raise ReplyError(complaint)
+        return tuple(order[place] for place in shown)
 
 
 def _number_of(descriptions: Sequence[str]) -> int:

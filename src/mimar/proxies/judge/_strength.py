@@ -36,10 +36,12 @@ class Ballots:
     """What came of asking for one list several times.
 
     count: networks in the list. rankings: for each answer the places of networks, the best first; some may be missing.
+    complaint: what was wrong with the last reply that could not be used.
     """
 
     count: int
     rankings: tuple[tuple[int, ...], ...]
+    complaint: str = ""
 
     @property
     def consistency(self) -> float | None:

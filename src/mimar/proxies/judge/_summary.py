@@ -14,6 +14,9 @@ from mimar.llm import CallRecord
 from mimar.proxies.judge._prompt import ranking_in, salvaged, shown_in
 from mimar.proxies.judge._strength import Ballots
 
+_Network = tuple[str, int]
+"""A description, and which of the networks of a list that have it."""
+
 
 @dataclass(frozen=True, slots=True)
 class JudgeSummary:
@@ -41,9 +44,11 @@ class JudgeSummary:
 
 def judge_summary(records: Sequence[CallRecord]) -> JudgeSummary:
     """The summary of calls that `Panel.ask` made, in any order."""
-    lists: defaultdict[tuple[str, ...], list[tuple[int, ...]]] = defaultdict(list)
+    lists: defaultdict[tuple[_Network, ...], list[tuple[int, ...]]] = defaultdict(list)
+    networks: set[_Network] = set()
     for record in records:
-        shown = shown_in(record.call)
+        shown = _networks(shown_in(record.call))
+        networks |= set(shown)
         listed = tuple(sorted(shown))
         ranking = _ranking(record, len(shown))
         if ranking is not None:
@@ -52,10 +57,14 @@ def judge_summary(records: Sequence[CallRecord]) -> JudgeSummary:
     return JudgeSummary(
         len(records),
         sum(map(len, lists.values())),
-        len({description for record in records for description in shown_in(record.call)}),
+        len(networks),
         _mean(each.consistency for each in ballots),
         sum(record.usage.input_tokens + record.usage.output_tokens for record in records),
     )
+
+
+def _networks(shown: Sequence[str]) -> tuple[_Network, ...]:
+    return tuple((description, shown[:place].count(description)) for place, description in enumerate(shown))
 
 
 def _ranking(record: CallRecord, count: int) -> tuple[int, ...] | None:

@@ -13,8 +13,11 @@ from mimar.errors import InputError
 from mimar.proxies.judge._anchors import Anchors
 from mimar.proxies.judge._strength import Floats, kendall
 
-CHANCE = 0.05
+CHANCE = 0.01
 """Agreement that chance exceeds this often counts nothing."""
+
+STEADY = 0.5
+"""Self-consistency up to which a judge counts nothing: its answers agree on at most three of four pairs."""
 
 SHUFFLES = 999
 _SEED = 0
@@ -49,7 +52,7 @@ class JudgeWeight:
 
 
 def judge_weight(anchors: Anchors, yardsticks: Mapping[str, Sequence[float]], sizes: Sequence[float]) -> JudgeWeight:
-    """Self-consistency × agreement; 0 where chance reaches the one in one of 100 cases, or the other in one of 20.
+    """Self-consistency × agreement; 0 where the first is at most .5, or chance reaches either in one of 100 cases.
 
     yardsticks: orders to agree with, by name: for each anchor a measured result or another score, higher is better;
       the best agreement counts. sizes: the anchors' parameters. Agreement is Kendall's partial τ with the size held
@@ -60,8 +63,9 @@ def judge_weight(anchors: Anchors, yardsticks: Mapping[str, Sequence[float]], si
     if consistency is None or by_chance is None:
         reason = f"usable answers: {anchors.answers}; nothing shows whether it agrees with itself"
         return JudgeWeight(0.0, reason)
-    if consistency <= by_chance:
-        reason = f"its answers agree with each other by τ {consistency:.2f}, and chance reaches {by_chance:.2f}"
+    least = max(STEADY, by_chance)
+    if consistency <= least:
+        reason = f"its answers agree with each other by τ {consistency:.2f}, and more than {least:.2f} is needed"
         return JudgeWeight(0.0, reason, consistency)
     size = np.asarray(sizes, dtype=np.float64)
     orders = {name: np.asarray(values, dtype=np.float64) for name, values in yardsticks.items()}
