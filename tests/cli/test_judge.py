@@ -68,6 +68,14 @@ def page(mimar, study: str = "study.db") -> str:
     return Path("page.html").read_text(encoding="utf-8")
 
 
+def test_what_the_judge_did_is_said_without_json_too(mimar) -> None:
+    options = ("--device", "laptop-cpu", "--ctx", 256, "--trials", 8, "--strategy", "random")
+    outcome = mimar("design", *options, "--score", JUDGE, "--llm", "uniform")
+    assert outcome.code == 0
+    assert "the judge ranked 20 architectures in 6 calls, self-consistency τ " in outcome.err
+    assert "tokens an architecture" in outcome.err
+
+
 def test_lists_hold_the_anchors_and_the_batch_in_ever_other_orders(design, knowing) -> None:
     design("--score", JUDGE, "--llm", knowing.spec, "--strategy", "random")
     lists = [[text for _, text in shown(request)] for request in knowing.requests]

@@ -84,7 +84,7 @@ def report_data(study: StudyFile) -> ReportData:
 def _score_sentence(study: StudyFile) -> str:
     score = score_named(study.settings.score, study.settings.score_data)
     told = f"{score.name}, higher is better; needs {', '.join(sorted(score.needs))}, nothing trained; {score.source}"
-    return f"{told}; {_judge_words(_judge(study))}" if study.judgements else told
+    return f"{told}; {judge_words(_judge(study))}" if study.judgements else told
 
 
 def _judge(study: StudyFile) -> dict[str, Any]:
@@ -92,7 +92,8 @@ def _judge(study: StudyFile) -> dict[str, Any]:
     return judge_summary(study.judgements).to_json() | judge_facts(study.settings.score_data)
 
 
-def _judge_words(judge: Mapping[str, Any]) -> str:
+def judge_words(judge: Mapping[str, Any]) -> str:
+    """The `judge` of a summary's ``llm`` as a phrase."""
     consistency = judge["self_consistency"]
     agreement = "not known" if consistency is None else f"τ {consistency:.2f}"
     told = (
