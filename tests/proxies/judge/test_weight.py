@@ -35,7 +35,7 @@ def test_a_model_that_knows_the_planted_order_has_full_weight(weigh, knowing):
 def test_random_answers_have_no_weight(weigh):
     found = [weigh(UniformLLM(), seed) for seed in range(60)]
     assert [each.weight for each in found if each.weight > 0] == []
-    assert all("is needed" in each.reason for each in found)
+    assert sum(each.agreement is None for each in found) >= 57  # its self-consistency alone tells, but for chance
 
 
 def test_random_orders_have_no_weight(weigh):
