@@ -23,6 +23,8 @@ TRUTHS = {
     "nb201_cifar10": "all",
 }
 """Truth → the scores of its table."""
+JUDGES = ("local", "uniform")
+"""Language models that need no key; the first is the one of `mimar get-llm`, the second draws at random."""
 TRAINED_ON = {
     "lts_gpt2_wt103": "25,50,100",
     "hwgpt_s": "25,100,400",
@@ -54,6 +56,9 @@ if __name__ == "__main__":
     for name, group in TRUTHS.items():
         result = bench_proxies(name, "closed" if quick else group, scores=SCORES)
         insert(DOCS / "proxies.md", name, proxy_markdown(result))
+    for model in () if quick else JUDGES:
+        result = bench_proxies("lts_gpt2_wt103", "llm-judge,adw,hpm,hpm_plus", bins=3, llm=model)
+        insert(DOCS / "proxies.md", f"judge {model}", proxy_markdown(result))
     for name, train in () if quick else TRAINED_ON.items():
         result = bench_predictors(name, "all", train, seeds=5, label=None, data=None)
         insert(DOCS / "predictors.md", name, predictors_markdown(result))

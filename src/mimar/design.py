@@ -19,11 +19,14 @@ from mimar.hardware import DeviceProfile, Workload, device_advice, hardware_metr
 from mimar.models import generate_layer_code
 from mimar.objectives import Budget, DesignEvaluator, Objective, losses
 from mimar.pareto import Points, Reference
-from mimar.proxies import Proxy, adw, decoder_inputs, score_code
+from mimar.proxies import DecoderSubject, Proxy, adw, decoder_inputs, score_code
 from mimar.space import WIDTH_MULTIPLE, Architecture, Choice, TransformerSpace
 from mimar.strategy import Axis, Brief, Problem, draw
 
-__all__ = ["DEFAULT_OBJECTIVES", "DesignTask", "design_task", "objective_for", "restricted_to_device"]
+__all__ = [
+    "COSTLY_REFERENCE_SAMPLE", "DEFAULT_OBJECTIVES", "DesignTask", "design_task", "drawn_sample", "objective_for",
+    "restricted_to_device",
+]  # fmt: skip
 
 _log = logging.getLogger(__name__)
 
@@ -48,7 +51,7 @@ REFERENCE_SAMPLE: Final = 64
 MOST_OBJECTIVES: Final = 5
 
 COSTLY_REFERENCE_SAMPLE: Final = 12
-"""The same where the score builds a model for each of them."""
+"""The same where the score builds a model for each of them, or asks a language model."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +104,7 @@ def design_task(
     hardware = _Hardware(profile, workload)
     kept = tuple(budgets)
     wanted = tuple(objective_for(metric) for metric in objectives)
-    evaluator = DesignEvaluator(hardware, partial(_scored, score, seed))
+    evaluator = DesignEvaluator(hardware, partial(_scored, score, seed), partial(_announced, score))
 
     def check(arch: Architecture) -> tuple[str, ...]:
         reasons = space.validate(arch) or unsupported_reasons(arch, profile, workload)
@@ -117,8 +120,7 @@ def design_task(
     problem = replace(problem, anchor=_anchor(problem, kept, seed))
     if reference is None:
         size = REFERENCE_SAMPLE if score.cost == "closed form" else COSTLY_REFERENCE_SAMPLE
-        rng = np.random.default_rng([seed, size])
-        drawn = [arch for _ in range(size) if (arch := draw(problem, (), rng)) is not None]
+        drawn = drawn_sample(problem, size, seed)
         if not drawn:
             raise BudgetError("the budgets leave next to nothing of the space to search: relax them a little")
         if 2 * len(set(drawn)) < size:
@@ -127,9 +129,30 @@ def design_task(
                 "relax the budgets a little for a wider choice",
                 size, len(set(drawn)),
             )  # fmt: skip
-        sample = losses([evaluator.evaluate(arch) for arch in drawn], wanted)
+        evaluator.prepare(drawn)
+        sample = losses(_measured(evaluator, drawn), wanted)
         problem = replace(problem, reference=_frame(sample, wanted, kept))
     return DesignTask(problem, evaluator, _brief(profile, workload, kept, score), kept)
+
+
+def _measured(evaluator: DesignEvaluator, drawn: Sequence[Architecture]) -> list[Mapping[str, float]]:
+    """Metrics of those that can be evaluated; CandidateError where none can."""
+    found: list[Mapping[str, float]] = []
+    failure: CandidateError | None = None
+    for arch in drawn:
+        try:
+            found.append(evaluator.evaluate(arch))
+        except CandidateError as error:
+            failure = error
+    if failure is not None and not found:
+        raise failure
+    return found
+
+
+def drawn_sample(problem: Problem[Architecture], size: int, seed: int) -> list[Architecture]:
+    """At most `size` random candidates within the budgets, equal ones not excluded; the same for equal arguments."""
+    rng = np.random.default_rng([seed, size])
+    return [arch for _ in range(size) if (arch := draw(problem, (), rng)) is not None]
 
 
 def restricted_to_device(space: TransformerSpace, profile: DeviceProfile) -> TransformerSpace:
@@ -156,6 +179,10 @@ def _scored(score: Proxy, seed: int, arch: Architecture) -> float:
         if isinstance(error, MemoryError) or "memory" in str(error):
             raise CandidateError(f"not enough memory to score it: {str(error)[:200]}") from error
         raise
+
+
+def _announced(score: Proxy, candidates: Sequence[Architecture]) -> None:
+    score.prepare([DecoderSubject(arch) for arch in candidates])
 
 
 @dataclass(frozen=True)

@@ -15,13 +15,13 @@ from typing import Any, Final, Generic, Literal, TypeVar, cast
 
 from mimar.errors import InputError, LLMError, ReplayError, StorageError
 from mimar.executor import Executor, Outcome, SerialExecutor
-from mimar.llm import LLM, CallRecord, Recording
+from mimar.llm import LLM, CallRecord, Recalled, Recording
 from mimar.objectives import Evaluator, complete_trials, front_trials, losses
 from mimar.storage import Event, MemoryStorage, Storage
 from mimar.strategy import Problem, Strategy
 from mimar.trial import FULL, Proposal, Status, Trial, trial_to_json
 
-__all__ = ["Journal", "StopReason", "Study", "journalled", "read_journal"]
+__all__ = ["Journal", "StopReason", "Study", "journalled", "journalled_judge", "read_journal"]
 
 A = TypeVar("A")
 
@@ -33,11 +33,15 @@ PATIENCE: Final = 10
 
 @dataclass
 class Journal:
-    """A study's events, sorted by kind; plain data. `seconds` is the wall time of its completed runs."""
+    """A study's events, sorted by kind; plain data. `seconds` is the wall time of its completed runs.
+
+    calls: of the strategy, in the order in which they are answered again. judgements: calls of a score.
+    """
 
     settings: Mapping[str, Any] | None = None
     asks: list[int] = field(default_factory=list[int])
     calls: list[CallRecord] = field(default_factory=list[CallRecord])
+    judgements: list[CallRecord] = field(default_factory=list[CallRecord])
     trials: dict[int, Mapping[str, Any]] = field(default_factory=dict[int, Mapping[str, Any]])
     stops: list[str] = field(default_factory=list[str])
     seconds: float = 0.0
@@ -54,6 +58,8 @@ def read_journal(storage: Storage) -> Journal:
                 journal.asks.append(event.body["n"])
             case "call":
                 journal.calls.append(CallRecord.from_json(event.body))
+            case "judge":
+                journal.judgements.append(CallRecord.from_json(event.body))
             case "trial":
                 journal.trials[event.body["id"]] = event.body
             case "stop":
@@ -77,11 +83,27 @@ def journalled(llm: LLM, storage: Storage, on_call: Callable[[CallRecord], None]
     return Recording(llm, read_journal(storage).calls, keep)
 
 
+def journalled_judge(llm: LLM, storage: Storage, on_call: Callable[[CallRecord], None] = lambda _: None) -> LLM:
+    """`llm` for a score whose study is kept in `storage`, beside `journalled` for the strategy.
+
+    A call that the journal holds is answered from there, found by what is asked, as `Recalled` does it. Any other is
+    made, stored and reported to `on_call`.
+    """
+
+    def keep(record: CallRecord) -> None:
+        storage.append(Event("judge", record.to_json()))
+        on_call(record)
+
+    return Recalled(llm, read_journal(storage).judgements, keep)
+
+
 class Study(Generic[A]):
     """A search: one problem, one strategy, one evaluator, one journal.
 
     settings: plain data that identifies the study; a journal with other settings is refused.
     batch: candidates asked for at a time; part of what identifies a study.
+    prepare: told the candidates of each batch before any of them is evaluated, also where their trials are on record;
+      for evaluators that do better with several at once (`DesignEvaluator.prepare`). It may raise an LLMError.
     on_trial: called after each trial is stored, and for each one read back from the journal; for progress displays.
     """
 
@@ -95,6 +117,7 @@ class Study(Generic[A]):
         settings: Mapping[str, Any] | None = None,
         executor: Executor | None = None,
         batch: int = 8,
+        prepare: Callable[[Sequence[A]], None] = lambda _: None,
         on_trial: Callable[[Trial[A]], None] = lambda _: None,
     ) -> None:
         self._problem = problem
@@ -103,6 +126,7 @@ class Study(Generic[A]):
         self._storage = storage or MemoryStorage()
         self._executor = executor or SerialExecutor()
         self._batch = batch
+        self._prepare = prepare
         self._on_trial = on_trial
         self._past = read_journal(self._storage)
         self._asked = 0
@@ -139,8 +163,9 @@ class Study(Generic[A]):
         """Search until `trials` candidates have been evaluated, those of earlier runs included.
 
         Ctrl-C ends the run at once and loses nothing that was stored. An LLM that fails for good ends the run of a
-        strategy that cannot do without it: the LLMError is raised after the stop is recorded. InputError after a run
-        that ended amid a batch: what the strategy knows is then unknown, so build the study anew over its storage.
+        strategy or a score that cannot do without it: the LLMError is raised after the stop is recorded. InputError
+        after a run that ended amid a batch: what the strategy knows is then unknown, so build the study anew over its
+        storage.
         """
         if self._cut_short:
             raise InputError(
@@ -200,13 +225,24 @@ class Study(Generic[A]):
         self._asked += 1
         try:
             return self._strategy.ask(n)
-        except ReplayError:
-            raise
-        except LLMError:
-            self._llm_failures += 1
-            if self._llm_failures > self._past.stops.count("LLM failed"):
-                raise
+        except LLMError as error:
+            self._raise_unless_past(error)
             return ()
+
+    def _made_ready(self, candidates: Sequence[A]) -> None:
+        """Announce a batch. Failures of the LLM that ended earlier runs come from the journal first."""
+        while True:
+            try:
+                self._prepare(candidates)
+                return
+            except LLMError as error:
+                self._raise_unless_past(error)
+
+    def _raise_unless_past(self, error: LLMError) -> None:
+        """Raise what ends this run; return where it is a failure that ended an earlier one."""
+        self._llm_failures += 1
+        if isinstance(error, ReplayError) or self._llm_failures > self._past.stops.count("LLM failed"):
+            raise error
 
     def _ask_size(self, target: int) -> int:
         """Candidates to ask for: as recorded, or a new recorded number. It is stored before the LLM is asked."""
@@ -228,6 +264,7 @@ class Study(Generic[A]):
                 self._store(_trial(i, proposal, Outcome()))
             else:
                 open_.append(i)
+        self._made_ready([cast("A", proposal.architecture) for proposal in proposals if not proposal.reasons])
         proposed = [proposals[i - self._told] for i in open_]
         candidates = [cast("A", proposal.architecture) for proposal in proposed]
         for index, outcome in self._executor.map(self._evaluator.evaluate, candidates):

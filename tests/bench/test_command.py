@@ -105,6 +105,67 @@ def test_a_narrow_terminal_shows_fewer_columns_and_says_which(data, monkeypatch,
     assert any(line.startswith("adw *") for line in lines)
 
 
+def test_a_judge_beside_other_scores(data, mimar):
+    arguments = ("--truth", "some_hwgpt", "--proxy", "llm-judge,hpm,adw", "--llm", "uniform", "--bins", "1")
+    code, out, err = mimar("bench", "proxies", *arguments, "--json")
+    result = json.loads(out)
+    rows = {row["proxy"]: row for row in result["rows"]}
+    assert (code, result["n"], result["bins"], result["bin_size"]) == (0, 20, 1, 20)
+    assert list(rows) == ["hpm", "adw", "params", "nonembedding_params", "flops", "depth_width", "llm-judge"]
+    assert {row["n"] for row in rows.values()} == {20}
+    assert set(rows["llm-judge"]) == set(rows["adw"])
+    assert rows["llm-judge"]["tau"] is None
+    assert -1 <= rows["llm-judge"]["tau_iso"] <= 1
+    judge = result["judge"]
+    assert (judge["llm"], judge["calls"], judge["answers"], judge["candidates"]) == ("uniform", 3, 3, 20)
+    assert judge["tokens_per_candidate"] == pytest.approx(judge["tokens"] / 20)
+    assert set(judge["bins"][0]) == {"smallest", "largest", "tau", "regret", "self_consistency"}
+    assert "llm-judge: bin 1 of 1" in err
+    code, out, _ = mimar("bench", "proxies", *arguments, "--markdown")
+    line = next(line for line in out.splitlines() if line.startswith("| llm-judge"))
+    assert line.split("|")[3].strip() == "–"
+    assert "20 rows in 1 bins" in out
+    assert f"self-consistency τ {judge['self_consistency']:.3f}" in out
+    assert f"{judge['tokens_per_candidate']:.0f} tokens an architecture" in out
+    shown = mimar("bench", "proxies", *arguments)[1]
+    assert "llm-judge" in shown
+    assert "3 usable answers to 3 calls" in " ".join(shown.split())
+
+
+def test_bins_without_a_judge_are_those_with_one(data, mimar):
+    arguments = ("--truth", "some_hwgpt", "--bins", "1", "--json")
+    alone = json.loads(mimar("bench", "proxies", *arguments)[1])
+    judged = json.loads(mimar("bench", "proxies", *arguments, "--proxy", "llm-judge,adw", "--llm", "uniform")[1])
+    assert "judge" not in alone
+    figures = ("proxy", "n", "tau", "tau_iso", "regret_iso", "bin_size")
+    for one, other in zip(alone["rows"], judged["rows"], strict=False):
+        assert [one[name] for name in figures] == [other[name] for name in figures]
+    whole = json.loads(mimar("bench", "proxies", "--truth", "some_hwgpt", "--json")[1])
+    assert (whole["bins"], whole["n"]) == (None, 30)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--proxy", "llm-judge", "--bins", "1"), ("llm-judge needs a language model", "--llm local")),
+        (("--proxy", "llm-judge", "--llm", "uniform"), ("up to 1 bins of 20", "--bins 3")),
+        (("--proxy", "llm-judge", "--llm", "uniform", "--sample", "9"), ("--sample draws rows", "only one of them")),
+        (("--bins", "1", "--sample", "9"), ("--sample draws rows",)),
+        (("--proxy", "llm-judge", "--llm", "oracle", "--bins", "1"), ("unknown language model 'oracle'",)),
+    ],
+)
+def test_bad_input_to_a_judge_is_one_sentence(data, mimar, arguments, words):
+    code, _, err = mimar("bench", "proxies", "--truth", "some_hwgpt", *arguments)
+    assert code == 2
+    assert all(word in err.splitlines()[-1] for word in words)
+
+
+def test_all_scores_ask_no_model(data, mimar):
+    code, out, err = mimar("bench", "proxies", "--truth", "some_lts", "--proxy", "closed", "--llm", "local", "--json")
+    assert (code, "only llm-judge asks a language model" in err) == (0, True)
+    assert "llm-judge" not in [row["proxy"] for row in json.loads(out)["rows"]]
+
+
 def test_predictors(data, mimar):
     arguments = ("--truth", "some_lts", "--predictor", "ridge", "--train", "12,14", "--seeds", "2")
     code, out, err = mimar("bench", "predictors", *arguments, "--json")

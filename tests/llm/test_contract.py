@@ -13,6 +13,7 @@ from mimar.llm import (
     CostLimited,
     LocalLLM,
     ProviderLLM,
+    Recalled,
     Recording,
     ReplayLLM,
     Retrying,
@@ -35,6 +36,13 @@ def replaying():
     return ReplayLLM(records)
 
 
+def recalling():
+    """It answers all but the first call from records."""
+    records = []
+    check_llm(Recording(scripted(), (), records.append))
+    return Recalled(scripted(), records[1:], records.append)
+
+
 BUILDERS = {
     ScriptedLLM: lambda request: scripted(),
     FaultyLLM: lambda request: FaultyLLM(scripted(), 0.0),
@@ -42,6 +50,7 @@ BUILDERS = {
     Cached: lambda request: Cached(scripted(), request.getfixturevalue("tmp_path") / "replies.sqlite"),
     CostLimited: lambda request: CostLimited(scripted(), 1.0),
     Recording: lambda request: Recording(scripted(), (), lambda record: None),
+    Recalled: lambda request: recalling(),
     ReplayLLM: lambda request: replaying(),
     UniformLLM: lambda request: UniformLLM(),
     LocalLLM: lambda request: LocalLLM(request.getfixturevalue("default_model"), context=1024, threads=1),

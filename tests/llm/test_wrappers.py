@@ -15,6 +15,7 @@ from mimar.llm import (
     CostLimited,
     Ledger,
     Message,
+    Recalled,
     Recording,
     RejectedError,
     ReplayLLM,
@@ -170,6 +171,44 @@ def test_recording_refuses_a_call_that_differs_from_the_record():
     with pytest.raises(ReplayError, match="llm: recorded 'scripted', asked 'other'"):
         ask(Recording(by_seed(name="other"), records, records.append), "first question")
     assert len(records) == 1
+
+
+def test_recalled_answers_what_is_on_record_in_any_order_and_asks_the_rest():
+    records, live = [], []
+    expected = outcomes(Recording(FaultyLLM(by_seed(), 0.5, seed=4), (), records.append), range(20))
+    assert any(record.error for record in records)
+    llm = by_seed()
+    recalled = Recalled(llm, records, live.append)
+    backwards = outcomes(recalled, reversed(range(20)))
+    assert backwards == expected[::-1]
+    assert (llm.calls, live) == (0, [])
+    ask(recalled, seed=99)
+    ask(recalled, "another question", seed=3)
+    assert [record.call.seed for record in live] == [99, 3]
+
+
+def test_recalled_gives_records_in_order_failures_once_and_replies_again():
+    records, live = [], []
+    script = ["prose", '{"layers": 2}', '{"layers": 3}', "prose"]
+    first, second, third, last = outcomes(Recording(ScriptedLLM(script), (), records.append), [5, 5, 5, 5])
+    recalled = Recalled(by_seed(), records[:3], live.append)
+    assert outcomes(recalled, [5] * 5) == [first, second, third, third, third]
+    assert live == []
+    recalled = Recalled(by_seed(), records[3:], live.append)
+    found = outcomes(recalled, [5, 5])
+    assert (found[0], found[1].parsed) == (last, {"layers": 5})
+    assert len(live) == 1
+    other = Recalled(by_seed(name="other"), records, live.append)
+    assert outcomes(other, [5])[0].parsed == {"layers": 5}  # what another model said is no answer of this one
+
+
+def test_recalled_reports_failures_too_but_not_what_a_replay_lacks():
+    live = []
+    failing = Recalled(Failing(ProviderError("HTTP 500"), ReplayError("never recorded")), (), live.append)
+    for kind in (ProviderError, ReplayError):
+        with pytest.raises(kind):
+            ask(failing)
+    assert [record.error.kind for record in live] == ["ProviderError"]
 
 
 def test_replay_answers_in_any_order_and_refuses_the_unseen():

@@ -42,6 +42,13 @@ def test_the_design_evaluator_joins_hardware_and_score():
     assert evaluator.evaluate(4) == {"params": 8.0, "score": 4.5}
 
 
+def test_the_design_evaluator_hears_of_candidates_beforehand():
+    told = []
+    DesignEvaluator(lambda _: {"a": 1.0}, lambda _: 2.0).prepare([1, 2])
+    DesignEvaluator(lambda _: {"a": 1.0}, lambda _: 2.0, told.append).prepare([1, 2])
+    assert told == [[1, 2]]
+
+
 def test_every_exported_evaluator_is_tested_here():
     evaluators = {
         name

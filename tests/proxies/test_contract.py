@@ -6,20 +6,43 @@ import pickle
 import pkgutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 import mimar.proxies
-from mimar.proxies import PROXIES, RZ_NAS_MEMBERS, Proxy, Score, decoder_inputs, fit_standardiser, rz_nas_ensemble
+from mimar.proxies import (
+    PROXIES,
+    RZ_NAS_MEMBERS,
+    DecoderSubject,
+    Proxy,
+    Score,
+    decoder_inputs,
+    fit_standardiser,
+    rz_nas_ensemble,
+)
+from mimar.proxies.judge import LLMJudge, Panel, fit_anchors
+from mimar.testing import ScriptedJudge
 from mimar.testing._proxy_contract import PROBE_ARCHITECTURES, check_proxy
 
 SAMPLE = list(PROBE_ARCHITECTURES.values())[:6]
 
 
+def judge() -> LLMJudge:
+    """One whose model ranks by length of description, and that knows all probes, so that copies know them too."""
+    panel = Panel(ScriptedJudge(len), "All are trained alike.")
+    made = LLMJudge(fit_anchors(panel, [DecoderSubject(arch) for arch in SAMPLE]), panel)
+    made.prepare([DecoderSubject(arch) for arch in PROBE_ARCHITECTURES.values()])
+    return made
+
+
 @functools.cache
 def every_proxy() -> list[Proxy]:
-    return [*PROXIES, rz_nas_ensemble(fit_standardiser(RZ_NAS_MEMBERS, SAMPLE, seed=0))]
+    member = judge()
+    plain = rz_nas_ensemble(fit_standardiser(RZ_NAS_MEMBERS, SAMPLE, seed=0))
+    joined = rz_nas_ensemble(fit_standardiser((*RZ_NAS_MEMBERS, member), SAMPLE, seed=0), member, 0.5)
+    return [*PROXIES, plain, member, replace(joined, name="rz_nas_ensemble_with_judge")]
 
 
 @pytest.mark.parametrize("proxy", every_proxy(), ids=lambda proxy: proxy.name)
@@ -88,12 +111,12 @@ def test_exports():
     assert set(mimar.proxies.__all__) == {
         "PROXIES", "PROXY_VOCABULARY", "RZ_NAS_MEMBERS", "Cost", "DecoderSubject", "Ensemble", "Need", "Proxy",
         "ProxyInputs", "Scorable", "Score", "Standardiser", "Subject", "activation_distance",
-        "activation_outliers", "activation_sparsity", "adw", "attention_confidence", "decoder_inputs",
+        "activation_outliers", "activation_sparsity", "adw", "attention_confidence", "by_layer", "decoder_inputs",
         "depth_width", "dss", "effective_rank", "effective_rank_weights", "final_states", "fisher", "fit_alpha",
-        "fit_standardiser", "flops", "grad_norm", "grasp", "head_importance", "hpm", "hpm_plus",
-        "jacobian_covariance", "lpzero", "naswot", "nonembedding_params", "nsc_mp", "ntk",
+        "fit_standardiser", "flops", "grad_norm", "grasp", "head_importance", "hpm", "hpm_plus", "in_runs",
+        "jacobian_covariance", "lpzero", "member_scores", "naswot", "nonembedding_params", "nsc_mp", "ntk",
         "parameter_efficiency", "params", "quantization_int4", "quantization_int8", "rz_nas_ensemble",
-        "score_population", "snip", "softmax_confidence", "spectral_spread", "spectral_spread_weights",
+        "score_population", "size_words", "snip", "softmax_confidence", "spectral_spread", "spectral_spread_weights",
         "spectrum", "synaptic_diversity", "synaptic_saliency", "synflow", "zen", "zerolm", "zerolm_parts",
         "zerolm_weights", "zico",
     }  # fmt: skip

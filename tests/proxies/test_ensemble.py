@@ -9,6 +9,7 @@ import pytest
 from mimar.errors import InputError
 from mimar.proxies import (
     RZ_NAS_MEMBERS,
+    DecoderSubject,
     Ensemble,
     Standardiser,
     decoder_inputs,
@@ -32,6 +33,54 @@ def test_rz_nas_is_the_weighted_sum_of_z_scores():
     expected = np.array([0.30, 0.25, 0.20, 0.25]) @ z
     assert [m.name for m in RZ_NAS_MEMBERS] == ["synflow", "ntk", "spectrum", "parameter_efficiency"]
     assert score_population(rz_nas_ensemble(standardiser), ARCHITECTURES, seed=4) == pytest.approx(expected)
+
+
+def counted(calls):
+    """A member that counts how often it is asked, and what it was told beforehand."""
+
+    class Counted:
+        name, needs, cost, higher_is_better, source = "counted", frozenset({"shapes"}), "language model", True, "test"
+
+        def prepare(self, subjects):
+            calls.append(("told", len(subjects)))
+
+        def __call__(self, inputs):
+            calls.append(("asked", 1))
+            return float(inputs.shapes.params)
+
+    return Counted()
+
+
+def test_a_judge_joins_with_its_weight():
+    calls = []
+    standardiser = fit_standardiser((*RZ_NAS_MEMBERS, judge := counted(calls)), ARCHITECTURES, seed=4)
+    plain = score_population(rz_nas_ensemble(standardiser), ARCHITECTURES, seed=4)
+    params = np.array([decoder_inputs(arch).shapes.params for arch in ARCHITECTURES])
+    z = (params - params.mean()) / params.std()
+    for weight in (0.3, 1.0):
+        joined = rz_nas_ensemble(standardiser, judge, weight)
+        assert (joined.weights[-1], joined.cost) == (weight, "language model")
+        assert score_population(joined, ARCHITECTURES, seed=4) == pytest.approx(plain + weight * z)
+
+
+def test_a_judge_without_weight_is_neither_told_nor_asked():
+    calls = []
+    standardiser = fit_standardiser(RZ_NAS_MEMBERS, ARCHITECTURES, seed=4)
+    without = rz_nas_ensemble(standardiser, counted(calls), 0.0)
+    assert without == rz_nas_ensemble(standardiser)
+    assert calls == []
+
+
+def test_members_are_told_what_comes():
+    calls = []
+    judge = counted(calls)
+    standardiser = fit_standardiser((hpm, judge), ARCHITECTURES, seed=4)
+    assert calls[0] == ("told", len(ARCHITECTURES))
+    calls.clear()
+    Ensemble("two", (hpm, judge), (1.0, 1.0), standardiser, "test").prepare(
+        [DecoderSubject(arch) for arch in ARCHITECTURES[:3]]
+    )
+    assert calls == [("told", 3)]
 
 
 def test_ensemble_needs_what_its_members_need():

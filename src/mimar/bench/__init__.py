@@ -3,6 +3,7 @@
 from mimar.bench._fetch import FETCHABLE, fetch, licence_of
 from mimar.bench._files import read_records, tables
 from mimar.bench._formats import load_truth
+from mimar.bench._judge_bins import JUDGED_BINS, JudgedBin, Judgement, equal_size_bins, judge_bins
 from mimar.bench._measures import Measures, measure
 from mimar.bench._outside import OUTSIDERS, installed_outsiders, outsider
 from mimar.bench._predictor_table import PredictorRow, predicted_quantity, predictor_table, truth_features
@@ -24,9 +25,12 @@ __all__ = [
     "BASELINES",
     "CONTROL",
     "FETCHABLE",
+    "JUDGED_BINS",
     "OUTSIDERS",
     "SEARCH_TRUTHS",
     "GuidedSearcher",
+    "JudgedBin",
+    "Judgement",
     "MakeSearcher",
     "Measures",
     "PredictorRow",
@@ -36,8 +40,10 @@ __all__ = [
     "SearchTruth",
     "Truth",
     "TruthRow",
+    "equal_size_bins",
     "fetch",
     "installed_outsiders",
+    "judge_bins",
     "licence_of",
     "load_truth",
     "measure",

@@ -40,6 +40,7 @@ class Format:
 
     columns: what tells it apart. labels: results in the order of preference, with * before or after for any name.
     bin_size: architectures in a bin of equal size, where the table is large enough for ten such bins.
+    setting: how its networks were trained, in a sentence for a reader.
     """
 
     columns: frozenset[str]
@@ -47,6 +48,7 @@ class Format:
     bin_size: int
     shapes: str
     read: Callable[[Record], Reading]
+    setting: str
 
 
 def load_truth(name: str, data: Path | None = None, label: str | None = None) -> Truth:
@@ -69,7 +71,8 @@ def load_truth(name: str, data: Path | None = None, label: str | None = None) ->
         raise InputError(f"{path}: expected at least 2 rows with a {wanted}, got {len(read)}")
     bins = min(kind.bin_size, max(FEWEST_IN_A_BIN, len(read) // 10))
     title = stem(path) + (":as_released" if shapes == "as_released" else "")
-    return Truth(title, read, wanted, higher, bins, kind.shapes, len(records) - len(read))
+    setting = f"{kind.setting} Quality is the measured {wanted}, {'higher' if higher else 'lower'} is better."
+    return Truth(title, read, wanted, higher, bins, kind.shapes, len(records) - len(read), setting)
 
 
 def _file_of(name: str, data: Path | None) -> Path:
@@ -226,30 +229,48 @@ SHORT_FIELDS = frozenset({
 })  # fmt: skip
 """Columns of a table of decoders that are read as fields of the short form."""
 
+DECODERS = (
+    "Each is a decoder-only Transformer language model, pre-norm unless something else is said. All were trained from "
+    "scratch in the same way: the same text, number of tokens, optimiser and schedule."
+)
+ENCODERS = (
+    "Each is a Transformer encoder. All were pretrained in the same way, as ELECTRA discriminators, on the same text "
+    "and for the same number of steps, then fine-tuned on each task."
+)
+CELLS = (
+    "Each is an image classifier: a stem, then three stages of five copies of one cell, with 16, 32 and 64 channels. A "
+    "cell sums operations on the edges between its nodes 0 (input) to 3 (output). All were trained from scratch in the "
+    "same way."
+)
+
 FLEXIBERT = Format(
     frozenset({"hidden_size", "encoder_layers"}), ("glue",), 25,
-    "as trained: self-attention in every layer, its first feed-forward matrix 1024 wide", _flexibert,
+    "as trained: self-attention in every layer, its first feed-forward matrix 1024 wide", _flexibert, ENCODERS,
 )  # fmt: skip
 FLEXIBERT_AS_RELEASED = Format(
     FLEXIBERT.columns, FLEXIBERT.labels, FLEXIBERT.bin_size,
     "as released: operations as named, hidden 256 and feed-forward 1024 for all; bins and cells as trained",
-    _flexibert_as_released,
+    _flexibert_as_released, ENCODERS,
 )  # fmt: skip
 FORMATS = (
     Format(
         frozenset({"n_layer", "d_model", "n_head", "d_inner"}), ("valid_ppl",), 20,
         "GPT-2-like: 4·d_model² attention weights a layer, d_inner wide feed-forward, embeddings of rank d_embed", _lts,
+        DECODERS,
     ),
     Format(
         frozenset({"embed_dim", "n_layer", "n_head", "mlp_ratio"}), ("perplexity",), 500,
         "GPT-2-like: heads of size 64, gated feed-forward mlp_ratio·embed_dim wide", _hwgpt,
+        DECODERS,
     ),
     FLEXIBERT,
     Format(
         frozenset({"arch"}), ("cifar10_val", "*_val", "val_acc_200"), 500,
-        "cell network: 16, 32, 64 channels, 5 cells each", _cell201,
+        "cell network: 16, 32, 64 channels, 5 cells each", _cell201, CELLS,
     ),
-    Format(frozenset({"architecture"}), (), 20, "decoders of this project", _own),
-    Format(frozenset({"num_layers", "hidden_size"}), (), 20, "decoders of this project, short form", _own_columns),
+    Format(frozenset({"architecture"}), (), 20, "decoders of this project", _own, DECODERS),
+    Format(
+        frozenset({"num_layers", "hidden_size"}), (), 20, "decoders of this project, short form", _own_columns, DECODERS
+    ),
 )  # fmt: skip
 """Every form of table that can be read; the first whose columns are there is taken."""

@@ -36,7 +36,7 @@ class Measures:
     tau_within: float | None
     tau_iso: float | None
     regret_iso: float
-    top10_overlap: float
+    top10_overlap: float | None
     ci95: tuple[float, float] | None
     tau_added: float | None = None
 
@@ -46,24 +46,24 @@ def measure(truth: Truth, scores: ArrayLike, given: ArrayLike | None = None) -> 
 
     Scores that differ by less than a part in 10¹² count as equal: sums of the same terms in another order do.
     """
-    rounded = _rounded(np.asarray(scores, dtype=np.float64))
-    other = None if given is None else _rounded(np.asarray(given, dtype=np.float64))
+    distinct = rounded(np.asarray(scores, dtype=np.float64))
+    other = None if given is None else rounded(np.asarray(given, dtype=np.float64))
     labels = truth.labels
     goodness = labels if truth.higher_is_better else -labels
     bins = size_bins(truth.sizes, truth.bin_size)
     return Measures(
-        tau=tau(rounded, goodness),
-        rho=rho(rounded, goodness),
-        tau_within=tau_within(rounded, goodness, [row.cell for row in truth.rows]),
-        tau_iso=tau_iso(rounded, goodness, bins),
-        regret_iso=regret_iso(rounded, goodness, bins),
-        top10_overlap=top_overlap(rounded, goodness),
-        ci95=bootstrap_interval(rounded, goodness),
-        tau_added=None if other is None else tau_added(rounded, goodness, other, bins),
+        tau=tau(distinct, goodness),
+        rho=rho(distinct, goodness),
+        tau_within=tau_within(distinct, goodness, [row.cell for row in truth.rows]),
+        tau_iso=tau_iso(distinct, goodness, bins),
+        regret_iso=regret_iso(distinct, goodness, bins),
+        top10_overlap=top_overlap(distinct, goodness),
+        ci95=bootstrap_interval(distinct, goodness),
+        tau_added=None if other is None else tau_added(distinct, goodness, other, bins),
     )
 
 
-def _rounded(values: Floats) -> Floats:
+def rounded(values: Floats) -> Floats:
     """Values to 12 significant digits."""
     scale = 10.0 ** (_DIGITS - 1 - np.floor(np.log10(np.abs(values), where=values != 0, out=np.zeros_like(values))))
     return np.round(values * scale) / scale

@@ -36,7 +36,7 @@ class Truth:
     label_name, higher_is_better: which result, and which end of it is good.
     bin_size: architectures in a bin of equal size; bins are filled in the order of size.
     shapes: how the rows were read as networks, in one phrase.
-    skipped: rows of the table without that result.
+    skipped: rows of the table without that result. setting: how they were trained and judged, for a reader.
     """
 
     name: str
@@ -46,6 +46,7 @@ class Truth:
     bin_size: int
     shapes: str
     skipped: int = 0
+    setting: str = "All were trained in the same way."
 
     @property
     def labels(self) -> NDArray[np.float64]:

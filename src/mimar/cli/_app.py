@@ -94,7 +94,7 @@ def design(
     ] = "adaptive",
     score: Annotated[
         str,
-        typer.Option(help="Accuracy score: adw, hpm, zerolm, …; an unknown name lists all."),
+        typer.Option(help="Accuracy score: adw, hpm, zerolm, …, llm-judge (asks --llm); an unknown name lists all."),
     ] = "adw",
     objectives: Annotated[
         str, typer.Option(help="Comma-separated metrics; an unknown name lists all.")

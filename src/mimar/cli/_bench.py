@@ -35,9 +35,20 @@ AsMarkdown = Annotated[bool, typer.Option("--markdown", help="Print the table as
 def proxies(
     truth: TruthName,
     proxy: Annotated[
-        str, typer.Option(help="NAME,… or default, closed (closed forms), all; baselines always come along.")
+        str,
+        typer.Option(help="NAME,… or default, closed (closed forms), all, llm-judge; baselines always come along."),
     ] = "default",
     sample: Annotated[int | None, typer.Option(min=2, help="Rows to score, drawn with --seed.")] = None,
+    bins: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Keep to so many bins of 20 of equal size, spread over all sizes.",
+            show_default="all rows, with llm-judge 3",
+        ),
+    ] = None,
+    llm: LLMName = "none",
+    max_cost: MaxCost = None,
     label: LabelName = None,
     data: DataDir = None,
     seed: Annotated[int, typer.Option(min=0, help="Of weights, batches and samples.")] = 0,
@@ -54,12 +65,24 @@ def proxies(
     """Compare scores with published results.
 
     Scores that build a module see at most 500 rows of a truth with more than 2000, unless --sample says otherwise.
-    Behind flexibert_500, :as_released takes the shapes that published scores were computed on.
+    Behind flexibert_500, :as_released takes the shapes that published scores were computed on. llm-judge lets --llm
+    rank each bin, three times in shuffled order, and all scores are compared on these bins.
     """
     with errors_explained(as_json):
         from mimar.cli._bench_proxies import bench_proxies, print_table, proxy_markdown
 
-        result = bench_proxies(truth, proxy, sample=sample, label=label, data=data, seed=seed, scores=scores)
+        result = bench_proxies(
+            truth,
+            proxy,
+            sample=sample,
+            label=label,
+            data=data,
+            seed=seed,
+            scores=scores,
+            bins=bins,
+            llm=llm,
+            max_cost=max_cost,
+        )
         if as_json:
             print_json(result)
         elif markdown:

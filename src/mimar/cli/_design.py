@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,24 @@ from mimar.cli._strategies import Options, strategy_named
 from mimar.cli._study_file import ledger_of, open_study, read_calls
 from mimar.design import DesignTask, design_task
 from mimar.errors import InputError
-from mimar.llm import LLM, CallRecord
+from mimar.llm import LLM, CallRecord, Recalled
 from mimar.proxies import Proxy, adw
 from mimar.space import Architecture
-from mimar.storage import SQLiteStorage, Storage
+from mimar.storage import Event, SQLiteStorage, Storage
 from mimar.strategy import Dialogue, Started, Strategy
-from mimar.study import Study, journalled, read_journal
+from mimar.study import Study, journalled, journalled_judge, read_journal
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """The language model of a run, which strategy and score share, and what it was asked.
+
+    calls: all on record, earlier runs' too. opening: those of the score before there was a study to store them in.
+    """
+
+    llm: LLM | None
+    calls: list[CallRecord]
+    opening: list[CallRecord] = field(default_factory=list[CallRecord])
 
 
 def run_design(
@@ -35,26 +47,34 @@ def run_design(
     """
     storage = SQLiteStorage(path, create=not resume)
     try:
-        return _run(settings if resume else _settled(settings, path, storage), path, storage, trials, max_cost)
+        past = read_journal(storage)
+        if past.settings is not None and not resume:
+            raise InputError(f"{path} already holds a study: add --resume to continue it, or choose another --study")
+        calls = [*past.calls, *past.judgements]
+        asked = _Asked(open_llm(settings.llm, read_calls=read_calls, past=calls, max_cost=max_cost), calls)
+        return _run(settings if resume else _settled(settings, asked), path, storage, trials, asked)
     finally:
         storage.close()
 
 
-def _settled(settings: DesignSettings, path: Path, storage: Storage) -> DesignSettings:
-    """The settings of a new study with what is fixed at its start filled in; InputError where there is one already."""
-    if read_journal(storage).settings is not None:
-        raise InputError(f"{path} already holds a study: add --resume to continue it, or choose another --study")
+def _settled(settings: DesignSettings, asked: _Asked) -> DesignSettings:
+    """The settings of a new study with what is fixed at its start filled in."""
+    llm = None if asked.llm is None else Recalled(asked.llm, (), asked.opening.append)
     budgeted = _task(settings, adw).problem  # which candidates are legal does not depend on the score
-    settings = replace(settings, score_data=score_data(settings.score, budgeted, settings.seed))
-    return replace(settings, reference=_task(settings).problem.reference)
+    settings = replace(settings, score_data=score_data(settings.score, budgeted, settings.seed, llm))
+    return replace(settings, reference=_task(settings, _score(settings, llm)).problem.reference)
 
 
-def _task(settings: DesignSettings, score: Proxy | None = None) -> DesignTask:
+def _score(settings: DesignSettings, llm: LLM | None) -> Proxy:
+    return score_named(settings.score, settings.score_data, llm)
+
+
+def _task(settings: DesignSettings, score: Proxy) -> DesignTask:
     return design_task(
         settings.space,
         settings.profile,
         settings.workload,
-        score or score_named(settings.score, settings.score_data),
+        score,
         budgets=settings.budgets,
         objectives=settings.objectives,
         seed=settings.seed,
@@ -62,29 +82,31 @@ def _task(settings: DesignSettings, score: Proxy | None = None) -> DesignTask:
     )
 
 
-def _run(settings: DesignSettings, path: Path, storage: Storage, trials: int, max_cost: float | None) -> dict[str, Any]:
+def _run(settings: DesignSettings, path: Path, storage: Storage, trials: int, asked: _Asked) -> dict[str, Any]:
     begin = time.perf_counter()
-    task = _task(settings)
-    past = read_journal(storage)
-    calls = list(past.calls)
-    llm = _journalled_llm(settings, storage, calls, max_cost)
-    strategy = _strategy(settings, task, llm)
+    llm, calls = asked.llm, asked.calls
+    past_trials = len(read_journal(storage).trials)
+    task = _task(settings, _score(settings, llm and journalled_judge(llm, storage, calls.append)))
+    strategy = _strategy(settings, task, llm and journalled(llm, storage, calls.append))
     problem = task.problem
-    progress = Progress(trials, problem.objectives, problem.reference, lambda: ledger_of(calls, ()), len(past.trials))
-    study = Study(problem, strategy, task.evaluator, storage=storage, settings=settings.to_json(), on_trial=progress)
+    progress = Progress(trials, problem.objectives, problem.reference, lambda: ledger_of(calls, ()), past_trials)
+    study = Study(
+        problem,
+        strategy,
+        task.evaluator,
+        storage=storage,
+        settings=settings.to_json(),
+        prepare=task.evaluator.prepare,
+        on_trial=progress,
+    )
+    for record in asked.opening:
+        storage.append(Event("judge", record.to_json()))
+        calls.append(record)
     with progress:
         reason = study.run(trials)
     say(f"{reason}: {path}")
     # Read back from the file, so that trials of a batch that was cut short count too.
     return study_summary(open_study(path)) | {"seconds": time.perf_counter() - begin}
-
-
-def _journalled_llm(
-    settings: DesignSettings, storage: Storage, calls: list[CallRecord], max_cost: float | None
-) -> LLM | None:
-    """The LLM, answering past calls from the journal and adding each new one to it and to `calls`."""
-    llm = open_llm(settings.llm, read_calls=read_calls, past=calls, max_cost=max_cost)
-    return None if llm is None else journalled(llm, storage, calls.append)
 
 
 def _strategy(settings: DesignSettings, task: DesignTask, llm: LLM | None) -> Strategy[Architecture]:

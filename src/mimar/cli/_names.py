@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
-from mimar.errors import UnknownNameError
-from mimar.proxies import PROXIES, RZ_NAS_MEMBERS, Proxy, Standardiser, fit_standardiser, rz_nas_ensemble
+from mimar.cli._judge import NEEDS_LLM, ensemble_data, judge_and_weight, judge_data, judge_named
+from mimar.design import COSTLY_REFERENCE_SAMPLE, drawn_sample
+from mimar.errors import InputError, UnknownNameError
+from mimar.llm import LLM
+from mimar.proxies import PROXIES, Proxy, Standardiser, rz_nas_ensemble
+from mimar.proxies.judge import JUDGE
 from mimar.space import Architecture
-from mimar.strategy import Problem, draw
+from mimar.strategy import Problem
 
 ENSEMBLE = "rz_nas_ensemble"
 REFERENCE_SAMPLE = 16
@@ -18,29 +20,36 @@ REFERENCE_SAMPLE = 16
 
 def score_names() -> tuple[str, ...]:
     """Every score, the default first."""
-    return (*(proxy.name for proxy in PROXIES), ENSEMBLE)
+    return (*(proxy.name for proxy in PROXIES), ENSEMBLE, JUDGE)
 
 
-def score_data(name: str, problem: Problem[Architecture], seed: int) -> dict[str, Any]:
-    """What a score needs beside its name, fixed when a study starts: the reference sample of an ensemble."""
-    if name != ENSEMBLE:
-        return {}
-    rng = np.random.default_rng([seed, REFERENCE_SAMPLE])
-    drawn = (draw(problem, (), rng) for _ in range(REFERENCE_SAMPLE))
-    return {"reference": fit_standardiser(RZ_NAS_MEMBERS, [arch for arch in drawn if arch], seed).to_json()}
+def score_data(name: str, problem: Problem[Architecture], seed: int, llm: LLM | None = None) -> dict[str, Any]:
+    """What a score needs beside its name, fixed when a study starts: a reference sample, the anchors of a judge."""
+    if name == JUDGE:  # anchors are the sample that fixes the hypervolume's frame too, so that it costs no more calls
+        return judge_data(drawn_sample(problem, COSTLY_REFERENCE_SAMPLE, seed), seed, llm)
+    return ensemble_data(drawn_sample(problem, REFERENCE_SAMPLE, seed), seed, llm) if name == ENSEMBLE else {}
 
 
-def score_named(name: str, data: Mapping[str, Any]) -> Proxy:
-    """The score users call `name`, with its `score_data`; UnknownNameError lists the names."""
+def score_named(name: str, data: Mapping[str, Any], llm: LLM | None = None) -> Proxy:
+    """The score users call `name`, with its `score_data`; UnknownNameError lists the names.
+
+    llm: for a score that asks one; without it such a score can be described, but scores nothing new.
+    """
     if name == ENSEMBLE:
-        return rz_nas_ensemble(Standardiser.from_json(data["reference"]))
+        return rz_nas_ensemble(Standardiser.from_json(data["reference"]), *judge_and_weight(data, llm))
+    if name == JUDGE:
+        return judge_named(data, llm)
     found = {proxy.name: proxy for proxy in PROXIES}
     if name not in found:
         raise UnknownNameError("score", name, score_names())
     return found[name]
 
 
-def require_score(name: str) -> None:
-    """UnknownNameError for a score that does not exist, before anything costly begins."""
+def require_score(name: str, llm: str) -> None:
+    """UnknownNameError for a score that does not exist, InputError for one that lacks its language model, before
+    anything costly begins.
+    """
     if name not in score_names():
         raise UnknownNameError("score", name, score_names())
+    if name == JUDGE and llm == "none":
+        raise InputError(NEEDS_LLM)

@@ -7,6 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from mimar.cli._judge import judge_facts
 from mimar.cli._names import score_named
 from mimar.cli._output import print_json
 from mimar.cli._study_file import StudyFile, ledger_of, open_study
@@ -14,6 +15,7 @@ from mimar.errors import InputError
 from mimar.hardware import hardware_metrics
 from mimar.objectives import complete_trials, front_trials, losses
 from mimar.proxies import decoder_inputs
+from mimar.proxies.judge import judge_summary
 from mimar.report import (
     FamiliarShape,
     ReportData,
@@ -67,21 +69,39 @@ def report_data(study: StudyFile) -> ReportData:
         budgets=settings.budgets,
         reference=settings.reference,
         trials=study.trials,
-        calls=study.calls,
-        ledger=ledger_of(study.calls, study.trials),
+        calls=(*study.calls, *study.judgements),
+        ledger=ledger_of(study.calls, study.trials, study.judgements),
         device=f"{settings.profile.name}: {settings.profile.description}",
         workload=f"{workload.dtype} weights, context {workload.context}, batch {workload.batch}, "
         f"prompt of {workload.prompt_tokens} tokens",
-        score=_score_sentence(settings.score, settings.score_data),
+        score=_score_sentence(study),
         familiar=_familiar(study),
         seconds=study.seconds,
         stop_reasons=study.stops,
     )
 
 
-def _score_sentence(name: str, data: Mapping[str, Any]) -> str:
-    score = score_named(name, data)
-    return f"{score.name}, higher is better; needs {', '.join(sorted(score.needs))}, nothing trained; {score.source}"
+def _score_sentence(study: StudyFile) -> str:
+    score = score_named(study.settings.score, study.settings.score_data)
+    told = f"{score.name}, higher is better; needs {', '.join(sorted(score.needs))}, nothing trained; {score.source}"
+    return f"{told}; {judge_words(_judge(study))}" if study.judgements else told
+
+
+def _judge(study: StudyFile) -> dict[str, Any]:
+    """How far the judge of a study can be trusted, and what it cost, as plain data."""
+    return judge_summary(study.judgements).to_json() | judge_facts(study.settings.score_data)
+
+
+def judge_words(judge: Mapping[str, Any]) -> str:
+    """The `judge` of a summary's ``llm`` as a phrase."""
+    consistency = judge["self_consistency"]
+    agreement = "not known" if consistency is None else f"τ {consistency:.2f}"
+    told = (
+        f"the judge ranked {judge['candidates']} architectures in {judge['calls']} calls, "
+        f"self-consistency {agreement}, {judge['tokens_per_candidate']:.0f} tokens an architecture"
+    )
+    weight = judge.get("weight")
+    return told if weight is None else f"{told}, weight {weight['weight']:.2f} of 1: {weight['reason']}"
 
 
 def _familiar(study: StudyFile) -> tuple[FamiliarShape, ...]:
@@ -123,12 +143,17 @@ def study_summary(study: StudyFile) -> dict[str, Any]:
             for objective, value in zip(study.objectives, settings.reference.point, strict=True)
         },
         "objectives": list(settings.objectives),
-        "llm": {"name": settings.llm, **ledger_of(study.calls, study.trials).to_json()},
+        "llm": _llm(study),
         "operators": {row.origin: row.to_json() for row in rows},
         "strategy": settings.strategy,
         "device": settings.profile.name,
         "stopped": study.stops[-1] if study.stops else None,
     }
+
+
+def _llm(study: StudyFile) -> dict[str, Any]:
+    ledger = ledger_of(study.calls, study.trials, study.judgements).to_json()
+    return {"name": study.settings.llm, **ledger, **({"judge": _judge(study)} if study.judgements else {})}
 
 
 def _member(trial: Trial[Architecture]) -> dict[str, Any]:

@@ -55,7 +55,7 @@ class DesignRequest:
 def settings_for(request: DesignRequest) -> DesignSettings:
     """Resolve names, files and quantities; raises InputError, UnknownNameError or ArchitectureError."""
     require_fitting(request.strategy, request.arm or "", {})
-    require_score(request.score)
+    require_score(request.score, request.llm)
     profile = load_profile(request.device)
     start = _start(request)
     space = _space(request, profile, start)

@@ -27,8 +27,9 @@ class DesignSettings:
     """Everything that decides a study's trials, but the LLM's replies.
 
     profile: the device's figures as they were when the study began. score_data: what the score needs beside its name
-    (the reference sample of an ensemble). weights and arm: for the strategies that take them. start: the user's own
-    architecture. anonymise: whether the LLM sees neutral names. command: how the study was started.
+    (the reference sample of an ensemble, the anchors of a judge). weights and arm: for the strategies that take them.
+    start: the user's own architecture. anonymise: whether the LLM sees neutral names. command: how the study was
+    started.
     """
 
     space: TransformerSpace

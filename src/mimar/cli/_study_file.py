@@ -20,12 +20,16 @@ from mimar.trial import Trial, trial_from_json
 
 @dataclass(frozen=True)
 class StudyFile:
-    """Everything a finished or stopped study holds; `seconds` is the wall time of its completed runs."""
+    """Everything a finished or stopped study holds; `seconds` is the wall time of its completed runs.
+
+    calls: to the LLM by the strategy; judgements: by the score.
+    """
 
     path: Path
     settings: DesignSettings
     trials: tuple[Trial[Architecture], ...]
     calls: tuple[CallRecord, ...]
+    judgements: tuple[CallRecord, ...]
     stops: tuple[str, ...]
     seconds: float
 
@@ -62,7 +66,8 @@ def _study(path: Path, journal: Journal) -> StudyFile:
     assert journal.settings is not None
     trials = tuple(trial_from_json(journal.trials[i], architecture_of) for i in sorted(journal.trials))
     settings = DesignSettings.from_json(journal.settings)
-    return StudyFile(path, settings, trials, tuple(journal.calls), tuple(journal.stops), journal.seconds)
+    calls, judgements = tuple(journal.calls), tuple(journal.judgements)
+    return StudyFile(path, settings, trials, calls, judgements, tuple(journal.stops), journal.seconds)
 
 
 def architecture_of(data: Any) -> Architecture:
@@ -72,16 +77,19 @@ def architecture_of(data: Any) -> Architecture:
 
 def read_calls(path: Path) -> Sequence[CallRecord]:
     """The LLM calls that a study recorded, for ``--llm replay:STUDY``."""
-    return open_study(path).calls
+    study = open_study(path)
+    return (*study.calls, *study.judgements)
 
 
-def ledger_of(calls: Sequence[CallRecord], trials: Sequence[Trial[Any]]) -> Ledger:
+def ledger_of(
+    calls: Sequence[CallRecord], trials: Sequence[Trial[Any]], judgements: Sequence[CallRecord] = ()
+) -> Ledger:
     """The ledger of a study; a unique valid candidate is an LLM's proposal that was evaluated."""
     ledger = Ledger()
-    for call in calls:
+    for call in (*calls, *judgements):
         ledger = ledger.add(call)
     valid = sum(trial.proposal.by_llm and trial.status == "complete" for trial in trials)
-    return replace(ledger, unique_valid=valid)
+    return replace(ledger, unique_valid=valid, judging=len(judgements))
 
 
 def split_reference(text: str) -> tuple[Path, int | None]:

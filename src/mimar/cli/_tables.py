@@ -18,7 +18,7 @@ PIPED_WIDTH = 100
 
 def print_result(path: Path, result: Mapping[str, Any]) -> None:
     """The front, then what it cost to find."""
-    from mimar.cli._report import show_study
+    from mimar.cli._report import judge_words, show_study
 
     show_study(path, as_json=False, limit=SHOWN)
     llm = result["llm"]
@@ -27,6 +27,8 @@ def print_result(path: Path, result: Mapping[str, Any]) -> None:
         f"{result['seconds']:.0f} s; hypervolume {result['hypervolume']:.4f}; "
         f"LLM {llm['name']}: {llm['calls']} calls, {llm['unique_valid']} valid candidates, ${llm['cost']:.4f}"
     )
+    if "judge" in llm:
+        say(judge_words(llm["judge"]))
     say(f"next: mimar report {path} · mimar export {path}#ID --to hf DIR")
 
 

@@ -16,6 +16,7 @@ from ._local import LocalLLM, start_server
 from ._parse import complete_items, parse_reply, read_reply
 from ._protocol import LLM, JSONValue, Message, Reply, Role, Usage
 from ._provider import ProviderLLM
+from ._recalled import Recalled
 from ._recording import Recording
 from ._replay import ReplayLLM
 from ._retrying import Retrying
@@ -38,6 +39,7 @@ __all__ = [
     "ModelFile",
     "Provider",
     "ProviderLLM",
+    "Recalled",
     "Recording",
     "RejectedError",
     "ReplayLLM",

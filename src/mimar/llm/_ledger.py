@@ -13,6 +13,7 @@ class Ledger:
     """A fold over call records: calls, tokens, US dollars, seconds, and unique valid candidates.
 
     Cached calls count as calls, but their tokens, cost and seconds are not spent and not added.
+    judging: of the calls, those that rank candidates and propose none.
     """
 
     calls: int = 0
@@ -23,11 +24,13 @@ class Ledger:
     cost: float = 0.0
     seconds: float = 0.0
     unique_valid: int = 0
+    judging: int = 0
 
     @property
     def candidates_per_call(self) -> float:
-        """Unique valid candidates per call; 0 before the first call."""
-        return self.unique_valid / self.calls if self.calls else 0.0
+        """Unique valid candidates per call that proposes some; 0 before the first."""
+        proposing = self.calls - self.judging
+        return self.unique_valid / proposing if proposing else 0.0
 
     def add(self, record: CallRecord) -> Ledger:
         """The ledger after one more call; what came of its reply is known to the study alone."""
@@ -54,5 +57,6 @@ class Ledger:
             "cost": self.cost,
             "seconds": self.seconds,
             "unique_valid": self.unique_valid,
+            "judging": self.judging,
             "candidates_per_call": self.candidates_per_call,
         }

@@ -47,19 +47,21 @@ class Recording:
             _check_same(call, self.name, record, self._answered)
             self._answered += 1
             return record.outcome()
-        return self._live(call)
+        return ask_on_record(self._llm, call, self._on_call)
 
-    def _live(self, call: Call) -> Reply:
-        start = time.monotonic()
-        try:
-            reply = call.ask(self._llm)
-        except ReplayError:
-            raise
-        except LLMError as error:
-            self._on_call(CallRecord.of_error(call, self.name, error, time.monotonic() - start))
-            raise
-        self._on_call(CallRecord.of_reply(call, self.name, reply))
-        return reply
+
+def ask_on_record(llm: LLM, call: Call, on_call: Callable[[CallRecord], None]) -> Reply:
+    """Put `call` to `llm` and report what came of it, failures too, before it is returned or raised."""
+    start = time.monotonic()
+    try:
+        reply = call.ask(llm)
+    except ReplayError:
+        raise
+    except LLMError as error:
+        on_call(CallRecord.of_error(call, llm.name, error, time.monotonic() - start))
+        raise
+    on_call(CallRecord.of_reply(call, llm.name, reply))
+    return reply
 
 
 def _check_same(call: Call, llm_name: str, record: CallRecord, index: int) -> None:

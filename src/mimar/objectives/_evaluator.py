@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -13,7 +13,11 @@ A_contra = TypeVar("A_contra", contravariant=True)
 
 
 class Evaluator(Protocol[A_contra]):
-    """Gives all metrics of one candidate at once, so that what is expensive is shared between them."""
+    """Gives all metrics of one candidate at once, so that what is expensive is shared between them.
+
+    One that does better when it hears of several candidates beforehand takes them by a function that `Study` is given
+    as its `prepare`.
+    """
 
     def evaluate(self, arch: A_contra, fidelity: str = FULL) -> Mapping[str, float]:
         """Metric name → finite value. `CandidateError` is data (the candidate failed); any other error is a bug."""
@@ -22,6 +26,11 @@ class Evaluator(Protocol[A_contra]):
 
 Score = Callable[[Architecture], float]
 Measure = Callable[[Architecture], Mapping[str, float]]
+Announce = Callable[[Sequence[Architecture]], None]
+
+
+def _ignored(candidates: Sequence[Architecture]) -> None:
+    """Most scores have no use for them."""
 
 
 @dataclass(frozen=True)
@@ -30,10 +39,16 @@ class DesignEvaluator:
 
     hardware: architecture → metrics with the names and units of the documentation.
     score: architecture → accuracy score, higher is better; stored as the metric ``score``.
+    announce: told the next candidates by `prepare`; for a score that judges several at once.
     """
 
     hardware: Measure
     score: Score
+    announce: Announce = _ignored
+
+    def prepare(self, candidates: Sequence[Architecture]) -> None:
+        """Hear of the next candidates; raises LLMError where the score needs a language model and that fails."""
+        self.announce(candidates)
 
     def evaluate(self, arch: Architecture, fidelity: str = FULL) -> Mapping[str, float]:
         """All hardware metrics and ``score``."""

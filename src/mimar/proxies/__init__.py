@@ -8,7 +8,15 @@ from mimar.proxies._attention_confidence import attention_confidence
 from mimar.proxies._baselines import depth_width, flops, nonembedding_params, params
 from mimar.proxies._contract import Cost, Need, Proxy, Score, score_code
 from mimar.proxies._decoder import PROXY_VOCABULARY, DecoderSubject, decoder_inputs
-from mimar.proxies._ensemble import RZ_NAS_MEMBERS, Ensemble, Standardiser, fit_standardiser, rz_nas_ensemble
+from mimar.proxies._description import by_layer, in_runs, size_words
+from mimar.proxies._ensemble import (
+    RZ_NAS_MEMBERS,
+    Ensemble,
+    Standardiser,
+    fit_standardiser,
+    member_scores,
+    rz_nas_ensemble,
+)
 from mimar.proxies._fisher import fisher
 from mimar.proxies._grad_norm import grad_norm
 from mimar.proxies._grasp import grasp
@@ -57,6 +65,7 @@ __all__ = [
     "activation_sparsity",
     "adw",
     "attention_confidence",
+    "by_layer",
     "decoder_inputs",
     "depth_width",
     "dss",
@@ -72,8 +81,10 @@ __all__ = [
     "head_importance",
     "hpm",
     "hpm_plus",
+    "in_runs",
     "jacobian_covariance",
     "lpzero",
+    "member_scores",
     "naswot",
     "nonembedding_params",
     "nsc_mp",
@@ -85,6 +96,7 @@ __all__ = [
     "rz_nas_ensemble",
     "score_code",
     "score_population",
+    "size_words",
     "snip",
     "softmax_confidence",
     "spectral_spread",

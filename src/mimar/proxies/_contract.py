@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal, Protocol
 
-from mimar.proxies._inputs import ProxyInputs
+from mimar.proxies._inputs import ProxyInputs, Subject
 
 Need = Literal["shapes", "weights", "data", "gradients"]
 """What a proxy looks at: sizes alone, initial weights, token ids, derivatives of any kind."""
 
-Cost = Literal["closed form", "weights", "forward", "backward"]
+Cost = Literal["closed form", "weights", "forward", "backward", "language model"]
 """The dearest step of a proxy, cheapest first."""
 
 
@@ -49,6 +49,10 @@ class Proxy(Protocol):
         """Where the score comes from."""
         ...
 
+    def prepare(self, subjects: Sequence[Subject]) -> None:
+        """Hear which networks come next. Most proxies have no use for it; it never changes what a score is."""
+        ...
+
     def __call__(self, inputs: ProxyInputs) -> float:
         """The score of the network in `inputs`."""
         ...
@@ -64,6 +68,9 @@ class Score:
     source: str
     function: Callable[[ProxyInputs], float]
     higher_is_better: bool = True
+
+    def prepare(self, subjects: Sequence[Subject]) -> None:
+        """Nothing: each network is scored by itself."""
 
     def __call__(self, inputs: ProxyInputs) -> float:
         return self.function(inputs)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mimar.errors import InputError
+from mimar.proxies._description import describe_decoder
 from mimar.proxies._inputs import ProxyInputs
 from mimar.shapes import DecoderShapes
 from mimar.space import SOFTMAX_MIXERS, Architecture
@@ -53,6 +54,11 @@ class DecoderSubject:
     def shapes(self) -> DecoderShapes:
         """The weights of `arch`."""
         return DecoderShapes(self.arch)
+
+    @property
+    def description(self) -> str:
+        """Its sizes and choices; what changes no result (kernel, dropout, context) is left out."""
+        return describe_decoder(self.arch)
 
     @property
     def mixes_samples(self) -> bool:

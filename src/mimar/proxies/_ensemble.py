@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mimar.errors import InputError
 from mimar.proxies._contract import Cost, Need, Proxy
@@ -35,6 +36,11 @@ class Standardiser:
         return {name: {"mean": mean, "std": std} for name, (mean, std) in self.moments.items()}
 
     @classmethod
+    def of(cls, scores: Mapping[str, Sequence[float]]) -> Standardiser:
+        """Mean and standard deviation of given scores; name → the values of a sample."""
+        return cls({name: _moments(np.asarray(values, dtype=np.float64)) for name, values in scores.items()})
+
+    @classmethod
     def from_json(cls, data: Any) -> Standardiser:
         """The one in `data`; InputError when it does not have the form of `to_json`."""
         try:
@@ -47,6 +53,10 @@ class Standardiser:
         return cls(moments)
 
 
+def _moments(values: NDArray[np.float64]) -> tuple[float, float]:
+    return float(values.mean()), float(values.std()) if values.max() > values.min() else 0.0
+
+
 def fit_standardiser(members: Sequence[Proxy], population: Sequence[Architecture | Subject], seed: int) -> Standardiser:
     """Score `population`, a fixed sample of the space, once, with the random batch that `seed` gives.
 
@@ -55,12 +65,19 @@ def fit_standardiser(members: Sequence[Proxy], population: Sequence[Architecture
     """
     if len(population) < 2:
         raise InputError(f"a standardiser needs at least 2 architectures, better 30, got {len(population)}")
-    subjects = (DecoderSubject(each) if isinstance(each, Architecture) else each for each in population)
+    return Standardiser.of(member_scores(members, population, seed))
+
+
+def member_scores(
+    members: Sequence[Proxy], population: Sequence[Architecture | Subject], seed: int
+) -> dict[str, list[float]]:
+    """Name of each member → its scores of `population`, in its order; members share modules and batches."""
+    subjects = [DecoderSubject(each) if isinstance(each, Architecture) else each for each in population]
+    for member in members:
+        member.prepare(subjects)
     shared = (ProxyInputs(subject, seed) for subject in subjects)
-    values = np.array([[member(inputs) for member in members] for inputs in shared])
-    spread = values.max(axis=0) > values.min(axis=0)
-    std = np.where(spread, values.std(axis=0), 0.0)
-    return Standardiser({m.name: (float(values[:, i].mean()), float(std[i])) for i, m in enumerate(members)})
+    rows = [[member(inputs) for member in members] for inputs in shared]
+    return {member.name: [row[i] for row in rows] for i, member in enumerate(members)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +114,11 @@ class Ensemble:
         costs = {member.cost for member in self.members}
         return next(cost for cost in reversed(get_args(Cost)) if cost in costs)
 
+    def prepare(self, subjects: Sequence[Subject]) -> None:
+        """Let each member hear of them."""
+        for member in self.members:
+            member.prepare(subjects)
+
     def __call__(self, inputs: ProxyInputs) -> float:
         pairs = zip(self.members, self.weights, strict=True)
         return sum(weight * self.standardiser.z(member.name, member(inputs)) for member, weight in pairs)
@@ -107,7 +129,16 @@ _RZ_NAS = "RZ-NAS: Enhancing LLM-guided Neural Architecture Search via Reflectiv
 RZ_NAS_MEMBERS: tuple[Proxy, ...] = (synflow, ntk, spectrum, parameter_efficiency)
 """Members of `rz_nas_ensemble`, for `fit_standardiser`."""
 
+_RZ_NAS_WEIGHTS = (0.30, 0.25, 0.20, 0.25)
 
-def rz_nas_ensemble(standardiser: Standardiser) -> Ensemble:
-    """SynFlow .30, NTK .25, spectrum .20, parameter efficiency .25 on z-scores, the weights of RZ-NAS."""
-    return Ensemble("rz_nas_ensemble", RZ_NAS_MEMBERS, (0.30, 0.25, 0.20, 0.25), standardiser, _RZ_NAS)
+
+def rz_nas_ensemble(standardiser: Standardiser, judge: Proxy | None = None, weight: float = 0.0) -> Ensemble:
+    """SynFlow .30, NTK .25, spectrum .20, parameter efficiency .25 on z-scores, the weights of RZ-NAS.
+
+    judge: one more member, with `weight` (from 0 to 1, where 1 is as much as all others together); the standardiser
+      must have it. Without weight it is left out, and never asked.
+    """
+    members, weights, source = RZ_NAS_MEMBERS, _RZ_NAS_WEIGHTS, _RZ_NAS
+    if judge is not None and weight > 0:
+        members, weights, source = (*members, judge), (*weights, weight), f"{source}; {judge.source}"
+    return Ensemble("rz_nas_ensemble", members, weights, standardiser, source)

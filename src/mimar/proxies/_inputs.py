@@ -53,6 +53,11 @@ class Subject(Protocol):
         ...
 
     @property
+    def description(self) -> str:
+        """All that decides what it can learn, in one line for a reader; networks of one description are one network."""
+        ...
+
+    @property
     def mixes_samples(self) -> bool:
         """Whether the states of one sample depend on others of the batch (experts, batch norms)."""
         ...

@@ -95,6 +95,7 @@ def ledger_section(data: ReportData) -> str:
         return "<p>No language model was asked.</p>"
     rows = (
         ("calls", f"{ledger.calls:,}"),
+        *([("of these, to rank candidates", f"{ledger.judging:,}")] if ledger.judging else []),
         ("failed calls", f"{ledger.failed:,}"),
         ("answered from cache", f"{ledger.cached:,}"),
         ("input tokens", f"{ledger.input_tokens:,}"),

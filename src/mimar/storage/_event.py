@@ -7,15 +7,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-EventKind = Literal["study", "ask", "call", "trial", "stop"]
+EventKind = Literal["study", "ask", "call", "judge", "trial", "stop"]
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
     """One entry of a study's journal.
 
-    kind: ``study`` (the settings, always first), ``ask`` (how many candidates were asked for), ``call`` (an LLM call),
-      ``trial`` (a result), ``stop`` (why a run ended).
+    kind: ``study`` (the settings, always first), ``ask`` (how many candidates were asked for), ``call`` (an LLM call
+      of the strategy), ``judge`` (one of a score), ``trial`` (a result), ``stop`` (why a run ended).
     body: plain JSON data.
     """
 

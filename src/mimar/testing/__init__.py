@@ -9,6 +9,7 @@ from mimar.testing._llm import FAULTY_EDITS, FAULTY_ERRORS, FAULTY_TEXTS, Faulty
 from mimar.testing._llm_contract import CONTRACT_SCHEMA, check_llm
 from mimar.testing._planted import Cue, PlantedLLM
 from mimar.testing._proxy_contract import check_proxy
+from mimar.testing._scripted_judge import ScriptedJudge
 from mimar.testing._space_contract import check_reachable, check_space
 from mimar.testing._storage_contract import check_storage
 from mimar.testing._strategy_contract import MakeStrategy, check_strategy
@@ -24,6 +25,7 @@ __all__ = [
     "LayerDrop",
     "MakeStrategy",
     "PlantedLLM",
+    "ScriptedJudge",
     "ScriptedLLM",
     "Toy",
     "check_executor",

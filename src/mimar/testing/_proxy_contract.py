@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, get_args
@@ -74,7 +75,7 @@ def check_proxy(proxy: Proxy, device: str = "cpu") -> None:
 
 def check_description(proxy: Proxy) -> None:
     """Name, needs, cost and source are stated, and higher is better."""
-    assert proxy.name.isidentifier(), f"expected a name that is a word, got {proxy.name!r}"
+    assert re.fullmatch(r"[a-z][a-z0-9_-]*", proxy.name), f"expected a name that is a word, got {proxy.name!r}"
     assert proxy.source.strip(), f"{proxy.name}: expected a source"
     assert proxy.needs, f"{proxy.name}: expected at least one need"
     assert proxy.needs <= set(get_args(Need)), f"{proxy.name}: unknown needs {proxy.needs}"
@@ -86,6 +87,7 @@ def check_score(proxy: Proxy, arch: Architecture, label: str, device: str = "cpu
     """A finite float, the same for the same inputs; nothing beyond `needs` was made, nothing was changed."""
     where = f"{proxy.name} on {label}"
     inputs, before = _inputs(arch, device), _random_states()
+    proxy.prepare([inputs.subject])
     value = proxy(inputs)
     assert _random_states() == before, f"{where} moved a global random state"
     assert type(value) is float, f"{where}: expected a float, got {type(value)}"

@@ -57,6 +57,23 @@ MEMBERS = [
 ] + [pytest.param(subject, id=name) for name, subject in NOT_DRAWN.items()]
 
 
+@pytest.mark.parametrize("make", FAMILIES.values(), ids=FAMILIES)
+def test_a_description_is_one_line_and_tells_networks_apart(make):
+    drawn = {subject for seed in range(60) if (subject := make(random.Random(seed)))}
+    told = {subject.description: subject for subject in drawn}
+    assert len(told) >= 10
+    for description, subject in told.items():
+        assert "\n" not in description
+        assert f"{subject.params / 1e6:.2f}M parameters" in description
+    for subject in drawn:
+        assert weights(subject) == weights(told[subject.description])
+
+
+def weights(subject):
+    """Name and size of each matrix and the heads, layer by layer."""
+    return [(layer.num_heads, [(m.name, m.rows, m.cols) for m in layer.matrices]) for layer in subject.layers]
+
+
 @pytest.mark.parametrize("subject", MEMBERS)
 def test_shapes_name_the_weights_of_the_module(subject):
     module = subject.build(0)

@@ -103,6 +103,13 @@ class Cell201:
         return 2.0 * (blocks + IMAGE_SIZE**2 * IMAGE_CHANNELS * 9 * STAGES[0] + STAGES[-1] * CLASSES)
 
     @property
+    def description(self) -> str:
+        """What each node sums, from the first after the input to the output, and parameters."""
+        found = zip(EDGES, self.operations, strict=True)
+        edges = ", ".join(f"{start} to {end} {operation}" for (start, end), operation in found)
+        return f"{edges}; {self.params / 1e6:.2f}M parameters"
+
+    @property
     def mixes_samples(self) -> bool:
         """Batch norms do."""
         return True

@@ -27,7 +27,7 @@ from math import log2
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from mimar.errors import InputError
-from mimar.proxies import PROXY_VOCABULARY
+from mimar.proxies import PROXY_VOCABULARY, in_runs, size_words
 from mimar.shapes import LayerShapes, Matrix
 
 if TYPE_CHECKING:  # torch must not be imported before a proxy needs a module
@@ -158,6 +158,12 @@ class FlexiBert:
         return linear + sum(_mixing_flops(layer, self.hidden_size) for layer in self.encoder_layers)
 
     @property
+    def description(self) -> str:
+        """Depth, width, operation, heads and stacked feed-forward widths by layer, parameters."""
+        layers = in_runs([_words(layer) for layer in self.encoder_layers])
+        return f"{self.num_layers} layers, hidden size {self.hidden_size}, {layers}, {size_words(self)}"
+
+    @property
     def mixes_samples(self) -> bool:
         """Each sample is computed by itself."""
         return False
@@ -206,6 +212,21 @@ class FlexiBert:
         seen = torch.where(chosen, drawn, batch)
         logits = module(seen)
         return binary_cross_entropy_with_logits(logits, (seen != batch).to(logits.dtype))
+
+
+OPERATION_WORDS: Mapping[Operation, str] = {
+    "SDP": "attention",
+    "WMA": "multiplicative attention",
+    "DFT": "Fourier transform",
+    "DCT": "cosine transform",
+    "DSC": "dynamic span convolution",
+}
+
+
+def _words(layer: FlexiBertLayer) -> str:
+    taps = f", {layer.kernel_size} taps" if layer.kernel_size else ""
+    widths = "-".join(map(str, layer.feed_forward))
+    return f"{OPERATION_WORDS[layer.operation]} ({layer.num_heads} heads{taps}) + feed-forward {widths}"
 
 
 def _read_layer(layer: Mapping[str, Any], shapes: Form) -> FlexiBertLayer:

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, cast
 
 from mimar.bench.families._rows import integer, per_layer
 from mimar.errors import InputError
-from mimar.proxies import PROXY_VOCABULARY
+from mimar.proxies import PROXY_VOCABULARY, by_layer, size_words
 from mimar.shapes import DecoderShapes, LayerShapes, mixing_flops
 from mimar.space import Architecture, Block, FeedForward, Mixer
 
@@ -189,6 +189,22 @@ class Gpt2Like:
         head = self.vocab_size * size + (0 if size == self.hidden_size else size * self.hidden_size)
         linear = sum(matrix.size for layer in self.layers for matrix in layer.matrices)
         return 2.0 * tokens * (linear + head) + sum(mixing_flops(b.mixer, tokens) for b in self._decoder.blocks)
+
+    @property
+    def description(self) -> str:
+        """Depth, width, rank of the embeddings where it is less, heads and widths by layer, parameters."""
+        part = "gated feed-forward" if self.gated else "feed-forward"
+        size = "" if self.head_size is None else f" (size {self.head_size})"
+        rank = self.embedding_size or self.hidden_size
+        parts = (
+            f"{self.num_layers} layers, hidden size {self.hidden_size}",
+            *([] if rank == self.hidden_size else [f"embeddings of {rank} columns, projected"]),
+            by_layer(f"heads{size}", self.num_heads),
+            by_layer(part, self.intermediate_sizes),
+            f"vocabulary {self.vocab_size}" + ("" if self.tied else ", untied head"),
+            size_words(self),
+        )
+        return ", ".join(parts)
 
     @property
     def mixes_samples(self) -> bool:
