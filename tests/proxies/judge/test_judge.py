@@ -3,6 +3,7 @@
 import json
 import pickle
 from itertools import combinations
+from statistics import median
 
 import pytest
 
@@ -10,6 +11,7 @@ from mimar.errors import CandidateError, InputError, ReplyError
 from mimar.llm import UniformLLM
 from mimar.proxies import ProxyInputs, score_population
 from mimar.proxies.judge import JUDGE, Anchors, LLMJudge, Panel, fit_anchors
+from mimar.proxies.judge._strength import kendall
 from mimar.testing import FaultyLLM, ScriptedJudge, ScriptedLLM
 
 
@@ -136,11 +138,15 @@ def test_too_few_or_useless_anchors_are_refused(subjects, knowing):
 
 
 def test_broken_replies_are_survived(fitted, subjects, planted):
-    """Three of ten replies are broken, the provider fails now and then: the order stands."""
+    """Three of ten replies are broken, the provider fails now and then: the order stands, but for lists that got the
+    answer to another one, which nobody can tell from an opinion."""
+    agreement = []
     for seed in range(8):
         judge = fitted(FaultyLLM(ScriptedJudge(planted.__getitem__), 0.3, seed), seed)
         judge.prepare(subjects)
-        require_planted_order(scores(judge, subjects), subjects, planted, judge.anchors)
+        agreement.append(kendall(scores(judge, subjects), [planted[subject.description] for subject in subjects]))
+    assert median(agreement) > 0.9
+    assert min(agreement) > 0.7, agreement
 
 
 def test_a_network_that_no_answer_ranks_fails_alone(fitted, subjects, planted):
