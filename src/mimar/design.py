@@ -306,4 +306,5 @@ def _brief(profile: DeviceProfile, workload: Workload, budgets: Sequence[Budget]
         RULES,
         generate_layer_code,
         score_code(score),
+        tuple(budget.metric for budget in budgets),
     )

@@ -19,10 +19,10 @@ from mimar.bench import (
     without_llm,
 )
 from mimar.cli import main
-from mimar.errors import InputError, MissingDependencyError, UnknownNameError
+from mimar.errors import InputError, MissingDependencyError, ProviderError, UnknownNameError
 from mimar.llm import UniformLLM
 from mimar.strategy import NSGA2, Brief, LLMSearch, RandomSearch, ZeroLM
-from mimar.testing import PlantedLLM
+from mimar.testing import PlantedLLM, ScriptedLLM
 from mimar.trial import Proposal
 
 DROP = search_truth("layerdrop")
@@ -192,6 +192,20 @@ def test_calls_of_a_model_are_counted_and_held_against_uniform_choice():
     tokens = [run.llm_tokens for run in runs if (run.budget, run.llm) == (40, "planted")]
     assert better.tokens_per_candidate == sum(tokens) / 80
     assert better.rejected_share == 0
+
+
+def test_a_model_that_dies_costs_no_other_search_its_figures(caplog):
+    def dead(messages, schema, seed):
+        raise ProviderError("HTTP 503")
+
+    def make(problem, seed, llm):
+        return LLMSearch(problem, seed, ZeroLM(problem, llm, Brief("none", "a benchmark")))
+
+    told = {"zerolm": GuidedSearcher(ScriptedLLM(dead), make), "random": RandomSearch}
+    runs = {run.strategy: run for run in search_runs(DROP, told, [10], 1)}
+    assert runs["random"].hv_share > 0
+    assert (runs["zerolm"].hv_share, runs["zerolm"].llm_valid, runs["zerolm"].llm_rejected) == (0, 0, 0)
+    assert "zerolm, seed 0: ended after 0 evaluations: HTTP 503" in caplog.text
 
 
 @pytest.mark.parametrize("name", ["optuna-nsga2", "optuna-tpe", "pymoo-nsga2", "pymoo-agemoea2"])

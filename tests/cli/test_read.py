@@ -154,11 +154,15 @@ def test_unknown_export_form(mimar, study: Path) -> None:
 
 def test_strategies_are_listed_with_what_they_declare(mimar) -> None:
     rows = {row["name"]: row for row in mimar("strategies", "--json").json["strategies"]}
-    assert set(rows) == set(STRATEGIES)
-    assert [name for name, row in rows.items() if row["code_generation"]] == ["rz-nas"]
-    assert {name for name, row in rows.items() if row["reflection"]} == {"adaptive", "rz-nas", "pel-nas"}
+    assert set(rows) == {*STRATEGIES, "rz-nas:mutation"}
+    assert [name for name, row in rows.items() if row["code_generation"]] == ["rz-nas:mutation"]
+    assert {name.partition(":")[0] for name, row in rows.items() if row["reflection"]} == {
+        "adaptive",
+        "rz-nas",
+        "pel-nas",
+    }
     assert {name for name, row in rows.items() if not row["multi_round"]} == {"random", "one-shot"}
-    assert {name for name, row in rows.items() if row["llm"] == "needed"} == set(GUIDED)
+    assert {name for name, row in rows.items() if row["llm"] == "needed"} == {*GUIDED, "rz-nas:mutation"}
     assert rows["pel-nas"]["arms"] == ["coevolution", "llm-only", "prompt-only", "sequential"]
     shown = mimar("strategies").out
     assert all(name in shown for name in (*rows, "data free", "Arms of rz-nas: batch, mutation."))

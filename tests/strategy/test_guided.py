@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from mimar.errors import UnknownNameError
+from mimar.errors import InputError, ProviderError, UnknownNameError
 from mimar.objectives import Objective
 from mimar.pareto import Reference
 from mimar.space import ProductSpace, TransformerSpace
@@ -21,7 +21,9 @@ from mimar.strategy import (
     Niches,
     OneShot,
     Problem,
+    RZNASMutation,
     View,
+    ZeroLM,
 )
 from mimar.study import Study
 from mimar.testing import PlantedLLM, ScriptedLLM, layerdrop_problem, toy_problem
@@ -173,3 +175,133 @@ def test_a_start_over_budget_is_talked_about_with_its_reasons():
     operator = Dialogue(toy.problem, ScriptedLLM(answer), BRIEF, start=(4,) * 20)
     Study(toy.problem, LLMSearch(toy.problem, 0, operator), toy, batch=1).run(1)
     assert "does not do yet (over budget: cost must be at most 0.5, got 1)" in said[0]
+
+
+def answering(fails=lambda call: False, words="wider"):
+    """Random candidates, or `words`; calls whose number `fails` end without a reply. Its `asked` has every question."""
+
+    def answer(messages, schema, seed):
+        asked.append((sorted(schema["properties"]), messages[-1].content))
+        if fails(len(asked)):
+            raise ProviderError("HTTP 503 of secret-host")
+        fields, space, rng = schema["properties"], DROP.problem.space, np.random.default_rng(seed)
+        said = {name: [words] if rule["type"] == "array" else words for name, rule in fields.items()}
+        count = fields.get("candidates", {"minItems": 0})["minItems"]
+        candidates = [space.to_json(space.sample(rng)) for _ in range(count)]
+        return json.dumps(said | ({"candidates": candidates} if count else {}))
+
+    asked = []
+    llm = ScriptedLLM(answer)
+    return llm, asked
+
+
+def test_a_failed_call_neither_holds_a_niche_up_nor_buys_an_instruction_twice():
+    llm, asked = answering(lambda call: call in (9, 10, 11, 12))
+    operator = PELNAS(DROP.problem, llm, BRIEF, knowledge=False)
+    Study(DROP.problem, LLMSearch(DROP.problem, 0, operator), DROP).run(90)
+    rewrites = [call for call, (fields, _) in enumerate(asked, 1) if fields == ["instruction"]]
+    assert len(rewrites) <= (len(asked) + 3) // 4
+    prompts = [text for fields, text in asked if "candidates" in fields]
+    niches = [text.partition("one niche of the search: ")[2].partition("\n")[0] for text in prompts]
+    assert len(set(niches[:6])) == 6
+
+
+def test_words_that_cannot_be_encoded_do_not_come_back_in_prompts():
+    llm, asked = answering(words="wide \ud83d")
+    Study(DROP.problem, LLMSearch(DROP.problem, 0, PELNAS(DROP.problem, llm, BRIEF)), DROP).run(60)
+    assert any("wide ?" in text for _, text in asked)
+    for _, text in asked:
+        text.encode()
+
+
+def test_a_dialogue_goes_on_where_a_failed_call_left_it():
+    llm, asked = answering(lambda call: call == 2)
+    Study(DROP.problem, LLMSearch(DROP.problem, 0, Dialogue(DROP.problem, llm, BRIEF)), DROP).run(24)
+    failed, again = asked[1][1], asked[2][1]
+    assert "Results of your last proposals:\ntrade-off" in failed
+    assert again == failed
+
+
+def test_a_mutation_is_never_reflected_on_where_the_call_for_it_failed():
+    llm, asked = answering(lambda call: call in (3, 7))
+    Study(DROP.problem, LLMSearch(DROP.problem, 0, RZNASMutation(DROP.problem, llm, BRIEF)), DROP).run(16)
+    assert not any("secret-host" in text for _, text in asked)
+
+
+def test_many_rejected_mutations_in_a_row_do_not_end_a_search():
+    def mostly_illegal(messages, schema, seed):
+        if "candidates" not in schema["properties"]:
+            return json.dumps({"suggestion": "wider"})
+        space = DROP.problem.space
+        good = space.to_json(space.sample(np.random.default_rng(seed)))
+        return json.dumps({"candidates": [good if seed % 12 == 0 else {**good, "layer_0": 9}]})
+
+    operator = RZNASMutation(DROP.problem, ScriptedLLM(mostly_illegal), BRIEF)
+    assert Study(DROP.problem, LLMSearch(DROP.problem, 0, operator), DROP).run(24) == "enough trials"
+
+
+def test_sequential_tries_every_instruction_that_it_writes():
+    numbers = iter(range(100))
+    llm, asked = answering()
+    counting = ScriptedLLM(
+        lambda messages, schema, seed: (
+            json.dumps({"instruction": f"Idea {next(numbers)}."})
+            if list(schema["properties"]) == ["instruction"]
+            else llm._script(messages, schema, seed)
+        )
+    )
+    operator = PELNAS(DROP.problem, counting, BRIEF, arm="sequential", knowledge=False)
+    Study(DROP.problem, LLMSearch(DROP.problem, 0, operator), DROP).run(12 + 8 * 20)
+    assert next(numbers) == 3
+    opened = {text.partition("\n")[0] for fields, text in asked if "candidates" in fields}
+    assert len({f"Idea {number}." for number in range(3)} & opened) >= 2
+
+
+def test_absurdly_nested_candidates_are_rejected_under_neutral_names_too():
+    text = '{"candidates":[' + "[" * 900 + "]" * 900 + "]}"
+    operator = ZeroLM(DROP.problem, ScriptedLLM([text]), Brief("none", "d", anonymous=True))
+    (proposal,) = operator.propose(Archive(DROP.problem.objectives), 8, np.random.default_rng(0)).proposals
+    assert proposal.reasons
+
+
+def test_neutral_names_leave_the_keywords_of_a_schema_alone():
+    space = ProductSpace({"type": ("object", "string"), "items": (1, 2), "enum": ("a",)})
+    problem = Problem(
+        space, (Objective("loss", "min"),), space.validate, lambda _: 0.0, lambda _: {}, Reference((1.0,), (0.0,))
+    )
+    view = View(problem, anonymous=True)
+    assert view.schema() == {
+        "type": "object",
+        "properties": {"x1": {"enum": ["c1", "c2"]}, "x2": {"enum": [1, 2]}, "x3": {"enum": ["c3"]}},
+        "required": ["x1", "x2", "x3"],
+        "additionalProperties": False,
+    }
+    assert view.read({"x1": "c2", "x2": 2, "x3": "c3"}) == ("string", 2, "a")
+
+
+def test_a_reason_that_would_tell_what_is_designed_is_not_repeated_under_neutral_names():
+    view = View(TOY.problem, anonymous=True)
+    assert view.reason("num_heads must be at most 32, got 40") == "x4 must be at most 32, got 40"
+    told = view.reason("position rope needs a layer with softmax attention; use sinusoidal or none")
+    assert told == "it breaks a rule that is not stated"
+
+
+def test_per_layer_architectures_are_shown_only_where_they_can_be_answered():
+    """Samples of a per-layer space whose layers differ have no short form: none is offered as a parent."""
+    toy, chats = toy_problem(TransformerSpace("per-layer")), []
+
+    def answer(messages, schema, seed):
+        chats.append(messages[-1].content)
+        return json.dumps(dict.fromkeys(schema["properties"], "x") | {"candidates": []})
+
+    operator = PELNAS(toy.problem, ScriptedLLM(answer), BRIEF, knowledge=False)
+    Study(toy.problem, LLMSearch(toy.problem, 0, operator), toy).run(14)
+    assert chats
+    for text in chats:
+        assert ("Mutate the parent" in text or "Cross the two" in text) == ("Parents:\n" in text)
+        assert '"layers"' not in text
+
+
+def test_niches_need_a_beginning():
+    with pytest.raises(InputError, match="at least 1, got 0"):
+        NichedEvolution(DROP.problem, 0, initial=0)

@@ -90,7 +90,7 @@ def test_prompts_from_the_users_own_architecture(check_golden):
 @pytest.mark.parametrize("toy", [TOY, DROP], ids=["transformer", "layer drop"])
 def test_neutral_names_give_nothing_away(name, toy):
     budgets = "params at most 60M" if toy is TOY else "none"
-    brief = Brief(budgets, BRIEF.device, BRIEF.subject, RULES, generate_layer_code, BRIEF.score, True)
+    brief = Brief(budgets, BRIEF.device, BRIEF.subject, RULES, generate_layer_code, BRIEF.score, anonymous=True)
     said = text(enumerate(asked(OPERATORS[name], toy, brief), 1)).lower()
     for word in (
         "transformer",
@@ -109,7 +109,7 @@ def test_neutral_names_give_nothing_away(name, toy):
 
 @pytest.mark.parametrize("name", OPERATORS)
 def test_a_search_under_neutral_names_proposes_the_same(name):
-    open_, closed = (Brief("b", "d", "s", "", lambda _: "", "", anonymous) for anonymous in (False, True))
+    open_, closed = (Brief("b", "d", "s", anonymous=anonymous) for anonymous in (False, True))
     assert len(asked(OPERATORS[name], TOY, open_)) == len(asked(OPERATORS[name], TOY, closed))
 
 

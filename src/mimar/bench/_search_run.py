@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -15,7 +16,7 @@ from scipy.stats import mannwhitneyu
 
 from mimar import pareto
 from mimar.bench._search_truth import SearchTruth
-from mimar.errors import InputError
+from mimar.errors import InputError, LLMError, ReplayError
 from mimar.llm import LLM, CallRecord, Recording, UniformLLM
 from mimar.objectives import complete_trials, losses
 from mimar.pareto import Points
@@ -25,6 +26,8 @@ from mimar.study import Study
 from mimar.trial import Proposal, Trial
 
 A = TypeVar("A")
+
+_log = logging.getLogger(__name__)
 
 MakeSearcher = Callable[[Problem[Combination], int], Strategy[Combination]]
 """From a problem and a seed to a fresh strategy: any object with `ask` and `tell`."""
@@ -116,8 +119,8 @@ def search_runs(
     """One search for each of `searchers` and seed, as long as the largest budget, and a row for each budget.
 
     A strategy is never told its budget, so that a shorter search is the beginning of a longer one. batch: candidates
-    asked for at a time. A search that finds nothing new before a budget counts with what it has. InputError for
-    budgets or seeds below 1.
+    asked for at a time. A search that finds nothing new before a budget, or whose LLM fails for good, counts with what
+    it has. InputError for budgets or seeds below 1.
     """
     if not budgets or min(budgets) < 1 or seeds < 1:
         raise InputError(f"budgets and seeds must be at least 1, got {list(budgets)} and {seeds}")
@@ -128,7 +131,12 @@ def search_runs(
                 progress(name, seed)
             timed = _begun(make, truth.toy.problem, seed)
             study = Study(truth.toy.problem, timed, truth.toy, batch=batch)
-            study.run(max(budgets))
+            try:
+                study.run(max(budgets))
+            except ReplayError:
+                raise
+            except LLMError as error:
+                _log.warning("%s, seed %d: ended after %d evaluations: %s", name, seed, timed.evaluated, error)
             found += [_run(truth, (name, seed), study.trials, budget, timed) for budget in sorted(budgets)]
     return found
 
@@ -197,7 +205,7 @@ def _run(
 ) -> SearchRun:
     done = complete_trials(trials)[:budget]
     last = done[-1].id if len(done) == budget else trials[-1].id if trials else 0
-    own = [trial.status for trial in trials if trial.id <= last and trial.proposal.by_llm]
+    own = [trial.status for trial in trials if trial.id <= last and trial.proposal.by_llm and _answered(trial)]
     seconds, calls = timed.spent_at(budget)
     reference = truth.reference
     points = losses([trial.metrics for trial in done], truth.toy.problem.objectives)
@@ -216,6 +224,11 @@ def _run(
         own.count("complete"),
         own.count("invalid"),
     )
+
+
+def _answered(trial: Trial[Combination]) -> bool:
+    """Whether there was a reply: a call without one left neither an architecture nor a text."""
+    return trial.proposal.architecture is not None or bool(trial.proposal.note)
 
 
 def _best_values(points: Points) -> NDArray[np.float64]:

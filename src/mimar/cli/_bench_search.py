@@ -97,12 +97,12 @@ def _wanted(strategy: str) -> tuple[str, ...]:
     groups["all"] = groups["default"] + groups["outside"]
     names: list[str] = []
     for name in (part.strip() for part in strategy.split(",")):
-        single, _, arm = name.partition(":")
+        single, colon, arm = name.partition(":")
         if name in groups:
             names += groups[name]
             continue
         if name not in (ONE_NICHE, *OUTSIDERS):
-            _require(single, arm, (*groups, *STRATEGIES, ONE_NICHE, *OUTSIDERS))
+            _require(single if arm or not colon else name, arm, (*groups, *STRATEGIES, ONE_NICHE, *OUTSIDERS))
         names.append(name)
     if not names:
         raise InputError("none of these optimisers is installed: pip install 'mimar[bench]'")
@@ -144,7 +144,10 @@ def _searchers(
 
 
 def _begin(searcher: MakeSearcher | GuidedSearcher, problem: Problem[Combination]) -> None:
-    searcher.make(problem, 0, searcher.llm) if isinstance(searcher, GuidedSearcher) else searcher(problem, 0)
+    if isinstance(searcher, GuidedSearcher):
+        searcher.make(problem, 0, searcher.llm)
+    else:
+        searcher(problem, 0)
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ _GUIDED = (OneShot, ZeroLM, Dialogue, RZNAS, LLMNAS, PELNAS)
 CLASSIC: Mapping[str, Callable[[Problem[Any], int], Strategy[Any]]] = {each.name: each for each in _CLASSIC}
 """Strategies that never ask an LLM, by name."""
 
-GUIDED = {each.name: each for each in _GUIDED}
+GUIDED: Mapping[str, type[Operator[Any]]] = {each.name: each for each in _GUIDED}
 """Strategies that need an LLM, by name: their operators."""
 
 TRAITS: Mapping[str, Traits] = {each.name: each.traits for each in (AdaptivePortfolio, *_CLASSIC, *_GUIDED)}
@@ -105,8 +105,11 @@ def require_fitting(name: str, arm: str, weights: Mapping[str, float]) -> None:
 
 
 def strategy_rows() -> list[dict[str, Any]]:
-    """Every strategy with what it declares, as plain data; `arms` where it comes in several."""
-    return [{"name": name, **asdict(has), "arms": list(VARIANTS.get(name, ()))} for name, has in TRAITS.items()]
+    """Every strategy with what it declares, as plain data; `arms` where it comes in several, of which one that declares
+    something else has a row of its own, ``NAME:ARM``.
+    """
+    rows = [{"name": name, **asdict(has), "arms": list(VARIANTS.get(name, ()))} for name, has in TRAITS.items()]
+    return [*rows, {"name": "rz-nas:mutation", **asdict(RZNASMutation.traits), "arms": []}]
 
 
 def _operator(name: str, problem: Problem[A], seed: int, said: tuple[LLM, Brief], options: Options[A]) -> Operator[A]:

@@ -14,8 +14,8 @@ from ._protocol import JSONValue, Reply, Usage
 from ._schema import schema_error
 
 _FENCE = re.compile(r"```[\w-]*\s*\n(.*?)```", re.DOTALL)
-_GAP = re.compile(r"[\s,]*")
 _OPENING = re.compile(r"[{\[]")
+_MAX_DEPTH = 50
 _MAX_STARTS = 200
 """How many opening brackets to try: a reply of brackets alone must not cost quadratic time."""
 
@@ -43,18 +43,33 @@ def parse_reply(text: str, schema: Mapping[str, Any]) -> JSONValue:
 def complete_items(text: str, name: str) -> list[JSONValue]:
     """The items of the array under the key `name`, or of a bare array of objects, as far as the text is whole.
 
-    For a reply that broke off, or that breaks the schema in one of several items. Empty where there is no such array.
+    For a reply that broke off, or that breaks the schema in one of several items; an item of absurd depth becomes None.
+    Empty where there is no such array.
     """
     start = re.search(rf'"{re.escape(name)}"\s*:\s*\[', text) or re.search(r"\[(?=\s*\{)", text)
     found: list[JSONValue] = []
-    position = len(text) if start is None else start.end()
-    while (position := _GAP.match(text, position).end()) < len(text) and text[position] != "]":  # type: ignore[union-attr]
+    position = len(text) if start is None else _after_gap(text, start.end())
+    while position < len(text) and text[position] != "]":
         try:
             value, position = _DECODER.raw_decode(text, position)
         except (ValueError, RecursionError):
             break
-        found.append(value)
+        found.append(None if _is_deep(value, _MAX_DEPTH) else value)
+        position = _after_gap(text, position)
     return found
+
+
+def _after_gap(text: str, position: int) -> int:
+    """Past the white space and commas at `position`."""
+    while position < len(text) and (text[position].isspace() or text[position] == ","):
+        position += 1
+    return position
+
+
+def _is_deep(value: JSONValue, levels: int) -> bool:
+    """Whether a value has more than so many levels: what reads it later must not run out of stack."""
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return any(levels == 0 or _is_deep(part, levels - 1) for part in parts)
 
 
 def read_reply(text: str, schema: Mapping[str, Any] | None, usage: Usage, model: str, *, cut: bool = False) -> Reply:

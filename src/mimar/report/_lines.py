@@ -9,7 +9,9 @@ from mimar.report._display import format_number
 from mimar.report._marks import GRID, INK, SOFT, dot, label, line, picture
 
 WIDTH, HEIGHT = 860, 520
-LEFT, RIGHT, TOP, BOTTOM = 78, 170, 50, 60
+LEFT, TOP, BOTTOM = 78, 50, 60
+LETTER = 7.8
+"""Pixels that a letter of a name takes, a little more than most."""
 ROW = 17
 """Pixels between two names at the right edge."""
 
@@ -28,7 +30,7 @@ def lines_svg(title: str, x: str, y: str, lines: Mapping[str, Sequence[Point]]) 
     """
     points = [point for line_ in lines.values() for point in line_]
     across, up = (axis_over(point[i] for point in points) for i in (0, 1))
-    right, bottom = WIDTH - RIGHT, HEIGHT - BOTTOM
+    right, bottom = WIDTH - 26 - LETTER * max(map(len, lines), default=0), HEIGHT - BOTTOM
 
     def placed(point: Point) -> Point:
         return LEFT + (right - LEFT) * across.place(point[0]), bottom - (bottom - TOP) * up.place(point[1])
@@ -48,7 +50,8 @@ def lines_svg(title: str, x: str, y: str, lines: Mapping[str, Sequence[Point]]) 
     for index, (name, end) in enumerate(ends.items()):
         colour = COLOURS[index % len(COLOURS)]
         path = "L".join(f"{left:.1f},{top:.1f}" for left, top in map(placed, lines[name]))
-        marks.append(f'<path d="M{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
+        dashes = "none" if index < len(COLOURS) else "7 4"
+        marks.append(f'<path d="M{path}" fill="none" stroke="{colour}" stroke-width="2" stroke-dasharray="{dashes}"/>')
         marks += [dot(placed(point), 3, colour, 1) for point in lines[name]]
         marks.append(line(end, (right + 12, places[name] - 5), colour, "2 3"))
         marks.append(label(name, (right + 16, places[name]), colour))
@@ -56,12 +59,14 @@ def lines_svg(title: str, x: str, y: str, lines: Mapping[str, Sequence[Point]]) 
 
 
 def _apart(heights: Mapping[str, float]) -> dict[str, float]:
-    """Heights moved so that no two names touch, in the same order, and within the picture as far as they fit."""
+    """Heights moved so that names do not touch, in the same order: pushed down, then up from the lower edge."""
     found: dict[str, float] = {}
     lowest = TOP
     for name in sorted(heights, key=lambda name: heights[name]):
-        lowest = max(heights[name] + 5, lowest)
-        found[name] = lowest
+        found[name] = lowest = max(heights[name] + 5, lowest)
         lowest += ROW
-    beyond = max(0.0, lowest - HEIGHT + 10)
-    return {name: height - beyond for name, height in found.items()} if beyond else found
+    highest = HEIGHT - 10.0
+    for name in reversed(list(found)):
+        found[name] = min(found[name], highest)
+        highest = found[name] - ROW
+    return found

@@ -8,13 +8,16 @@ import numpy as np
 from mimar.llm import LLM, Message, Usage
 from mimar.objectives import losses
 from mimar.strategy._archive import Archive
-from mimar.strategy._prompts import SHOWN, Brief, Prompts, load, rejection_list, spread
-from mimar.strategy._proposer import NOTE, Batch, Proposer, Request
+from mimar.strategy._prompts import Brief, Prompts, load, rejection_list
+from mimar.strategy._proposer import Batch, Proposer, Request
 from mimar.strategy._protocol import Problem
 from mimar.strategy._traits import Traits
 from mimar.trial import Proposal, Trial
 
 A = TypeVar("A")
+
+EXCERPT = 400
+"""Characters of a reply that stay in the chat where nothing of it was understood."""
 
 WINDOW = 12_000
 """Characters of earlier turns that go along; the opening always does."""
@@ -38,7 +41,7 @@ class Dialogue(Generic[A]):
         self._start = start
         self._started = start is None
         self._turns: list[tuple[Message, Message]] = []  # what was said, what was answered
-        self._last: Sequence[Trial[A]] = ()
+        self._pending: list[Trial[A]] = []  # what the model has not heard of yet
         self.batch = batch
 
     def propose(self, archive: Archive[A], count: int, rng: np.random.Generator) -> Batch[A]:
@@ -50,12 +53,21 @@ class Dialogue(Generic[A]):
             return Batch((Proposal(self._start, "start", reasons=reasons),), Usage())
         lasting, now = self._turn(archive, count) if self._turns else (self._opening(count, rng),) * 2
         batch = self._proposer.propose(Request(self._chat(now), count), archive, rng)
-        self._turns.append((lasting, Message("assistant", self._proposer.reply[:NOTE] or "(no answer)")))
+        self._turns.append((lasting, Message("assistant", self._answer(batch))))
+        self._pending = []
         return batch
 
     def learn(self, trials: Sequence[Trial[A]]) -> None:
         """These results are what the next turn is about."""
-        self._last = trials
+        self._pending += trials
+
+    def _answer(self, batch: Batch[A]) -> str:
+        """What the model said, as far as it was understood, in few tokens."""
+        shown = (
+            self._prompts.view.show(each.architecture) for each in batch.proposals if each.architecture is not None
+        )
+        understood = ",".join(shown)
+        return f'{{"candidates":[{understood}]}}' if understood else self._proposer.reply[:EXCERPT] or "(no answer)"
 
     def _chat(self, now: Message) -> tuple[Message, ...]:
         """System prompt, opening, the latest answers that fit, each with what was said to it, and what is said now."""
@@ -70,7 +82,7 @@ class Dialogue(Generic[A]):
         return (Message("system", load("system").template), opening, *kept)
 
     def _opening(self, count: int, rng: np.random.Generator) -> Message:
-        begun = [trial for trial in self._last if trial.status == "complete"]
+        begun = [trial for trial in self._pending if trial.status == "complete"]
         start = self._prompts.table(begun, "We start from my own architecture and want to improve on it")
         if self._start is not None and not begun:
             start = self._outside(self._start)
@@ -79,14 +91,14 @@ class Dialogue(Generic[A]):
 
     def _outside(self, start: A) -> str:
         """What to say of a start that may not be evaluated."""
-        reasons = "; ".join(map(self._prompts.view.text, self._problem.check(start))) or "its evaluation failed"
+        reasons = "; ".join(map(self._prompts.view.reason, self._problem.check(start))) or "its evaluation failed"
         return (
             f"We start from my own architecture, which does not do yet ({reasons}):\n{self._prompts.view.show(start)}"
         )
 
     def _turn(self, archive: Archive[A], count: int) -> tuple[Message, Message]:
         """What is said now: for later turns to look back on, and with the best so far, which only this turn shows."""
-        done = [trial for trial in self._last if trial.status == "complete"]
+        done = [trial for trial in self._pending if trial.status == "complete"]
         parts = {
             "count": count,
             "results": self._prompts.table(done, "Results of your last proposals")
@@ -94,7 +106,7 @@ class Dialogue(Generic[A]):
             "remarks": self._remarks(done, archive),
             "rejections": rejection_list(self._proposer.rejections),
         }
-        best = self._prompts.table(spread(archive.front(), SHOWN), "Best so far")
+        best = self._prompts.table(self._prompts.best(archive.front()), "Best so far")
         lasting, now = (self._prompts.fill("dialogue_turn", {**parts, "best": shown}) for shown in ("", best))
         return Message("user", lasting), Message("user", now)
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from mimar.llm import LLM
 from mimar.strategy._archive import Archive
-from mimar.strategy._prompts import SHOWN, Brief, Prompts, rejection_list, spread
+from mimar.strategy._prompts import Brief, Prompts, rejection_list
 from mimar.strategy._proposer import Batch, Proposer, Request
 from mimar.strategy._protocol import Problem
 from mimar.strategy._traits import Traits
@@ -34,12 +34,12 @@ class LLMNAS(Generic[A]):
 
     def propose(self, archive: Archive[A], count: int, rng: np.random.Generator) -> Batch[A]:
         """As `Operator.propose`, by one call."""
-        best = spread(archive.front(), SHOWN)
+        best = self._prompts.best(archive.front())
         parts = {
             "count": count,
             "task": self._prompts.task(rng),
             "device": self._prompts.device() if self._advice else "",
-            "table": self._prompts.table(best, "Best so far", self._prompts.budgeted(best)),
+            "table": self._prompts.table(best, "Best so far, not to be repeated", self._prompts.budgeted()),
             "rejections": rejection_list(self._proposer.rejections),
         }
         request = Request(self._prompts.messages("hardware", parts), count, rationale=True)

@@ -6,6 +6,7 @@ from typing import Generic, TypeVar
 import numpy as np
 
 from mimar import pareto
+from mimar.errors import InputError
 from mimar.objectives import losses
 from mimar.strategy._archive import Archive
 from mimar.strategy._feasible import breed
@@ -69,6 +70,8 @@ class NichedEvolution(Generic[A]):
     traits = Traits()
 
     def __init__(self, problem: Problem[A], seed: int, *, initial: int = 16, partition: bool = True) -> None:
+        if initial < 1:
+            raise InputError(f"initial must be at least 1, got {initial}: children need parents")
         self._problem = problem
         self._rng = np.random.default_rng(seed)
         self._archive: Archive[A] = Archive(problem.objectives)

@@ -21,6 +21,10 @@ FAILURES = 5
 """Asks in a row that may end without a reply before a search that has nothing but its LLM gives up."""
 
 
+ATTEMPTS = 8
+"""Candidates in a row that may be rejected before an ask ends without a good one."""
+
+
 class Operator(Protocol[A]):
     """Asks an LLM for candidates in its own way. Its proposals have the origin ``llm-`` and its name.
 
@@ -73,10 +77,22 @@ class LLMSearch(Generic[A]):
         return self._operator.traits
 
     def ask(self, n: int) -> Sequence[Proposal[A]]:
-        """The operator's proposals; raises the LLMError of the last of several asks in a row without a reply."""
+        """The operator's proposals; one that makes a few at a time goes on until one is good or several are rejected.
+
+        Raises the LLMError of the last of several asks in a row without a reply.
+        """
         missing = self._operator.initial - len(self._archive.complete)
         if missing > 0:
             return draw_many(self._problem, self._archive, min(n, missing), self._rng)
+        proposals: list[Proposal[A]] = []
+        while len(proposals) < ATTEMPTS and all(proposal.reasons for proposal in proposals):
+            found = self._proposed(n)
+            proposals += found
+            if not found or self._failures:
+                break
+        return proposals
+
+    def _proposed(self, n: int) -> Sequence[Proposal[A]]:
         try:
             batch = self._operator.propose(self._archive, min(n, self._operator.batch), self._rng)
         except ReplayError:

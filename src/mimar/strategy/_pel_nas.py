@@ -14,7 +14,7 @@ from mimar.strategy._archive import Archive
 from mimar.strategy._instructions import Instructions, Parent
 from mimar.strategy._niched import NicheArchive
 from mimar.strategy._niches import describe_niche
-from mimar.strategy._prompts import SHOWN, Brief, Prompts, bullet_list, load, rejection_list, spread
+from mimar.strategy._prompts import Brief, Prompts, bullet_list, load, rejection_list
 from mimar.strategy._proposer import Batch, Proposer, Request, object_schema, total
 from mimar.strategy._protocol import Problem
 from mimar.strategy._traits import Traits
@@ -32,7 +32,7 @@ REWRITE = 4
 """Calls for candidates between two new instructions."""
 
 REWRITES = 3
-"""New instructions after which the sequential arm leaves them as they are."""
+"""New instructions that the sequential arm writes and tries before it leaves them as they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +92,11 @@ class PELNAS(Generic[A]):
     def propose(self, archive: Archive[A], count: int, rng: np.random.Generator) -> Batch[A]:
         """As `Operator.propose`: one turn of the next niche."""
         niche = self._calls % self._kept.count
+        self._calls += 1  # a call that fails must not hold the others up
         spent = [self._rewrite(rng), self._update(niche, rng)]
         pair, parents = self._chosen(niche, rng)
         request = self._request(niche, pair[1], parents, count, rng)
         batch = self._proposer.propose(request, archive, rng)
-        self._calls += 1
         spent.append(batch.usage)
         usage = total(*spent)
         self._used = pair, usage.input_tokens + usage.output_tokens
@@ -117,7 +117,8 @@ class PELNAS(Generic[A]):
 
     @property
     def _prompts_evolve(self) -> bool:
-        return self._arm in ("coevolution", "prompt-only") or (self._arm == "sequential" and self._rewrites < REWRITES)
+        first = self._calls <= REWRITE * (REWRITES + 1)
+        return self._arm in ("coevolution", "prompt-only") or (self._arm == "sequential" and first)
 
     @property
     def _has_parents(self) -> bool:
@@ -128,7 +129,8 @@ class PELNAS(Generic[A]):
 
         An empty niche borrows its parents from the nearest that has some.
         """
-        front = self._kept.front(self._kept.nearest(niche)) if self._has_parents else []
+        near = self._kept.front(self._kept.nearest(niche)) if self._has_parents else []
+        front = [trial for trial in near if self._prompts.view.brief(trial.architecture) is not None]
         ids: list[Parent] = [trial.id for trial in front] or [None]
         if self._prompts_evolve:
             pair = self._instructions.pick(ids, rng)
@@ -178,32 +180,35 @@ class PELNAS(Generic[A]):
         members, known = self._kept.members[niche], self._knowledge[niche]
         if not self._knows or len(members) == known.learnt or len(members) < 2:
             return Usage()
-        order = np.argsort(self._prompts.trade_offs(members), kind="stable")
+        best = self._prompts.best(self._kept.front(niche))
+        if not best:
+            return Usage()
         parts = {
             "niche": self._described(niche),
             "goal": self._prompts.goal(),
             "rules_learnt": self._rules(niche),
-            "best": self._prompts.table(spread(self._kept.front(niche), SHOWN), "The best of the niche"),
-            "worst": self._prompts.table([members[int(i)] for i in order[:SHOWN]], "The poorest of the niche"),
+            "best": self._prompts.table(best, "The best of the niche"),
+            "worst": self._prompts.table(self._prompts.worst(members), "The poorest of the niche"),
             "most": RULES,
         }
         sentences = {"type": "array", "items": {"type": "string", "maxLength": 200}, "maxItems": RULES}
         schema = object_schema({"positive": sentences, "negative": sentences})
         answer, usage = self._proposer.consult(self._prompts.messages("knowledge", parts), schema, rng)
-        if answer is not None:
-            self._knowledge[niche] = Knowledge(tuple(answer["positive"]), tuple(answer["negative"]), len(members))
+        rules = (known.positive, known.negative) if answer is None else (answer["positive"], answer["negative"])
+        self._knowledge[niche] = Knowledge(tuple(rules[0]), tuple(rules[1]), len(members))
         return usage
 
     def _rewrite(self, rng: np.random.Generator) -> Usage:
         """A new instruction, every few calls."""
-        if not self._prompts_evolve or not self._calls or self._calls % REWRITE:
+        due = (self._calls - 1) // REWRITE
+        if not self._prompts_evolve or self._rewrites >= due:
             return Usage()
+        self._rewrites = due
         ranked = self._instructions.ranked()
         listed = [f"- gain {self._instructions.fitness(text):.4f}: {text}" for text in ranked]
         parts = {"instructions": "\n".join(listed)}
         schema = object_schema({"instruction": {"type": "string", "maxLength": 600}})
         answer, usage = self._proposer.consult(self._prompts.messages("rewrite", parts), schema, rng)
-        self._rewrites += 1
         if answer is not None:
             self._instructions.admit(str(answer["instruction"]).strip())
         return usage

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
-from itertools import groupby
+from itertools import groupby, islice
 from string import Template
 from typing import Any, Generic, TypeVar
 
@@ -36,8 +36,8 @@ class Brief:
 
     budgets: the hard limits. device: what it is and what suits it. subject: what is designed, in the plural. rules: of
     legality, one a line, beyond the fields' values. code: an architecture as source code, empty where it has none.
-    score: how the accuracy score is computed, as source code. anonymous: show names of fields, choices and metrics as
-    neutral ones, and leave out whatever would tell what is designed.
+    score: how the accuracy score is computed, as source code. budgeted: the metrics that have a limit. anonymous: show
+    names of fields, choices and metrics as neutral ones, and leave out whatever would tell what is designed.
     """
 
     budgets: str
@@ -46,6 +46,7 @@ class Brief:
     rules: str = ""
     code: Callable[[Any], str] = _no_code
     score: str = ""
+    budgeted: tuple[str, ...] = ()
     anonymous: bool = False
 
 
@@ -90,24 +91,31 @@ class Prompts(Generic[A]):
     def table(self, trials: Sequence[Trial[A]], title: str, also: Sequence[str] = ()) -> str:
         """A table of `trials`, best trade-off first: its value (0 to 1), metrics, and the architecture as compact JSON.
 
-        also: further metrics. Only what the schema's form can say is shown: lists of layers would fill the prompt.
-        Empty where there is no such trial.
+        also: further metrics. Empty where there is no trial.
         """
-        lines = [(text, trial) for trial in trials if (text := self.view.brief(trial.architecture)) is not None]
-        if not lines:
+        if not trials:
             return ""
-        values = self.trade_offs([trial for _, trial in lines])
+        values = self.trade_offs(trials)
         metrics = list(dict.fromkeys([*(objective.metric for objective in self._problem.objectives), *also]))
         rows = [["trade-off", *map(self.view.name, metrics), "architecture"]]
-        for i in np.argsort(-values, kind="stable"):
-            text, trial = lines[int(i)]
-            rows.append([f"{values[i]:.3f}", *(f"{trial.metrics[name]:.4g}" for name in metrics), text])
+        for i in map(int, np.argsort(-values, kind="stable")):
+            figures = (f"{trials[i].metrics[name]:.4g}" for name in metrics)
+            rows.append([f"{values[i]:.3f}", *figures, self.view.show(trials[i].architecture)])
         return "\n".join([f"{title}:", *(" | ".join(row) for row in rows)])
 
-    def budgeted(self, trials: Sequence[Trial[A]]) -> list[str]:
-        """Metrics of the trials on which the brief names a budget."""
-        names = trials[0].metrics if trials else ()
-        return [name for name in names if name in self._brief.budgets.replace(";", " ").split()]
+    def best(self, trials: Sequence[Trial[A]]) -> list[Trial[A]]:
+        """A few of `trials`, evenly spaced, that the schema's form can say: lists of layers would fill a prompt."""
+        return spread([trial for trial in trials if self.view.brief(trial.architecture) is not None], SHOWN)
+
+    def worst(self, trials: Sequence[Trial[A]]) -> list[Trial[A]]:
+        """The few poorest trade-offs among `trials` that the schema's form can say."""
+        order = np.argsort(self.trade_offs(trials), kind="stable")
+        said = (trials[int(i)] for i in order)
+        return list(islice((trial for trial in said if self.view.brief(trial.architecture) is not None), SHOWN))
+
+    def budgeted(self) -> tuple[str, ...]:
+        """Metrics on which there is a budget."""
+        return self._brief.budgeted
 
     def trade_offs(self, trials: Sequence[Trial[A]]) -> NDArray[np.float64]:
         """One value (n,) for all objectives together: 1 at the ideal of the frame, 0 at its reference point."""

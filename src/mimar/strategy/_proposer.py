@@ -21,7 +21,7 @@ A = TypeVar("A")
 TOKENS_PER_CANDIDATE = 220
 """Room for one candidate in the reply; the short form takes about 120 tokens."""
 
-TOKENS_OF_WORDS = 400
+TOKENS_OF_WORDS = 800
 """Room for a rationale, for conclusions, for a rewritten instruction."""
 
 TEMPERATURES = (0.6, 0.8, 1.0)
@@ -88,7 +88,7 @@ class Proposer(Generic[A]):
             self.reply = error.reply
             candidates = complete_items(error.reply, "candidates")[: request.count]
             if not candidates:
-                return Batch((self._unreadable(error),), usage)
+                return Batch((self._unreadable(error, request.parents),), usage)
             return Batch(self._judged(candidates, "", request, archive), usage)
         self.reply = reply.text
         answer = cast("Mapping[str, Any]", reply.parsed)
@@ -107,7 +107,7 @@ class Proposer(Generic[A]):
             reply = self._llm.complete(messages, schema, temperature=0.6, seed=seed, max_tokens=TOKENS_OF_WORDS)
         except ReplyError as error:
             return None, error.usage if isinstance(error, BilledReplyError) else Usage()
-        return cast("Mapping[str, Any]", reply.parsed), reply.usage
+        return cast("Mapping[str, Any]", _encodable(reply.parsed)), reply.usage
 
     def _schema(self, request: Request) -> dict[str, Any]:
         count = request.count
@@ -115,15 +115,15 @@ class Proposer(Generic[A]):
         reason = {"rationale": {"type": "string", "maxLength": 300}} if request.rationale else {}
         return object_schema(reason | {"candidates": candidates})
 
-    def _unreadable(self, error: ReplyError) -> Proposal[A]:
-        self.rejections = (str(error),)
-        return Proposal(None, self._origin, reasons=(str(error),), note=error.reply[:NOTE])
+    def _unreadable(self, error: ReplyError, parents: tuple[int, ...]) -> Proposal[A]:
+        self.rejections = (self._view.reason(str(error)),)
+        return Proposal(None, self._origin, parents, (str(error),), error.reply[:NOTE])
 
     def _judged(
         self, candidates: Sequence[Any], rationale: str, request: Request, archive: Archive[A]
     ) -> tuple[Proposal[A], ...]:
         proposals = tuple(self._judge(candidate, rationale, request, archive) for candidate in candidates)
-        reasons = (self._view.text(reason) for proposal in proposals for reason in proposal.reasons)
+        reasons = (self._view.reason(reason) for proposal in proposals for reason in proposal.reasons)
         self.rejections = tuple(dict.fromkeys(reasons))[:REASONS]
         return proposals
 
@@ -149,11 +149,19 @@ def object_schema(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def total(*usages: Usage) -> Usage:
-    """What several calls consumed together; from a cache only where all were."""
+    """What several calls consumed together."""
     return Usage(
         sum(usage.input_tokens for usage in usages),
         sum(usage.output_tokens for usage in usages),
         sum(usage.seconds for usage in usages),
         sum(usage.cost for usage in usages),
-        all(usage.cached for usage in usages),
     )
+
+
+def _encodable(value: Any) -> Any:
+    """`value` with lone surrogates in its texts replaced: they come back in later prompts, which must be sent."""
+    if isinstance(value, Mapping):
+        return {name: _encodable(part) for name, part in cast("Mapping[str, Any]", value).items()}
+    if isinstance(value, list):
+        return [_encodable(part) for part in cast("list[Any]", value)]
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value

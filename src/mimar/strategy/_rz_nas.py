@@ -9,7 +9,8 @@ import numpy as np
 
 from mimar.llm import LLM, Usage
 from mimar.strategy._archive import Archive
-from mimar.strategy._prompts import SHOWN, Brief, Prompts, bullet_list, rejection_list, spread
+from mimar.strategy._feasible import breed
+from mimar.strategy._prompts import Brief, Prompts, bullet_list, rejection_list
 from mimar.strategy._proposer import Batch, Proposer, Request, object_schema, total
 from mimar.strategy._protocol import Problem
 from mimar.strategy._selection import Survivors
@@ -35,7 +36,7 @@ class RZNAS(Generic[A]):
     """
 
     name = "rz-nas"
-    traits = Traits(reflection=True, code_generation=True, llm="needed")
+    traits = Traits(reflection=True, llm="needed")
     initial = 0
 
     def __init__(self, problem: Problem[A], llm: LLM, brief: Brief, *, batch: int = 8, reflection: bool = True) -> None:
@@ -52,7 +53,7 @@ class RZNAS(Generic[A]):
         parts = {
             "count": count,
             "task": self._prompts.task(rng),
-            "table": self._prompts.table(spread(archive.front(), SHOWN), "Best so far"),
+            "table": self._prompts.table(self._prompts.best(archive.front()), "Best so far, not to be repeated"),
             "lessons": bullet_list("Lessons from the results so far", self._lessons),
             "rejections": rejection_list(self._proposer.rejections),
         }
@@ -65,18 +66,19 @@ class RZNAS(Generic[A]):
 
     def _reflect(self, archive: Archive[A], rng: np.random.Generator) -> Usage:
         """New lessons; the old ones stay where the answer cannot be read."""
-        values = self._prompts.trade_offs(archive.complete)
-        worst = [archive.complete[int(i)] for i in np.argsort(values, kind="stable")[:SHOWN]]
+        best, worst = self._prompts.best(archive.front()), self._prompts.worst(archive.complete)
+        if not best:
+            return Usage()
         parts = {
             "goal": self._prompts.goal(),
-            "best": self._prompts.table(spread(archive.front(), SHOWN), "The best so far"),
+            "best": self._prompts.table(best, "The best so far"),
             "worst": self._prompts.table(worst, "The poorest so far"),
             "rejections": rejection_list(self._proposer.rejections),
         }
         schema = object_schema(dict.fromkeys(("why", "patterns", "mistakes", "guidance"), SENTENCE))
         answer, usage = self._proposer.consult(self._prompts.messages("reflect", parts), schema, rng)
         if answer is not None:
-            self._lessons = [self._prompts.view.text(str(said)) for said in answer.values()]
+            self._lessons = [str(said) for said in answer.values()]
             self._news = False
         return usage
 
@@ -89,7 +91,7 @@ class RZNASMutation(Generic[A]):
     """
 
     name = "rz-nas"
-    traits = RZNAS.traits
+    traits = Traits(reflection=True, code_generation=True, llm="needed")
     initial = 8
     batch = 1
 
@@ -131,14 +133,15 @@ class RZNASMutation(Generic[A]):
         return Batch(batch.proposals, total(spent, batch.usage))
 
     def learn(self, trials: Sequence[Trial[A]]) -> None:
-        """Keep the last mutation for the next reflection."""
+        """Keep the last mutation for the next reflection; a call without a reply brought none."""
         own = [trial for trial in trials if trial.proposal.origin == f"llm-{self.name}"]
-        self._child = own[-1] if own else None
+        made = [trial for trial in own if trial.proposal.architecture is not None or trial.proposal.note]
+        self._child = made[-1] if made else None
 
     def _example(self, archive: Archive[A]) -> tuple[str, str]:
-        """A worked example, as texts: a mutation of the oldest trial, the same in every prompt."""
-        first = archive.complete[0].architecture
-        after = self._problem.space.mutate(first, np.random.default_rng(0))
+        """A worked example, as texts: a legal mutation of the oldest trial, the same in every prompt."""
+        first, rng = archive.complete[0].architecture, np.random.default_rng(0)
+        after = breed(self._problem, (first,), (), rng) or self._problem.space.mutate(first, rng)
         return self._prompts.view.show(first), self._prompts.view.show(after)
 
     def _reflect(self, rng: np.random.Generator) -> Usage:
@@ -162,7 +165,7 @@ class RZNASMutation(Generic[A]):
         """Metrics, or why there are none."""
         view = self._prompts.view
         if trial.status != "complete":
-            return view.text("; ".join(trial.reasons))
+            return "; ".join(map(view.reason, trial.reasons))
         values = [f"{view.name(o.metric)} {trial.metrics[o.metric]:.4g}" for o in self._problem.objectives]
         return ", ".join([*values, f"trade-off {self._prompts.trade_offs([trial])[0]:.3f}"])
 

@@ -14,6 +14,12 @@ from mimar.strategy._protocol import Problem
 
 A = TypeVar("A")
 
+PLAIN = (
+    "must be one of a an the whole number between and or at most least got nothing text list JSON object expected over "
+    "budget divisible by in multiples steps to repeats earlier architecture copies example unknown field"
+)
+"""Words of a reason that tell nothing of what is designed."""
+
 
 class View(Generic[A]):
     """Between a space's JSON and an LLM.
@@ -44,9 +50,16 @@ class View(Generic[A]):
         """A sentence with every such name replaced."""
         return self._pattern.sub(lambda found: self.name(found[0]), sentence) if self._names else sentence
 
+    def reason(self, sentence: str) -> str:
+        """Why a candidate was rejected; under neutral names only what is said in those and in plain words."""
+        said = self.text(sentence)
+        words = set(re.findall(r"[^\W\d_]\w*", said))
+        is_plain = words <= {*self._meanings, *PLAIN.split()}
+        return said if is_plain or not self._names else "it breaks a rule that is not stated"
+
     def schema(self) -> dict[str, Any]:
         """JSON schema of one architecture."""
-        return cast("dict[str, Any]", _renamed(self._schema, self._names))
+        return _renamed_schema(self._schema, self._names)
 
     def show(self, arch: A) -> str:
         """An architecture in as few tokens as the fields of the schema allow, in its longer form where they do not."""
@@ -54,10 +67,9 @@ class View(Generic[A]):
 
     def brief(self, arch: A) -> str | None:
         """The same in the schema's form alone; None for one that only a longer form can say."""
-        data = self._space.to_json(arch)
-        if "layers" in data and "layers" not in self._fields:
-            return None
-        return self._written({name: value for name, value in data.items() if name in self._fields})
+        data = {name: value for name, value in self._space.to_json(arch).items() if name in self._fields}
+        is_whole = any(set(variant["required"]) <= set(data) for variant in self._schema.get("anyOf", [self._schema]))
+        return self._written(data) if is_whole else None
 
     def _written(self, data: Mapping[str, Any]) -> str:
         return json.dumps(_renamed(data, self._names), separators=(",", ":"))
@@ -80,6 +92,20 @@ def _measures(problem: Problem[Any], known: Mapping[str, str]) -> list[str]:
 
 def _words(rule: Mapping[str, Any]) -> list[str]:
     return [option for option in rule.get("enum", ()) if isinstance(option, str)]
+
+
+def _renamed_schema(schema: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    """`schema` with its fields and words renamed, its keywords left as they are."""
+    found: dict[str, Any] = dict(schema)
+    if "properties" in schema:
+        fields = cast("Mapping[str, Any]", schema["properties"])
+        found["properties"] = {names.get(name, name): _renamed_schema(rule, names) for name, rule in fields.items()}
+    if "anyOf" in schema:
+        found["anyOf"] = [_renamed_schema(variant, names) for variant in schema["anyOf"]]
+    for keyword in ("required", "enum"):
+        if keyword in schema:
+            found[keyword] = _renamed(schema[keyword], names)
+    return found
 
 
 def _renamed(value: Any, names: Mapping[str, str]) -> Any:

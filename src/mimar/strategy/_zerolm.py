@@ -7,7 +7,7 @@ import numpy as np
 
 from mimar.llm import LLM
 from mimar.strategy._archive import Archive
-from mimar.strategy._prompts import SHOWN, Brief, Prompts, rejection_list, spread
+from mimar.strategy._prompts import Brief, Prompts, rejection_list
 from mimar.strategy._proposer import Batch, Proposer, Request
 from mimar.strategy._protocol import Problem
 from mimar.strategy._traits import Traits
@@ -38,7 +38,7 @@ class ZeroLM(Generic[A]):
         parts = {
             "count": count,
             "task": self._prompts.task(rng),
-            "table": self._prompts.table(spread(archive.front(), SHOWN), "Best so far"),
+            "table": self._prompts.table(self._prompts.best(archive.front()), "Best so far, not to be repeated"),
             "rejections": rejections,
         }
         return self._proposer.propose(Request(self._prompts.messages("generate", parts), count), archive, rng)

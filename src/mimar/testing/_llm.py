@@ -36,7 +36,7 @@ def _repeat(reply: str, previous: str) -> str:
 
 
 def _misshape(reply: str, _: str) -> str:
-    return _in_candidates(reply, lambda candidate, _: {**candidate, next(iter(candidate)): 7919})
+    return _in_candidates(reply, lambda candidate, _: {**candidate, next(iter(candidate), "x"): 7919})
 
 
 def _mistype(reply: str, _: str) -> str:
