@@ -16,9 +16,8 @@ from mimar.strategy._prompts import Brief
 from mimar.strategy._proposer import Proposer
 from mimar.strategy._protocol import Problem
 from mimar.strategy._random import draw_many
-from mimar.strategy._screen import Effort, screened
+from mimar.strategy._screen import EFFORT, Screen, round_size
 from mimar.strategy._selection import Survivors, tournaments
-from mimar.strategy._surrogate import Surrogate
 from mimar.trial import Proposal, Trial
 
 A = TypeVar("A")
@@ -32,14 +31,11 @@ PARENTS = 256
 """How many of the best trials the operators breed from."""
 
 
-SCREENING = Effort(generations=6, population=40, finalists=48, crossover=0.5)
-"""Small, since the bandit asks for a few candidates at a time."""
-
-
 class AdaptivePortfolio(Generic[A]):
     """A portfolio of operators; a bandit gives each next batch to those that gained most hypervolume for their cost.
 
-    Operators: mutation, crossover, predictor-screened offspring, random candidates and, when there is one, the LLM.
+    Operators: mutation, crossover, predictor-screened offspring as in LINAS, random candidates and, when there is one,
+    the LLM. Screened offspring are trusted at first; the others must show that they gain more.
     A strong LLM's share grows; a weak one's shrinks, though slowly where its replies are cheap, and what is allotted to
     it waits until a call is worth making. A call that ends without a reply costs as much as an evaluation, and each
     further one in a row doubles the wait until the next: a dead LLM costs a search of n candidates about log2(n) calls.
@@ -55,7 +51,7 @@ class AdaptivePortfolio(Generic[A]):
         seed: int,
         proposer: Proposer[A] | None = None,
         *,
-        initial: int = 16,
+        initial: int = 6,
         llm_batch: int = 4,
         exchange: Exchange | None = None,
     ) -> None:
@@ -66,9 +62,9 @@ class AdaptivePortfolio(Generic[A]):
         self._archive: Archive[A] = Archive(problem.objectives)
         self._best: Survivors[A] = Survivors(PARENTS, len(problem.objectives))
         self._front = RunningFront(problem.reference)
-        self._surrogate = Surrogate(problem)
+        self._screen = Screen(problem, EFFORT)
         self._proposer = proposer
-        self._bandit = Bandit.among((*FREE_ARMS, *(["llm"] if proposer else [])))
+        self._bandit = Bandit.among((*FREE_ARMS, *(["llm"] if proposer else [])), trusted="screened")
         self._initial = initial
         self._llm_batch = llm_batch
         self._llm_due = float(llm_batch)  # the first call is made at once, to learn what the LLM is worth
@@ -82,15 +78,19 @@ class AdaptivePortfolio(Generic[A]):
         return AdaptivePortfolio(problem, seed, Proposer(problem, llm, brief))
 
     def ask(self, n: int) -> Sequence[Proposal[A]]:
-        """Random candidates at first, then what the bandit allots."""
+        """Random candidates at first, then rounds as small as the surrogate wants them, which the bandit shares out."""
         self._spent = {}
-        if len(self._archive.complete) < self._initial:
-            return draw_many(self._problem, self._archive, n, self._rng)
-        allotted = self._bandit.allot(n, self._rng)
+        trials = len(self._archive.complete)
+        if trials < self._initial:
+            return draw_many(self._problem, self._archive, min(n, self._initial - trials), self._rng)
+        size = min(n, round_size(trials))
+        allotted = self._bandit.allot(size, self._rng)
         proposals = self._ask_llm(n, allotted.pop("llm", 0))
         for arm, count in allotted.items():
             room = n - sum(not proposal.reasons for proposal in proposals)
             proposals += self._free(arm, min(count, room))
+        if all(proposal.reasons for proposal in proposals):  # all was allotted to the LLM, which waits or failed
+            proposals += self._free("screened", size)
         return proposals
 
     def tell(self, trials: Sequence[Trial[A]]) -> None:
@@ -116,9 +116,7 @@ class AdaptivePortfolio(Generic[A]):
         if arm == "random":
             return draw_many(self._problem, self._archive, n, self._rng)
         if arm == "screened":
-            self._surrogate.learn(self._archive.complete)
-            expect = self._surrogate.losses
-            return screened(self._problem, self._archive, self._best, n, self._rng, expect=expect, effort=SCREENING)
+            return self._screen.propose(self._archive, self._best, n, self._rng)
         trials = [self._best.trials[i] for i in tournaments(self._best.points, 3, 2 * n, self._rng)]
         pairs = zip(trials[::2], trials[1::2], strict=True)
         groups = [(a, b) if arm == "crossover" and a is not b else (a,) for a, b in pairs]
