@@ -21,7 +21,7 @@ PROBLEMS = {
     "transformer": toy_problem(SMALL),
 }
 TRIALS = {"layer drop": 60, "another layer drop": 60, "transformer": 40}
-SEEDS = {"layer drop": range(8), "another layer drop": range(8), "transformer": range(4)}
+SEEDS = {"layer drop": range(6), "another layer drop": range(6), "transformer": range(3)}
 
 
 def prose(space):
