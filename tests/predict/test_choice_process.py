@@ -48,7 +48,7 @@ def test_one_setting_is_gaussian_process_regression_written_out():
     y = np.random.default_rng(4).normal(size=30)
     process = ChoiceProcess.fit(WORDS, rows, y)
     setting = next(iter(process.weights))
-    alone = ChoiceProcess(process.members[:1], {setting: 1.0}, process.mean, process.spread)
+    alone = ChoiceProcess(process.levels, process.members[:1], {setting: 1.0}, process.mean, process.spread)
 
     def kernel(a, b):
         same = np.asarray([[np.mean([x[name] == z[name] for name in WORDS]) for z in b] for x in a])

@@ -122,7 +122,7 @@ def test_the_share_of_a_strong_llm_grows_and_pays(strong):
         late = [trial.proposal.origin for trial in trials if trial.status == "complete"][30:]
         shares.append(sum(origin.startswith("llm") for origin in late) / len(late))
     assert median(shares) > 1.5 * 0.2  # an equal share of five operators is 0.2
-    assert volume(with_llm(strong), trials=80) > 1.05 * volume(AdaptivePortfolio, trials=80)
+    assert volume(with_llm(strong), trials=30) > 1.05 * volume(AdaptivePortfolio, trials=30)
 
 
 def calls_of(script, trials=120):

@@ -59,37 +59,60 @@ def _kernel(similarity: Array, share: float, interaction: float) -> Array:
 
 
 @dataclass(frozen=True)
-class _Embedding:
-    """Rows of choices → vectors whose products are S. factors: for each variable (levels, levels), F Fᵀ = s."""
+class _Levels:
+    """Rows of choices → where each lies among its variable's options. domains: numbers in order, words as they come."""
 
-    variables: Variables
-    factors: Mapping[str, Array]
+    domains: Mapping[str, tuple[Choice, ...]]
 
     @staticmethod
-    def of(variables: Variables, reach: float) -> _Embedding:
-        ordered = {
-            name: tuple(sorted(options, key=float)) if are_numbers(options) else options
-            for name, options in variables.items()
-        }
-        return _Embedding(ordered, {name: _factor(options, reach) for name, options in ordered.items()})
+    def of(variables: Variables) -> _Levels:
+        return _Levels(
+            {
+                name: tuple(sorted(options, key=float)) if are_numbers(options) else options
+                for name, options in variables.items()
+            }
+        )
 
     def __call__(self, rows: Rows) -> Array:
-        parts = [
-            _taken(self.factors[name], options, [row[name] for row in rows]) for name, options in self.variables.items()
-        ]
+        """Levels (n, variables); a number between two choices lies between their levels."""
+        found = np.empty((len(rows), len(self.domains)))
+        for column, (name, options) in enumerate(self.domains.items()):
+            found[:, column] = _levels(options, [row[name] for row in rows])
+        return found
+
+
+def _levels(options: tuple[Choice, ...], values: Sequence[Choice]) -> Array:
+    level = {option: float(rank) for rank, option in enumerate(options)}
+    listed = [level.get(value, -1.0) for value in values]
+    if -1.0 not in listed:
+        return np.asarray(listed)
+    return np.interp(
+        np.asarray(values, dtype=np.float64), np.asarray(options, dtype=np.float64), np.arange(len(options))
+    )
+
+
+@dataclass(frozen=True)
+class _Embedding:
+    """Levels → vectors whose products are S. factors: of each variable (levels, levels), F Fᵀ = s."""
+
+    factors: tuple[Array, ...]
+
+    @staticmethod
+    def of(levels: _Levels, reach: float) -> _Embedding:
+        return _Embedding(tuple(_factor(options, reach) for options in levels.domains.values()))
+
+    def __call__(self, levels: Array) -> Array:
+        parts = [_taken(factor, column) for factor, column in zip(self.factors, levels.T, strict=True)]
         return np.concatenate(parts, axis=1) / np.sqrt(len(parts))
 
 
-def _taken(factor: Array, options: tuple[Choice, ...], values: Sequence[Choice]) -> Array:
-    """A row of `factor` for each value; a number between two choices has what lies between their rows, of length 1."""
-    if not are_numbers(options):
-        level = {option: rank for rank, option in enumerate(options)}
-        return factor[[level[value] for value in values]]
-    known = np.asarray(options, dtype=np.float64)
-    ranks = np.interp(np.asarray(values, dtype=np.float64), known, np.arange(len(options)))
-    below = np.floor(ranks).astype(np.intp)
-    part = (ranks - below)[:, None]
-    rows = (1.0 - part) * factor[below] + part * factor[np.ceil(ranks).astype(np.intp)]
+def _taken(factor: Array, levels: Array) -> Array:
+    """A row of `factor` for each level; one between two levels has what lies between their rows, of length 1."""
+    below = levels.astype(np.intp)
+    part = (levels - below)[:, None]
+    if not part.any():
+        return factor[below]
+    rows = (1.0 - part) * factor[below] + part * factor[np.ceil(levels).astype(np.intp)]
     return np.where(part > 0.0, rows / np.linalg.norm(rows, axis=1, keepdims=True), rows)
 
 
@@ -136,6 +159,7 @@ class _Fitted:
 class ChoiceProcess:
     """A fitted process: members and their weights, for y of that mean and spread. Needs no further package."""
 
+    levels: _Levels
     members: tuple[_Fitted, ...]
     weights: Mapping[_Setting, float]
     mean: float
@@ -149,16 +173,19 @@ class ChoiceProcess:
         """
         mean, spread = float(y.mean()), float(y.std()) or 1.0
         scaled = (y - mean) / spread
-        weights = _weigh(variables, rows, scaled) if like is None else like.weights
-        embeddings = {setting.reach: _Embedding.of(variables, setting.reach) for setting in weights}
-        seen = {reach: embedding(rows) for reach, embedding in embeddings.items()}
+        levels = _Levels.of(variables)
+        found = levels(rows)
+        weights = _weigh(levels, found, scaled) if like is None else like.weights
+        embeddings = {setting.reach: _Embedding.of(levels, setting.reach) for setting in weights}
+        seen = {reach: embedding(found) for reach, embedding in embeddings.items()}
         members = [_Fitted.of(each, embeddings[each.reach], seen[each.reach], scaled) for each in weights]
-        return ChoiceProcess(tuple(members), weights, mean, spread)
+        return ChoiceProcess(levels, tuple(members), weights, mean, spread)
 
     def predict(self, rows: Rows) -> tuple[Array, Array]:
         """Mean and standard deviation (n,) of a fresh measurement of each row, units of y."""
         embedded = {member.setting.reach: member.embedding for member in self.members}
-        vectors = {reach: embedding(rows) for reach, embedding in embedded.items()}
+        levels = self.levels(rows)
+        vectors = {reach: embedding(levels) for reach, embedding in embedded.items()}
         found = [member.predict(vectors[member.setting.reach]) for member in self.members]
         weights = np.asarray(list(self.weights.values()))
         means, variances = (np.stack(part) for part in zip(*found, strict=True))
@@ -167,12 +194,12 @@ class ChoiceProcess:
         return self.mean + self.spread * mean, self.spread * deviation
 
 
-def _weigh(variables: Variables, rows: Rows, y: Array) -> dict[_Setting, float]:
-    """The likeliest settings and their weights, which sum to 1."""
-    numbers = any(are_numbers(options) and len(options) > 1 for options in variables.values())
+def _weigh(levels: _Levels, found: Array, y: Array) -> dict[_Setting, float]:
+    """The likeliest settings and their weights, which sum to 1. found: levels of each row."""
+    numbers = any(are_numbers(options) and len(options) > 1 for options in levels.domains.values())
     evidence: dict[_Setting, float] = {}
     for reach in REACHES if numbers else REACHES[:1]:
-        embedded = _Embedding.of(variables, reach)(rows[-WEIGHED:])
+        embedded = _Embedding.of(levels, reach)(found[-WEIGHED:])
         evidence |= dict(_evidence(embedded, y[-WEIGHED:], reach))
     best = max(evidence.values())
     kept = sorted(evidence, key=lambda setting: -evidence[setting])[:KEPT]

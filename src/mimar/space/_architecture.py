@@ -101,6 +101,24 @@ class Architecture:
     attention_kernel: AttentionKernel = "flash"
     dropout: float = 0.0
 
+    def __hash__(self) -> int:
+        """As of all fields, each block hashed once, however many layers it is: searches look up little else."""
+        hashes = {id(block): hash(block) for block in {id(block): block for block in self.blocks}.values()}
+        layers = tuple([hashes[id(block)] for block in self.blocks])
+        return hash(
+            (
+                self.hidden_size,
+                layers,
+                self.position,
+                self.norm,
+                self.norm_placement,
+                self.topology,
+                self.layer_sharing,
+                self.attention_kernel,
+                self.context_length,
+            )
+        )
+
     @property
     def num_layers(self) -> int:
         """Layers executed; with sharing there are fewer sets of weights."""

@@ -203,13 +203,18 @@ class TransformerSpace:
         return choices
 
     def _legal_sizes(self, name: str, options: tuple[Choice, ...], done: Choices) -> Sequence[Choice]:
-        if name == "num_layers":
-            return [c for c in options if any(divides(s, c) for s in self.sizes["layer_sharing"])]
         if name == "layer_sharing":
             return [c for c in options if divides(c, done["num_layers"])]
-        if name == "hidden_size":
-            return [c for c in options if legal_head_counts(self.layer, cast("int", c))] or options
-        return options
+        return self._independent_sizes.get(name, options)
+
+    @cached_property
+    def _independent_sizes(self) -> Mapping[str, Sequence[Choice]]:
+        """Legal choices of the sizes that depend on no other size; found once, as every move asks for them."""
+        depths, widths = self.sizes["num_layers"], self.sizes["hidden_size"]
+        return {
+            "num_layers": [c for c in depths if any(divides(s, c) for s in self.sizes["layer_sharing"])],
+            "hidden_size": [c for c in widths if legal_head_counts(self.layer, cast("int", c))] or widths,
+        }
 
     def _mutated(self, choices: Choices, rng: np.random.Generator) -> dict[str, Choice]:
         wanted = dict(choices)

@@ -20,38 +20,52 @@ class Exchange:
         return evaluations + tokens / self.tokens + dollars / self.dollars
 
 
+TRUST = 2.0
+DOUBT = 0.2
+"""What is expected of a trusted operator, and of the others beside one, in average rates."""
+
+SHARPNESS = 3.0
+"""Power of a rate in an operator's share: in proportion to rates, the poor operators together would take most."""
+
+
 @dataclass(frozen=True, slots=True)
 class Bandit:
     """Gain and cost of each operator, older ones fading, so that an operator can lose or win back its share.
 
-    gain: hypervolume added, by operator. cost: spent, in evaluations, by operator.
-    floor: least share of every operator. fade: factor on the past at each update.
+    gain: hypervolume added, by operator. cost: spent, in evaluations, by operator. expected: rate of each operator
+    before it has been tried, in average rates. floor: least share of every operator. fade: factor on the past at each
+    update.
     """
 
     gain: Mapping[str, float]
     cost: Mapping[str, float]
-    floor: float = 0.04
+    expected: Mapping[str, float]
+    floor: float = 0.02
     fade: float = 0.9
 
     @staticmethod
-    def among(arms: Sequence[str]) -> Bandit:
-        """All `arms` equal."""
-        return Bandit(dict.fromkeys(arms, 0.0), dict.fromkeys(arms, 0.0))
+    def among(arms: Sequence[str], trusted: str | None = None) -> Bandit:
+        """All `arms` equal, or most for the `trusted` one until others gain more."""
+        expected = {arm: 1.0 if trusted is None else TRUST if arm == trusted else DOUBT for arm in arms}
+        return Bandit(dict.fromkeys(arms, 0.0), dict.fromkeys(arms, 0.0), expected)
 
     def shares(self) -> dict[str, float]:
-        """Probability of each operator: proportional to gain per cost, at least `floor`.
+        """Probability of each operator: by the cube of its gain per cost, at least `floor`.
 
-        The average rate serves as a prior worth two evaluations, so that one lucky or unlucky candidate decides little.
+        What is expected counts as much as two evaluations, so that one lucky or unlucky candidate decides little.
         """
         total = sum(self.cost.values())
         average = sum(self.gain.values()) / total if total else 1.0
         prior = 2.0
-        rate = {arm: (self.gain[arm] + prior * average) / (self.cost[arm] + prior) for arm in self.gain}
-        scale = sum(rate.values())
-        if scale <= 0:
+        rate = {
+            arm: (self.gain[arm] + prior * average * self.expected[arm]) / (self.cost[arm] + prior) for arm in self.gain
+        }
+        best = max(rate.values())
+        if best <= 0:
             return dict.fromkeys(rate, 1 / len(rate))
-        free = 1.0 - self.floor * len(rate)
-        return {arm: self.floor + free * value / scale for arm, value in rate.items()}
+        weight = {arm: (value / best) ** SHARPNESS for arm, value in rate.items()}
+        scale, free = sum(weight.values()), 1.0 - self.floor * len(rate)
+        return {arm: self.floor + free * value / scale for arm, value in weight.items()}
 
     def updated(self, gain: Mapping[str, float], cost: Mapping[str, float]) -> Bandit:
         """After a batch: the past of each operator that was used fades, the batch's gains and costs are added."""

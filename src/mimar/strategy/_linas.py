@@ -9,22 +9,15 @@ from mimar.errors import InputError
 from mimar.strategy._archive import Archive
 from mimar.strategy._protocol import Problem
 from mimar.strategy._random import draw_many
-from mimar.strategy._screen import Effort, screened
+from mimar.strategy._screen import EFFORT, Effort, Screen, round_size
 from mimar.strategy._selection import Survivors
-from mimar.strategy._surrogate import Surrogate
 from mimar.strategy._traits import Traits
 from mimar.trial import Proposal, Trial
 
 A = TypeVar("A")
 
-EFFORT = Effort(generations=60, population=80, finalists=96, crossover=0.9)
-"""About 5,000 candidates that only the surrogate judges, the lower end of the paper's 5,000 to 20,000."""
-
 PARENTS = 256
 """The best trials that are kept: a front to add hypervolume to; the inner search starts from its first members."""
-
-LEAST_ROUND = 2
-SHARE_OF_TRIALS = 40
 
 
 class LINAS(Generic[A]):
@@ -32,8 +25,9 @@ class LINAS(Generic[A]):
 
     Measure, refit a predictor of each objective on the latest trials, search with NSGA-II on predictions alone, measure
     the best of what it found. The paper measures 50 a round; here a round is one for every forty trials so far, at
-    least 2, as early rounds teach most. The predictor is a Gaussian process on choices, and measured is what promises
-    to add the most hypervolume, half a deviation of optimism included.
+    least 2, as early rounds teach most, and each inner search goes on from what the last one left. The predictor is a
+    Gaussian process on choices, and measured is what promises to add the most hypervolume, half a deviation of optimism
+    included.
 
     initial: random candidates before the first round, at least 2.
     """
@@ -48,9 +42,8 @@ class LINAS(Generic[A]):
         self._rng = np.random.default_rng(seed)
         self._archive: Archive[A] = Archive(problem.objectives)
         self._best: Survivors[A] = Survivors(PARENTS, len(problem.objectives))
-        self._surrogate = Surrogate(problem)
+        self._screen = Screen(problem, effort)
         self._initial = initial
-        self._effort = effort
         self._round: list[Proposal[A]] = []
 
     def ask(self, n: int) -> Sequence[Proposal[A]]:
@@ -59,7 +52,7 @@ class LINAS(Generic[A]):
         if trials < self._initial:
             return draw_many(self._problem, self._archive, min(n, self._initial - trials), self._rng)
         if not self._round:
-            self._round = self._screened(max(LEAST_ROUND, trials // SHARE_OF_TRIALS))
+            self._round = self._screen.propose(self._archive, self._best, round_size(trials), self._rng)
         asked, self._round = self._round[:n], self._round[n:]
         return asked or draw_many(self._problem, self._archive, n, self._rng)
 
@@ -68,8 +61,3 @@ class LINAS(Generic[A]):
         told = len(self._archive.complete)
         self._archive.add(trials)
         self._best.add(self._archive.complete[told:], self._archive.losses[told:])
-
-    def _screened(self, n: int) -> list[Proposal[A]]:
-        self._surrogate.learn(self._archive.complete)
-        expect = self._surrogate.hopes
-        return screened(self._problem, self._archive, self._best, n, self._rng, expect=expect, effort=self._effort)

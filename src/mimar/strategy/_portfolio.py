@@ -19,9 +19,8 @@ from mimar.strategy._prompts import Brief
 from mimar.strategy._protocol import Problem
 from mimar.strategy._random import draw_many
 from mimar.strategy._rz_nas import RZNAS
-from mimar.strategy._screen import Effort, screened
+from mimar.strategy._screen import EFFORT, Screen, round_size
 from mimar.strategy._selection import Survivors, tournaments
-from mimar.strategy._surrogate import Surrogate
 from mimar.strategy._traits import Traits
 from mimar.strategy._zerolm import ZeroLM
 from mimar.trial import Proposal, Trial
@@ -38,16 +37,12 @@ PARENTS = 256
 """How many of the best trials the operators breed from."""
 
 
-SCREENING = Effort(generations=6, population=40, finalists=48, crossover=0.5)
-"""Small, since the bandit asks for a few candidates at a time."""
-
-
 class AdaptivePortfolio(Generic[A]):
     """A portfolio of operators; a bandit gives each next batch to those that gained most hypervolume for their cost.
 
-    Operators: mutation, crossover, predictor-screened offspring, random candidates and, when there is one, the LLM,
-    which is asked in several ways (`LLMArm`). A strong LLM's share grows; a weak one's shrinks, though slowly where
-    its replies are cheap.
+    Operators: mutation, crossover, predictor-screened offspring as in LINAS, random candidates and, when there is one,
+    the LLM, which is asked in several ways (`LLMArm`). Screened offspring are trusted at first; the others must show
+    that they gain more. A strong LLM's share grows; a weak one's shrinks, though slowly where its replies are cheap.
 
     llm_operators: ways to ask the LLM. initial: random candidates before the operators start, at least 2. llm_batch:
     candidates asked for in one call.
@@ -62,7 +57,7 @@ class AdaptivePortfolio(Generic[A]):
         seed: int,
         llm_operators: Sequence[Operator[A]] = (),
         *,
-        initial: int = 16,
+        initial: int = 6,
         llm_batch: int = 4,
         exchange: Exchange | None = None,
     ) -> None:
@@ -73,9 +68,9 @@ class AdaptivePortfolio(Generic[A]):
         self._archive: Archive[A] = Archive(problem.objectives)
         self._best: Survivors[A] = Survivors(PARENTS, len(problem.objectives))
         self._front = RunningFront(problem.reference)
-        self._surrogate = Surrogate(problem)
+        self._screen = Screen(problem, EFFORT)
         self._llm = LLMArm(llm_operators, llm_batch, exchange or Exchange()) if llm_operators else None
-        self._bandit = Bandit.among((*FREE_ARMS, *([LLM_ARM] if self._llm else [])))
+        self._bandit = Bandit.among((*FREE_ARMS, *([LLM_ARM] if self._llm else [])), trusted="screened")
         self._initial = initial
 
     @staticmethod
@@ -85,15 +80,19 @@ class AdaptivePortfolio(Generic[A]):
         return AdaptivePortfolio(problem, seed, [*operators, PELNAS(problem, llm, brief, seed=seed)])
 
     def ask(self, n: int) -> Sequence[Proposal[A]]:
-        """Random candidates at first, then what the bandit allots."""
-        if len(self._archive.complete) < self._initial:
-            return draw_many(self._problem, self._archive, n, self._rng)
-        allotted = self._bandit.allot(n, self._rng)
+        """Random candidates at first, then rounds as small as the surrogate wants them, which the bandit shares out."""
+        trials = len(self._archive.complete)
+        if trials < self._initial:
+            return draw_many(self._problem, self._archive, min(n, self._initial - trials), self._rng)
+        size = min(n, round_size(trials))
+        allotted = self._bandit.allot(size, self._rng)
         due = allotted.pop(LLM_ARM, 0)
         proposals = self._llm.ask(self._archive, n, due, self._rng) if self._llm else []
         for arm, count in allotted.items():
             room = n - sum(not proposal.reasons for proposal in proposals)
             proposals += self._free(arm, min(count, room))
+        if all(proposal.reasons for proposal in proposals):  # all was allotted to the LLM, which waits or failed
+            proposals += self._free("screened", size)
         return proposals
 
     def tell(self, trials: Sequence[Trial[A]]) -> None:
@@ -130,9 +129,7 @@ class AdaptivePortfolio(Generic[A]):
         if arm == "random":
             return draw_many(self._problem, self._archive, n, self._rng)
         if arm == "screened":
-            self._surrogate.learn(self._archive.complete)
-            expect = self._surrogate.losses
-            return screened(self._problem, self._archive, self._best, n, self._rng, expect=expect, effort=SCREENING)
+            return self._screen.propose(self._archive, self._best, n, self._rng)
         trials = [self._best.trials[i] for i in tournaments(self._best.points, 3, 2 * n, self._rng)]
         pairs = zip(trials[::2], trials[1::2], strict=True)
         groups = [(a, b) if arm == "crossover" and a is not b else (a,) for a, b in pairs]

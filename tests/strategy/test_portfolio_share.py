@@ -1,0 +1,68 @@
+"""With a useless LLM the portfolio is within 1% of the best single strategy; medians of the hypervolume share."""
+
+import json
+from functools import cache
+from statistics import median
+
+import numpy as np
+import pytest
+
+from mimar.space import TransformerSpace
+from mimar.strategy import LINAS, NSGA2, AdaptivePortfolio, Brief, LocalSearch, RandomSearch, RegularisedEvolution
+from mimar.study import Study
+from mimar.testing import ScriptedLLM, layerdrop_problem, toy_problem
+
+BRIEF = Brief("none", "A test bench.")
+SINGLE = (LINAS, RegularisedEvolution, NSGA2, LocalSearch, RandomSearch)
+SMALL = TransformerSpace().restricted(num_layers=[4, 6, 8], hidden_size=[256, 320, 384, 448], layer_sharing=[1])
+PROBLEMS = {
+    "layer drop": layerdrop_problem(),
+    "another layer drop": layerdrop_problem(1),
+    "transformer": toy_problem(SMALL),
+}
+TRIALS = {"layer drop": 60, "another layer drop": 60, "transformer": 40}
+SEEDS = {"layer drop": range(6), "another layer drop": range(6), "transformer": range(3)}
+
+
+def prose(space):
+    """Random text."""
+
+    def reply(messages, schema, seed):
+        letters = np.random.default_rng(seed).integers(97, 123, size=400)
+        return bytes(letters.astype(np.uint8).tolist()).decode()
+
+    return reply
+
+
+def uninformed(space):
+    """Random legal candidates: every one costs an evaluation."""
+
+    def reply(messages, schema, seed):
+        rng = np.random.default_rng(seed)
+        return json.dumps({"candidates": [space.to_json(space.sample(rng)) for _ in range(4)]})
+
+    return reply
+
+
+def volume(make, name):
+    toy = PROBLEMS[name]
+    found = []
+    for seed in SEEDS[name]:
+        study = Study(toy.problem, make(toy.problem, seed), toy)
+        study.run(TRIALS[name])
+        found.append(study.hypervolume())
+    return median(found)
+
+
+@cache
+def best_single(name):
+    return max(volume(make, name) for make in SINGLE)
+
+
+@pytest.mark.parametrize("script", [prose, uninformed], ids=lambda script: script.__name__)
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_a_useless_llm_costs_no_more_than_one_percent_of_the_best_single_strategy(name, script):
+    def portfolio(problem, seed):
+        return AdaptivePortfolio.with_llm(problem, seed, ScriptedLLM(script(problem.space)), BRIEF)
+
+    assert volume(portfolio, name) >= 0.99 * best_single(name)
