@@ -38,7 +38,8 @@ def searched(make, toy, seed, trials=150):
 
 @cache
 def volume(make, toy="layer drop", trials=120):
-    return median(searched(make, TOYS[toy], seed, trials).hypervolume() for seed in SEEDS)
+    seeds = SEEDS if toy == "layer drop" else SEEDS[:3]  # a move of the Transformer space takes its time
+    return median(searched(make, TOYS[toy], seed, trials).hypervolume() for seed in seeds)
 
 
 def zerolm(problem, seed, llm, brief):
@@ -62,7 +63,8 @@ def test_random_search_reaches_the_published_share_of_the_exact_front():
 @pytest.mark.parametrize("make", [evolution, nsga2, AdaptivePortfolio])
 @pytest.mark.parametrize("toy", TOYS)
 def test_beats_random_search(make, toy):
-    assert volume(make, toy) > 1.03 * volume(RandomSearch, toy)
+    trials = {"layer drop": 120, "transformer": 60}[toy]
+    assert volume(make, toy, trials) > 1.03 * volume(RandomSearch, toy, trials)
 
 
 WORDS = {

@@ -36,8 +36,11 @@ class Effort:
 
 
 EFFORT = Effort(generations=10, population=80, finalists=96, crossover=0.9)
-"""About 800 candidates a round that only the surrogate judges. As each search goes on from the last, three rounds make
-up for one of the paper's with 5,000, and sixty generations a round found no better candidates than ten."""
+"""About 800 candidates a round that only the surrogate judges, where the paper has 5,000 to 20,000: each search but the
+first goes on from the one before, and sixty generations in every round found no better candidates."""
+
+FIRST = 6
+"""Times as many generations in a search that has nothing to go on from."""
 
 
 def round_size(trials: int) -> int:
@@ -80,7 +83,7 @@ class Screen(Generic[A]):
         hopes = self._surrogate.hopes(list(found))
         roots = {trial.architecture: (trial.id,) for trial in best.trials[:size]} | found
         population, points = list(roots), np.vstack([best.points[:size], hopes])
-        for _ in range(self._effort.generations):
+        for _ in range(self._effort.generations * (1 if self._left else FIRST)):
             children = self._children(roots, population, tournaments(points, 2, 2 * size, rng), archive, rng)
             if not children:
                 break
