@@ -11,7 +11,7 @@ from pathlib import Path
 
 from mimar.cli._bench_predictors import bench_predictors, predictors_markdown
 from mimar.cli._bench_proxies import bench_proxies, proxy_markdown
-from mimar.cli._bench_search import bench_search, search_markdown
+from mimar.cli._bench_search import bench_search, search_markdown, search_svg
 
 DOCS = Path(__file__).parent
 SCORES = DOCS.parent / ".scores.csv"
@@ -37,11 +37,13 @@ SEARCHES = {
         "50,150,500,2000",
     ),
     "layerdrop, screened": ("adaptive,linas,optuna-tpe", "50,150,500"),
-    "nb201_cifar10": ("all", "50,100,200"),
-    "hwgpt_s": ("random,local,evolution,nsga2,rl,scalarised,adaptive,pymoo-nsga2,optuna-nsga2", "50,150,500"),
+    "nb201_cifar10": ("all,one-niche", "50,100,200"),
+    "hwgpt_s": ("random,local,evolution,nsga2,rl,scalarised,niches,pymoo-nsga2,optuna-nsga2", "50,150,500"),
     "hwgpt_s, screened": ("adaptive,linas,optuna-tpe", "50,150"),
 }
 """Problem, with a word where it has two tables → strategies and budgets."""
+DRAWN = {"nb201_cifar10": "searchers_nb201", "layerdrop, screened": "searchers_layerdrop"}
+"""Table → its picture."""
 
 
 def insert(page: Path, truth: str, table: str) -> None:
@@ -65,3 +67,5 @@ if __name__ == "__main__":
     for name, (strategies, budgets) in () if quick else SEARCHES.items():
         result = bench_search(name.partition(",")[0], strategies, budgets, seeds=10)
         insert(DOCS / "searchers.md", name, search_markdown(result))
+        if name in DRAWN:
+            (DOCS / f"{DRAWN[name]}.svg").write_text(search_svg(result), encoding="utf-8")

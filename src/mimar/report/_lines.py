@@ -10,7 +10,7 @@ from mimar.report._marks import GRID, INK, SOFT, dot, label, line, picture
 
 WIDTH, HEIGHT = 860, 520
 LEFT, TOP, BOTTOM = 78, 50, 60
-LETTER = 7.8
+LETTER = 8.8
 """Pixels that a letter of a name takes, a little more than most."""
 ROW = 17
 """Pixels between two names at the right edge."""
@@ -30,7 +30,7 @@ def lines_svg(title: str, x: str, y: str, lines: Mapping[str, Sequence[Point]]) 
     """
     points = [point for line_ in lines.values() for point in line_]
     across, up = (axis_over(point[i] for point in points) for i in (0, 1))
-    right, bottom = WIDTH - 26 - LETTER * max(map(len, lines), default=0), HEIGHT - BOTTOM
+    right, bottom = WIDTH - 30 - LETTER * max(map(len, lines), default=0), HEIGHT - BOTTOM
 
     def placed(point: Point) -> Point:
         return LEFT + (right - LEFT) * across.place(point[0]), bottom - (bottom - TOP) * up.place(point[1])
