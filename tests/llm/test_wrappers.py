@@ -284,9 +284,9 @@ def test_faulty_is_a_seeded_stream_of_every_fault():
     first, second, other = (outcomes(FaultyLLM(by_seed(), 1.0, seed), range(120)) for seed in (1, 1, 2))
     assert first == second
     assert first != other
-    kinds = {outcome[0] for outcome in first}
-    assert kinds == {BilledReplyError, ProviderError, RateLimitError}
-    assert len({outcome[1] for outcome in first}) == 9
+    failed = [outcome for outcome in first if isinstance(outcome, tuple)]  # a faulty edit may leave a fine reply
+    assert {kind for kind, *_ in failed} == {BilledReplyError, ProviderError, RateLimitError}
+    assert len({reason for _, reason, *_ in failed}) >= 9
     assert all(not isinstance(outcome, tuple) for outcome in outcomes(FaultyLLM(by_seed(), 0.0), range(20)))
 
 
