@@ -13,6 +13,7 @@ import pytest
 
 from mimar.cli._study_file import StudyFile, open_study
 from mimar.llm import ProviderLLM, _retrying
+from mimar.strategy import _operator
 from mimar.testing import FAULTY_TEXTS
 
 KEY = "sk-test-0123456789abcdef/+=#secret"
@@ -76,7 +77,7 @@ def test_a_strategy_that_needs_the_model_stores_all_and_resumes(design, mimar, s
     assert set(outcome.json) == {"error", "kind", "exit_code"}
     before = open_study(Path("study.db"))
     assert before.stops == ("LLM failed",)
-    assert [call.error is None for call in before.calls] == [True, True, False, False, False]
+    assert [call.error is None for call in before.calls] == [True, True, *[False] * _operator.FAILURES]
     assert llm_statuses(before).count("complete") > 2
     assert mimar("show", "study.db", "--json").json["trials"] == llm_statuses(before).count("complete")
     repaired.append(True)
@@ -126,12 +127,12 @@ def test_no_money_no_calls(design, serve, good_llm) -> None:
 
 def test_more_money_brings_the_model_back(design, serve, good_llm) -> None:
     stub = serve(good_llm)
-    design("--llm", stub.spec, "--max-cost", 0, "--trials", 24)
+    design("--llm", stub.spec, "--max-cost", 0, "--trials", 12)
     assert stub.requests == []
-    design("--resume", "--trials", 48)  # the limit of the start holds until another is given
+    design("--resume", "--trials", 16)  # the limit of the start holds until another is given
     assert stub.requests == []
-    result = design("--resume", "--max-cost", 1, "--trials", 120).json
-    assert result["trials"] == 120
+    result = design("--resume", "--max-cost", 1, "--trials", 160).json
+    assert result["trials"] == 160
     assert result["llm"]["unique_valid"] > 0
     assert len(stub.requests) == result["llm"]["calls"] - result["llm"]["failed"] > 0
 

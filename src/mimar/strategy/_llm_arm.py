@@ -19,6 +19,10 @@ A = TypeVar("A")
 _log = logging.getLogger(__name__)
 
 
+LEAST = 0.07
+"""Share of each ask that becomes due at least while the LLM does not answer: the bandit would let it wait for ever."""
+
+
 class LLMArm(Generic[A]):
     """Several ways to ask one LLM; a bandit of their own picks the next by hypervolume gained for tokens and price.
 
@@ -44,7 +48,7 @@ class LLMArm(Generic[A]):
     def ask(self, archive: Archive[A], n: int, due: int, rng: np.random.Generator) -> list[Proposal[A]]:
         """At most `n` good candidates of one operator once enough are due; `spent` then holds what that cost."""
         self.spent = {}
-        self._due += due
+        self._due += max(due, LEAST * n) if self._failures else due
         if self._due < self._batch:
             return []
         self._due -= self._batch
