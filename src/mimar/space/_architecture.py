@@ -102,7 +102,7 @@ class Architecture:
     dropout: float = 0.0
 
     def __hash__(self) -> int:
-        """As of all fields, each block hashed once, however many layers it is: searches look up little else."""
+        """Of sizes and layers, each block hashed once, however many layers it is: searches look up little else."""
         hashes = {id(block): hash(block) for block in {id(block): block for block in self.blocks}.values()}
         layers = tuple([hashes[id(block)] for block in self.blocks])
         return hash(
