@@ -37,8 +37,8 @@ OPERATORS = {
 }
 
 
-def asked(make, toy, brief, trials=24, batch=2):
-    """Every chat of a search whose LLM answers with random samples, of which one in five is illegal, and with words."""
+def searched(make, toy, brief, trials=24, batch=2):
+    """Chats and architectures of a search whose LLM answers with random samples, one in five illegal, and with words."""
     chats = []
 
     def answer(messages, schema, seed):
@@ -57,8 +57,14 @@ def asked(make, toy, brief, trials=24, batch=2):
         return json.dumps(words | {"candidates": found})
 
     operator = make(toy.problem, ScriptedLLM(answer), brief)
-    Study(toy.problem, LLMSearch(toy.problem, 0, operator), toy, batch=batch).run(trials)
-    return chats
+    study = Study(toy.problem, LLMSearch(toy.problem, 0, operator), toy, batch=batch)
+    study.run(trials)
+    return chats, [trial.proposal.architecture for trial in study.trials]
+
+
+def asked(make, toy, brief, **search):
+    """The chats alone."""
+    return searched(make, toy, brief, **search)[0]
 
 
 def text(chats):
@@ -110,7 +116,7 @@ def test_neutral_names_give_nothing_away(name, toy):
 @pytest.mark.parametrize("name", OPERATORS)
 def test_a_search_under_neutral_names_proposes_the_same(name):
     open_, closed = (Brief("b", "d", "s", anonymous=anonymous) for anonymous in (False, True))
-    assert len(asked(OPERATORS[name], TOY, open_)) == len(asked(OPERATORS[name], TOY, closed))
+    assert searched(OPERATORS[name], TOY, open_)[1] == searched(OPERATORS[name], TOY, closed)[1]
 
 
 def test_the_design_brief_names_budgets_device_rules_and_code():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,4 +23,4 @@ class Traits:
     reflection: bool = False
     multi_round: bool = True
     code_generation: bool = False
-    llm: str = "none"
+    llm: Literal["none", "optional", "needed"] = "none"
