@@ -38,7 +38,7 @@ OPERATORS = {
 
 
 def searched(make, toy, brief, trials=24, batch=2):
-    """Chats and architectures of a search whose LLM answers with random samples, one in five illegal, and with words."""
+    """Chats and architectures of a search whose LLM answers with random samples, some illegal, and with words."""
     chats = []
 
     def answer(messages, schema, seed):
