@@ -305,3 +305,17 @@ def test_per_layer_architectures_are_shown_only_where_they_can_be_answered():
 def test_niches_need_a_beginning():
     with pytest.raises(InputError, match="at least 1, got 0"):
         NichedEvolution(DROP.problem, 0, initial=0)
+
+
+def test_what_a_dialogue_repeats_of_an_unreadable_reply_can_be_sent():
+    said = []
+
+    def answer(messages, schema, seed):
+        said.extend(message.content for message in messages)
+        return "A deeper one would do. \ud83d" if len(said) < 8 else '{"candidates": [{"layer_0": "\ud83d"}]}'
+
+    operator = Dialogue(DROP.problem, ScriptedLLM(answer), BRIEF)
+    Study(DROP.problem, LLMSearch(DROP.problem, 0, operator), DROP).run(3)
+    assert any("would do. ?" in text for text in said)
+    for text in said:
+        text.encode()

@@ -85,12 +85,12 @@ class Proposer(Generic[A]):
             reply = self._llm.complete(request.messages, schema, temperature=temperature, seed=seed, max_tokens=limit)
         except ReplyError as error:
             usage = error.usage if isinstance(error, BilledReplyError) else Usage()
-            self.reply = error.reply
+            self.reply = str(_encodable(error.reply))
             candidates = complete_items(error.reply, "candidates")[: request.count]
             if not candidates:
                 return Batch((self._unreadable(error, request.parents),), usage)
             return Batch(self._judged(candidates, "", request, archive), usage)
-        self.reply = reply.text
+        self.reply = str(_encodable(reply.text))
         answer = cast("Mapping[str, Any]", reply.parsed)
         proposals = self._judged(answer["candidates"], str(answer.get("rationale", "")), request, archive)
         return Batch(proposals, reply.usage)
@@ -116,7 +116,7 @@ class Proposer(Generic[A]):
         return object_schema(reason | {"candidates": candidates})
 
     def _unreadable(self, error: ReplyError, parents: tuple[int, ...]) -> Proposal[A]:
-        self.rejections = (self._view.reason(str(error)),)
+        self.rejections = (str(_encodable(self._view.reason(str(error)))),)
         return Proposal(None, self._origin, parents, (str(error),), error.reply[:NOTE])
 
     def _judged(
@@ -124,7 +124,7 @@ class Proposer(Generic[A]):
     ) -> tuple[Proposal[A], ...]:
         proposals = tuple(self._judge(candidate, rationale, request, archive) for candidate in candidates)
         reasons = (self._view.reason(reason) for proposal in proposals for reason in proposal.reasons)
-        self.rejections = tuple(dict.fromkeys(reasons))[:REASONS]
+        self.rejections = tuple(str(_encodable(reason)) for reason in dict.fromkeys(reasons))[:REASONS]
         return proposals
 
     def _judge(self, candidate: Any, rationale: str, request: Request, archive: Archive[A]) -> Proposal[A]:
