@@ -43,26 +43,50 @@ def test_learns_what_there_is_from_eighty_rows(variables, truth, limit):
     assert np.mean(in_deviations < 3) > 0.9
 
 
-def test_one_setting_is_gaussian_process_regression_written_out():
+def test_what_an_option_is_worth_in_every_layer_is_learnt_from_few_rows():
+    """Seventy-two weights from fifteen rows: only the counts of the options can tell."""
+    variables = {f"layer_{index}": ("conv", "skip 1", "pooling", "none", "wide", "narrow") for index in range(12)}
+
+    def count(row):
+        return sum(len(choice) for choice in row.values())
+
+    assert error(variables, count, 15)[0] < 0.1
+    assert (
+        error({name: options[index % 2 :] for index, (name, options) in enumerate(variables.items())}, count, 15)[0]
+        < 0.6
+    )
+
+
+@pytest.mark.parametrize(("truth", "pooled"), [(lambda row: list(row.values()).count("conv"), True), (coupled, False)])
+def test_one_setting_is_gaussian_process_regression_written_out(truth, pooled):
     rows, new = rows_of(WORDS, 30, 2), rows_of(WORDS, 9, 3)
-    y = np.random.default_rng(4).normal(size=30)
+    y = np.asarray([truth(row) for row in rows]) + 0.01 * np.random.default_rng(4).normal(size=30)
     process = ChoiceProcess.fit(WORDS, rows, y)
     setting = next(iter(process.weights))
     alone = ChoiceProcess(process.levels, process.members[:1], {setting: 1.0}, process.mean, process.spread)
+    assert (setting.view.pooled > 0) == pooled
 
-    def kernel(a, b):
-        same = np.asarray([[np.mean([x[name] == z[name] for name in WORDS]) for z in b] for x in a])
-        return setting.share * same + (1 - setting.share) * np.exp(setting.interaction * (same - 1))
+    def product(x, z):
+        own = np.mean([x[name] == z[name] for name in WORDS])
+        pairs = sum((a == b) - 1 / 4 for a in x.values() for b in z.values()) / len(WORDS)
+        return (1 - setting.view.pooled) * own + setting.view.pooled * pairs
+
+    def kernel(x, z):
+        distance = (product(x, x) + product(z, z)) / 2 - product(x, z)
+        return setting.share * product(x, z) + (1 - setting.share) * np.exp(-setting.interaction * distance)
+
+    def kernels(a, b):
+        return np.asarray([[kernel(x, z) for z in b] for x in a])
 
     scaled = (y - y.mean()) / y.std()
-    matrix = kernel(rows, rows) + setting.noise * np.eye(30)
-    inverse = np.linalg.inv(matrix)
+    inverse = np.linalg.inv(kernels(rows, rows) + setting.noise * np.eye(30))
     scale = scaled @ inverse @ scaled / 30
-    across = kernel(new, rows)
-    variance = scale * (1 + setting.noise - np.diag(across @ inverse @ across.T))
+    across = kernels(new, rows)
+    before = np.asarray([kernel(x, x) for x in new])
+    variance = scale * (before + setting.noise - np.diag(across @ inverse @ across.T))
     mean, deviation = alone.predict(new)
-    np.testing.assert_allclose(mean, y.mean() + y.std() * (across @ inverse @ scaled), rtol=1e-8)
-    np.testing.assert_allclose(deviation, y.std() * np.sqrt(variance), rtol=1e-6)
+    np.testing.assert_allclose(mean, y.mean() + y.std() * (across @ inverse @ scaled), rtol=1e-6)
+    np.testing.assert_allclose(deviation, y.std() * np.sqrt(variance), rtol=1e-4)
 
 
 def test_weights_are_a_distribution_and_the_likeliest_setting_comes_first():

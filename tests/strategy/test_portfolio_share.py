@@ -1,8 +1,11 @@
-"""With a useless LLM the portfolio is within 1% of the best single strategy; medians of the hypervolume share."""
+"""With a useless LLM the portfolio is within 1% of the best single strategy; means of the hypervolume.
+
+Of ten seeds the mean varies less than the median: one search differs from the next by about 1.5%.
+"""
 
 import json
 from functools import cache
-from statistics import median
+from statistics import mean
 
 import numpy as np
 import pytest
@@ -51,7 +54,7 @@ def volume(make, name):
         study = Study(toy.problem, make(toy.problem, seed), toy)
         study.run(TRIALS[name])
         found.append(study.hypervolume())
-    return median(found)
+    return mean(found)
 
 
 @cache

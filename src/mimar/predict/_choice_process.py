@@ -1,12 +1,18 @@
 """Gaussian process over the choices of a space: what single choices add, and what they do to each other.
 
-    S(x, x') = mean over variables of s(x_v, x'_v),    k(x, x') = w · S + (1 − w) · exp(g · (S − 1)) + λ · 1[x = x']
+    k(x, x') = w · φ(x)·φ(x') + (1 − w) · exp(−½ g · |φ(x) − φ(x')|²) + λ · 1[x = x']
 
-s is 1 for equal words and 0 for others; for numbers it is exp(−½ (Δ / r)²), Δ their distance in ranks as a share of the
-variable's range. The first term is a linear model on choices, the second knows interactions of every order, the fewer
-the smaller g (an exponentiated Hamming kernel, as in Oh et al., Combinatorial Bayesian Optimization using the Graph
-Cartesian Product, 2019). Settings are few, and predictions are averaged over them by their marginal likelihood
-(Rasmussen and Williams, 2006, section 5.2), which with few rows is steadier than the one most likely setting.
+φ holds e(x_v) of each variable v, vectors with e·e' = 1 for equal words and 0 for others; for numbers it is
+exp(−½ (Δ / r)²), Δ their distance in ranks as a share of the variable's range. The first term is a linear model on
+choices, the second knows interactions of every order, the fewer the smaller g (without pooling an exponentiated Hamming
+kernel, as in Oh et al., Combinatorial Bayesian Optimization using the Graph Cartesian Product, 2019).
+
+Variables with the same options, such as one operation for each layer, are pooled: φ also holds the sum of their
+e(x_v), a count of each option. That sum has a share c of the prior variance: what a choice is worth in one layer is
+expected to be about what it is worth in another, and a few rows teach it for all layers at once.
+
+Settings are few, and predictions are averaged over them by their marginal likelihood (Rasmussen and Williams, 2006,
+section 5.2), which with few rows is steadier than the one most likely setting.
 """
 
 from __future__ import annotations
@@ -22,6 +28,9 @@ from mimar.space import Choice, are_numbers
 
 REACHES = (0.3, 0.6, 1.2)
 """r, shares of a variable's range."""
+
+POOLED = (0.0, 0.8, 0.95)
+"""c. All of it would make layers interchangeable."""
 
 LINEAR_SHARES = (0.0, 0.2, 0.5, 0.8, 1.0)
 INTERACTIONS = (1.0, 2.0, 4.0, 8.0)
@@ -41,21 +50,32 @@ Variables = Mapping[str, tuple[Choice, ...]]
 
 
 @dataclass(frozen=True, slots=True)
+class _View:
+    """r and c."""
+
+    reach: float
+    pooled: float
+
+
+@dataclass(frozen=True, slots=True)
 class _Setting:
-    """w, g, λ and r."""
+    """w, g, λ, and of φ r and c."""
 
     share: float
     interaction: float
     noise: float
-    reach: float
+    view: _View
 
-    def kernel(self, similarity: Array) -> Array:
-        """k without its last term."""
-        return _kernel(similarity, self.share, self.interaction)
+    def kernel(self, product: Array, distance: Array) -> Array:
+        """k without its last term, from φ·φ' and ½ |φ − φ'|²."""
+        return self.share * product + (1.0 - self.share) * np.exp(-self.interaction * distance)
 
 
-def _kernel(similarity: Array, share: float, interaction: float) -> Array:
-    return share * similarity + (1.0 - share) * np.exp(interaction * (similarity - 1.0))
+def _relations(left: Array, right: Array) -> tuple[Array, Array]:
+    """φ·φ' and ½ |φ − φ'|² (n, m) of the rows of two arrays (n, d), (m, d)."""
+    product = left @ right.T
+    squares = np.sum(left**2, axis=1)[:, None] + np.sum(right**2, axis=1)
+    return product, np.maximum(0.0, squares / 2.0 - product)
 
 
 @dataclass(frozen=True)
@@ -93,17 +113,28 @@ def _levels(options: tuple[Choice, ...], values: Sequence[Choice]) -> Array:
 
 @dataclass(frozen=True)
 class _Embedding:
-    """Levels → vectors whose products are S. factors: of each variable (levels, levels), F Fᵀ = s."""
+    """Levels → φ. factors: e of each variable's options (options, dimensions). pools: variables with equal options,
+    by number."""
 
     factors: tuple[Array, ...]
+    pools: tuple[tuple[int, ...], ...]
+    pooled: float
 
     @staticmethod
-    def of(levels: _Levels, reach: float) -> _Embedding:
-        return _Embedding(tuple(_factor(options, reach) for options in levels.domains.values()))
+    def of(levels: _Levels, view: _View) -> _Embedding:
+        pools: dict[tuple[Choice, ...], list[int]] = {}
+        for index, options in enumerate(levels.domains.values()):
+            pools.setdefault(options, []).append(index)
+        factors = tuple(_factor(options, view.reach) for options in levels.domains.values())
+        return _Embedding(factors, tuple(map(tuple, pools.values())), view.pooled)
 
     def __call__(self, levels: Array) -> Array:
         parts = [_taken(factor, column) for factor, column in zip(self.factors, levels.T, strict=True)]
-        return np.concatenate(parts, axis=1) / np.sqrt(len(parts))
+        own = np.sqrt((1.0 - self.pooled) / len(parts)) * np.concatenate(parts, axis=1)
+        if not self.pooled:
+            return own
+        sums = [np.sum([parts[i] - self.factors[i].mean(axis=0) for i in pool], axis=0) for pool in self.pools]
+        return np.concatenate([own, np.sqrt(self.pooled / len(parts)) * np.concatenate(sums, axis=1)], axis=1)
 
 
 def _taken(factor: Array, levels: Array) -> Array:
@@ -140,7 +171,7 @@ class _Fitted:
     def of(setting: _Setting, embedding: _Embedding, seen: Array, y: Array) -> _Fitted:
         from scipy.linalg import solve_triangular  # takes a while to import
 
-        matrix = setting.kernel(seen @ seen.T) + setting.noise * np.eye(len(y))
+        matrix = setting.kernel(*_relations(seen, seen)) + setting.noise * np.eye(len(y))
         lower = np.asarray(np.linalg.cholesky(matrix), dtype=np.float64)
         half = solve_triangular(lower, y, lower=True)
         alpha = solve_triangular(lower, half, lower=True, trans=1)
@@ -150,9 +181,10 @@ class _Fitted:
         """Mean and variance (n,) at embedded rows."""
         from scipy.linalg import solve_triangular
 
-        kernel = self.setting.kernel(rows @ self.seen.T)
+        kernel = self.setting.kernel(*_relations(rows, self.seen))
         explained = np.sum(solve_triangular(self.lower, kernel.T, lower=True) ** 2, axis=0)
-        return kernel @ self.alpha, np.maximum(0.0, 1.0 + self.setting.noise - explained) * self.scale
+        before = self.setting.kernel(np.sum(rows**2, axis=1), np.zeros(len(rows))) + self.setting.noise
+        return kernel @ self.alpha, np.maximum(0.0, before - explained) * self.scale
 
 
 @dataclass(frozen=True)
@@ -176,17 +208,17 @@ class ChoiceProcess:
         levels = _Levels.of(variables)
         found = levels(rows)
         weights = _weigh(levels, found, scaled) if like is None else like.weights
-        embeddings = {setting.reach: _Embedding.of(levels, setting.reach) for setting in weights}
-        seen = {reach: embedding(found) for reach, embedding in embeddings.items()}
-        members = [_Fitted.of(each, embeddings[each.reach], seen[each.reach], scaled) for each in weights]
+        embeddings = {setting.view: _Embedding.of(levels, setting.view) for setting in weights}
+        seen = {view: embedding(found) for view, embedding in embeddings.items()}
+        members = [_Fitted.of(each, embeddings[each.view], seen[each.view], scaled) for each in weights]
         return ChoiceProcess(levels, tuple(members), weights, mean, spread)
 
     def predict(self, rows: Rows) -> tuple[Array, Array]:
         """Mean and standard deviation (n,) of a fresh measurement of each row, units of y."""
-        embedded = {member.setting.reach: member.embedding for member in self.members}
+        embedded = {member.setting.view: member.embedding for member in self.members}
         levels = self.levels(rows)
-        vectors = {reach: embedding(levels) for reach, embedding in embedded.items()}
-        found = [member.predict(vectors[member.setting.reach]) for member in self.members]
+        vectors = {view: embedding(levels) for view, embedding in embedded.items()}
+        found = [member.predict(vectors[member.setting.view]) for member in self.members]
         weights = np.asarray(list(self.weights.values()))
         means, variances = (np.stack(part) for part in zip(*found, strict=True))
         mean = weights @ means
@@ -197,10 +229,11 @@ class ChoiceProcess:
 def _weigh(levels: _Levels, found: Array, y: Array) -> dict[_Setting, float]:
     """The likeliest settings and their weights, which sum to 1. found: levels of each row."""
     numbers = any(are_numbers(options) and len(options) > 1 for options in levels.domains.values())
+    alike = len(set(levels.domains.values())) < len(levels.domains)
     evidence: dict[_Setting, float] = {}
-    for reach in REACHES if numbers else REACHES[:1]:
-        embedded = _Embedding.of(levels, reach)(found[-WEIGHED:])
-        evidence |= dict(_evidence(embedded, y[-WEIGHED:], reach))
+    for reach, pooled in product(REACHES if numbers else REACHES[:1], POOLED if alike else POOLED[:1]):
+        view = _View(reach, pooled)
+        evidence |= dict(_evidence(_Embedding.of(levels, view)(found[-WEIGHED:]), y[-WEIGHED:], view))
     best = max(evidence.values())
     kept = sorted(evidence, key=lambda setting: -evidence[setting])[:KEPT]
     weights = {setting: float(np.exp(evidence[setting] - best)) for setting in kept}
@@ -209,16 +242,16 @@ def _weigh(levels: _Levels, found: Array, y: Array) -> dict[_Setting, float]:
     return {setting: weight / total for setting, weight in weights.items()}
 
 
-def _evidence(embedded: Array, y: Array, reach: float) -> Iterator[tuple[_Setting, float]]:
+def _evidence(embedded: Array, y: Array, view: _View) -> Iterator[tuple[_Setting, float]]:
     """Logarithm of the marginal likelihood of each setting, up to a constant, at its best scale."""
-    similarity = embedded @ embedded.T
+    relations = _relations(embedded, embedded)
     for share, interaction in product(LINEAR_SHARES, INTERACTIONS):
         if share == 1.0 and interaction != INTERACTIONS[0]:
             continue  # without interactions all of these are one
-        values, vectors = np.linalg.eigh(_kernel(similarity, share, interaction))
+        values, vectors = np.linalg.eigh(_Setting(share, interaction, 0.0, view).kernel(*relations))
         projected = (vectors.T @ y) ** 2
         for noise in NOISES:
             spectrum = np.maximum(values, 0.0) + noise
             scale = max(float(np.mean(projected / spectrum)), 1e-300)
             value = -0.5 * (len(y) * np.log(scale) + float(np.sum(np.log(spectrum))))
-            yield _Setting(share, interaction, noise, reach), float(value)
+            yield _Setting(share, interaction, noise, view), float(value)
