@@ -51,10 +51,17 @@ def test_what_an_option_is_worth_in_every_layer_is_learnt_from_few_rows():
         return sum(len(choice) for choice in row.values())
 
     assert error(variables, count, 15)[0] < 0.1
-    assert (
-        error({name: options[index % 2 :] for index, (name, options) in enumerate(variables.items())}, count, 15)[0]
-        < 0.6
-    )
+    apart = {name: (*options, name) for name, options in variables.items()}  # no two have the same options
+    assert error(apart, count, 15)[0] > 0.5
+
+
+def test_the_one_width_is_not_lost_among_the_heads_of_all_layers():
+    variables = {"width": (192, 384, 768)} | {f"heads_{index}": (4, 8, 12) for index in range(24)}
+
+    def wide(row):
+        return row["width"] + 0.1 * sum(choice for name, choice in row.items() if name != "width")
+
+    assert error(variables, wide, 8)[0] < 0.2
 
 
 @pytest.mark.parametrize(("truth", "pooled"), [(lambda row: list(row.values()).count("conv"), True), (coupled, False)])

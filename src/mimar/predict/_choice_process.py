@@ -7,9 +7,10 @@ exp(−½ (Δ / r)²), Δ their distance in ranks as a share of the variable's r
 choices, the second knows interactions of every order, the fewer the smaller g (without pooling an exponentiated Hamming
 kernel, as in Oh et al., Combinatorial Bayesian Optimization using the Graph Cartesian Product, 2019).
 
-Variables with the same options, such as one operation for each layer, are pooled: φ also holds the sum of their
-e(x_v), a count of each option. That sum has a share c of the prior variance: what a choice is worth in one layer is
-expected to be about what it is worth in another, and a few rows teach it for all layers at once.
+Variables with the same options, such as one operation for each layer, are pooled. All pools are expected to matter
+alike, so that the one width counts as much as the heads of all layers together. And φ also holds the sum of a pool's
+e(x_v), a count of each option, which has a share c of the prior variance: what a choice is worth in one layer is about
+what it is worth in another, and a few rows teach it for all layers at once.
 
 Settings are few, and predictions are averaged over them by their marginal likelihood (Rasmussen and Williams, 2006,
 section 5.2), which with few rows is steadier than the one most likely setting.
@@ -129,12 +130,17 @@ class _Embedding:
         return _Embedding(factors, tuple(map(tuple, pools.values())), view.pooled)
 
     def __call__(self, levels: Array) -> Array:
-        parts = [_taken(factor, column) for factor, column in zip(self.factors, levels.T, strict=True)]
-        own = np.sqrt((1.0 - self.pooled) / len(parts)) * np.concatenate(parts, axis=1)
+        own, sums = list[Array](), list[Array]()
+        for pool in self.pools:
+            weight = 1.0 / np.sqrt(len(self.pools) * len(pool))
+            parts = [weight * _taken(self.factors[index], levels[:, index]) for index in pool]
+            own += parts
+            sums.append(np.sum(parts, axis=0) - weight * len(pool) * self.factors[pool[0]].mean(axis=0))
         if not self.pooled:
-            return own
-        sums = [np.sum([parts[i] - self.factors[i].mean(axis=0) for i in pool], axis=0) for pool in self.pools]
-        return np.concatenate([own, np.sqrt(self.pooled / len(parts)) * np.concatenate(sums, axis=1)], axis=1)
+            return np.concatenate(own, axis=1)
+        return np.concatenate(
+            [np.sqrt(1.0 - self.pooled) * part for part in own] + [np.sqrt(self.pooled) * part for part in sums], axis=1
+        )
 
 
 def _taken(factor: Array, levels: Array) -> Array:
