@@ -42,6 +42,8 @@ SEARCHES = {
     "hwgpt_s, screened": ("adaptive,linas,optuna-tpe", "50,150"),
 }
 """Problem, with a word where it has two tables → strategies and budgets."""
+GUIDED = {"nb201_cifar10, guided": ("zerolm,rz-nas,llm-nas,pel-nas,dialogue", "24")}
+"""The same for strategies that ask the first of `JUDGES`; two seeds, as each takes many minutes."""
 DRAWN = {"nb201_cifar10": "searchers_nb201", "layerdrop, screened": "searchers_layerdrop"}
 """Table → its picture."""
 
@@ -69,3 +71,6 @@ if __name__ == "__main__":
         insert(DOCS / "searchers.md", name, search_markdown(result))
         if name in DRAWN:
             (DOCS / f"{DRAWN[name]}.svg").write_text(search_svg(result), encoding="utf-8")
+    for name, (strategies, budgets) in () if quick else GUIDED.items():
+        result = bench_search(name.partition(",")[0], strategies, budgets, seeds=2, llm=JUDGES[0])
+        insert(DOCS / "searchers.md", name, search_markdown(result))
