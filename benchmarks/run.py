@@ -45,6 +45,7 @@ from mimar.space import Architecture, Block, FeedForward, Mixer, TransformerSpac
 from mimar.storage import SQLiteStorage
 from mimar.strategy import AdaptivePortfolio, RandomSearch
 from mimar.study import Study
+from mimar.training import Habits, Recipe, TokenData, train
 
 LLAMA = Architecture(256, (Block(Mixer("attention", 4, 2, 64), FeedForward("swiglu", 704, "silu")),) * 6, 4096, 512)
 """A LLaMA-shaped model small enough to be timed in seconds."""
@@ -189,6 +190,24 @@ def models() -> None:
     row("generate / transformers LLaMA", ours_decodes / theirs_decode, "48 tokens after 64, with KV cache")
 
 
+THREE_MILLION = replace(LLAMA, blocks=(Block(Mixer("attention", 4, 4, 64), FeedForward("swiglu", 640, "silu")),) * 4)
+
+
+def training() -> None:
+    """The training loop against `textbook.train`, on the same model, step for step; validation is left out."""
+    arch, steps, sequences, context = replace(THREE_MILLION, vocab_size=256), 8, 8, 256
+    ids = np.random.default_rng(0).integers(256, size=200_000, dtype=np.int32)
+    data = TokenData(ids, ids[: context + 1], 256, 1.0)
+    recipe = Recipe(steps * sequences * context, context, sequences * context)
+    model, other, tokens = build(arch), build(arch), torch.from_numpy(ids).long()
+    ours, plain = timed(
+        lambda: train(model, data, recipe, habits=Habits(validation_tokens=context)),
+        lambda: textbook.train(other, tokens, steps, sequences, context),
+    )
+    millions = sum(weight.numel() for weight in model.parameters()) / 1e6
+    row("training / hand-written loop", plain / ours, f"tokens a second, at least 0.97; {millions:.1f} M parameters")
+
+
 def searches() -> None:
     """What asking, telling and journalling cost beside each other."""
     budgets = [Budget("params", "max", 60e6)]
@@ -214,5 +233,7 @@ def searches() -> None:
 if __name__ == "__main__":
     torch.set_num_threads(1)
     print(f"{'ratio':<34} {'value':>10}   meaning")
-    for part in (command_line, closed_forms, proxies, models, searches):
-        part()
+    parts = (command_line, closed_forms, proxies, models, training, searches)
+    for part in parts:
+        if part.__name__ in (sys.argv[1:] or [each.__name__ for each in parts]):
+            part()

@@ -1,8 +1,9 @@
-"""Zero-cost proxies as public implementations compute them, to measure ours against.
+"""A training loop as one writes it by hand, and zero-cost proxies as public implementations compute them, to measure
+ours against.
 
-The form is that of the code released with Abdelfattah et al., Zero-Cost Proxies for Lightweight NAS, 2021 (SynFlow,
-GraSP) and with Chen et al., TE-NAS, 2021 (NTK): a copy of the whole model, its vocabulary head included, one backward
-pass for each sample, gradients kept in the module. The code is ours.
+The form of the proxies is that of the code released with Abdelfattah et al., Zero-Cost Proxies for Lightweight NAS,
+2021 (SynFlow, GraSP) and with Chen et al., TE-NAS, 2021 (NTK): a copy of the whole model, its vocabulary head included,
+one backward pass for each sample, gradients kept in the module. The code is ours.
 """
 
 from __future__ import annotations
@@ -25,6 +26,18 @@ def forward_backward(model: DecoderLM, tokens: Tensor) -> None:
     """One training step without the step."""
     loss_of(model, tokens).backward()
     model.zero_grad()
+
+
+def train(model: DecoderLM, ids: Tensor, steps: int, sequences: int, context: int) -> None:
+    """Random windows, AdamW, clipping; no validation, schedule or log."""
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, betas=(0.9, 0.95), weight_decay=0.1, fused=True)
+    for _ in range(steps):
+        starts = torch.randint(len(ids) - context - 1, (sequences,))
+        batch = torch.stack([ids[start : start + context + 1] for start in starts.tolist()])
+        loss_of(model, batch).backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
 
 
 def synflow(model: DecoderLM, tokens: Tensor) -> float:

@@ -7,7 +7,7 @@ import sqlite3
 import pytest
 
 from mimar import Budget, TransformerSpace, Workload, design_task, load_profile
-from mimar.cli._start import read_start
+from mimar.cli._start import read_architecture
 from mimar.cli._study_file import open_study
 from mimar.errors import ArchitectureError, InputError
 from mimar.space import architecture_from_json
@@ -49,7 +49,7 @@ def test_a_start_that_the_options_make_illegal_is_refused_at_once(mimar, tmp_pat
 
 def test_a_hub_id_that_cannot_be_one_is_bad_input():
     with pytest.raises(InputError, match="check the id"):
-        read_start("a b/c d")
+        read_architecture("a b/c d")
 
 
 @pytest.mark.parametrize(

@@ -186,6 +186,63 @@ def report(study: StudyPath, out: OutFile = None, tokens: Tokens = "10B", as_jso
         print_json(result) if as_json else say(f"wrote {result['path']}")
 
 
+@app.command(short_help="Train an architecture on text.")
+def train(
+    architecture: Annotated[str, typer.Argument(metavar="STUDY#ID|FILE.json", help="A trial, or an architecture.")],
+    data: Annotated[
+        list[str],
+        typer.Option(help="Text: a file, .jsonl with a field text, .gz of either, hf:ID#SPLIT; repeat for more."),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for checkpoint, weights, log and figures.")],
+    tokens: Annotated[str, typer.Option(help="To train on, repeated epochs included, e.g. 2M.")] = "2M",
+    tokenizer: Annotated[
+        str, typer.Option(help="byte, train:4096 (made from the text), or a tokenizer.json or its folder.")
+    ] = "byte",
+    validation: Annotated[
+        list[str] | None,
+        typer.Option(help="Text to judge on, as --data.", show_default="the last twentieth of --data"),
+    ] = None,
+    context: Annotated[int, typer.Option(min=1, help="Tokens of a sequence.")] = 256,
+    batch_tokens: Annotated[int, typer.Option(min=1, help="Tokens of a step.")] = 4096,
+    micro_batch: Annotated[int, typer.Option(min=0, help="Sequences in one pass; 0 for all of a step's.")] = 0,
+    learning_rate: Annotated[float, typer.Option(help="At its height.")] = 2e-3,
+    warmup: Annotated[float, typer.Option(help="Share of the steps until then.")] = 0.05,
+    weight_decay: Annotated[float, typer.Option(help="Of matrices.")] = 0.1,
+    precision: Annotated[str, typer.Option(help="Of the passes: float32 or bfloat16.")] = "float32",
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    compile_: Annotated[bool, typer.Option("--compile", help="By torch.compile: slow to begin, then faster.")] = False,
+    validate_every: Annotated[int, typer.Option(min=0, help="Steps between validations; 0 for the last only.")] = 0,
+    save_every: Annotated[float, typer.Option(min=0, help="Seconds between checkpoints.")] = 60.0,
+    seed: Annotated[int, typer.Option(min=0, help="Of weights, order of the data and dropout.")] = 0,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in --out.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Train an architecture on text, from fresh weights.
+
+    The folder gets weights (model.safetensors), architecture.json, the tokenizer, log.csv and train.json with the
+    validation loss (nats a token) and bits per byte. A training that was stopped goes on with --resume and the same
+    options, and ends with the same weights.
+    """
+    with errors_explained(as_json):
+        from mimar.cli._quantities import count
+        from mimar.cli._train import TrainRequest, run_train
+        from mimar.training import Habits, Recipe, precision_named
+
+        recipe = Recipe(
+            tokens=int(count(tokens, "--tokens")), context_length=context, batch_tokens=batch_tokens,
+            micro_batch=micro_batch, learning_rate=learning_rate, warmup=warmup, weight_decay=weight_decay,
+            precision=precision_named(precision), seed=seed,
+        )  # fmt: skip
+        habits = Habits(validate_every=validate_every, save_every=save_every, compile=compile_)
+        request = TrainRequest(architecture, data, validation or (), tokenizer, recipe, habits, device, out, resume)
+        result = run_train(request)
+        if as_json:
+            print_json(result)
+        else:
+            say(f"validation loss {result['validation_loss']:.4f}, {result['bits_per_byte']:.4f} bits per byte")
+            say(f"wrote {result['path']}")
+
+
 @app.command(short_help="Write a trial as JSON, code or a checkpoint.")
 def export(
     study: StudyMember,

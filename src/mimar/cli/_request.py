@@ -11,7 +11,7 @@ from mimar.cli._names import require_score
 from mimar.cli._output import say
 from mimar.cli._quantities import count, seconds, size
 from mimar.cli._settings import DesignSettings
-from mimar.cli._start import read_start, vocabulary_size
+from mimar.cli._start import read_architecture, vocabulary_size
 from mimar.cli._strategies import require_fitting
 from mimar.design import objective_for, restricted_to_device
 from mimar.errors import ArchitectureError, InputError, UnknownNameError
@@ -116,7 +116,7 @@ def _start(request: DesignRequest) -> Architecture | None:
     """The user's own architecture, with the vocabulary and context that were asked for explicitly."""
     if request.start is None:
         return None
-    arch, notes = read_start(request.start)
+    arch, notes = read_architecture(request.start)
     for note in notes:
         say(f"note: {note}")
     arch = replace(

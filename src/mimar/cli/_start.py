@@ -1,4 +1,4 @@
-"""`--start`: the user's own architecture, from our JSON or a Hugging Face config."""
+"""The user's own architecture, from our JSON or a Hugging Face config."""
 
 from __future__ import annotations
 
@@ -12,33 +12,34 @@ from mimar.models import architecture_from_hf_config
 from mimar.space import Architecture, architecture_from_json
 
 
-def read_start(source: str) -> tuple[Architecture, tuple[str, ...]]:
+def read_architecture(source: str, option: str = "--start") -> tuple[Architecture, tuple[str, ...]]:
     """The architecture in a JSON file, a model folder or the config of a hub id, and notes on what was approximated.
 
-    Raises InputError when there is no such file or id, ArchitectureError when it cannot be represented.
+    option: by which errors call it. Raises InputError when there is no such file or id, ArchitectureError when it
+    cannot be represented.
     """
-    path = _config_path(source)
+    path = _config_path(source, option)
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InputError(f"--start {source}: expected JSON, got something else ({error})") from error
+        raise InputError(f"{option} {source}: expected JSON, got something else ({error})") from error
     if isinstance(data, Mapping) and "model_type" in data:
         return architecture_from_hf_config(cast("Mapping[str, Any]", data))
     return architecture_from_json(data), ()
 
 
-def _config_path(source: str) -> Path:
+def _config_path(source: str, option: str) -> Path:
     path = Path(source).expanduser()
     if path.is_dir():
         path = path / "config.json"
     if path.is_file():
         return path
     if source.count("/") == 1 and not source.endswith(".json"):
-        return _from_hub(source)
-    raise InputError(f"--start {source}: no such file; expected an architecture's JSON, a model folder or a hub id")
+        return _from_hub(source, option)
+    raise InputError(f"{option} {source}: no such file; expected an architecture's JSON, a model folder or a hub id")
 
 
-def _from_hub(model: str) -> Path:
+def _from_hub(model: str, option: str) -> Path:
     try:
         from huggingface_hub import hf_hub_download
         from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
@@ -48,7 +49,7 @@ def _from_hub(model: str) -> Path:
         return Path(hf_hub_download(model, "config.json"))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         raise InputError(
-            f"--start {model}: the hub gave no config.json ({type(error).__name__}); check the id"
+            f"{option} {model}: the hub gave no config.json ({type(error).__name__}); check the id"
         ) from error
 
 

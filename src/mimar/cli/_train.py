@@ -1,0 +1,186 @@
+"""`mimar train`: one architecture, real text, a folder with what came of it."""
+
+from __future__ import annotations
+
+import csv
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mimar.cli._output import say
+from mimar.cli._start import read_architecture
+from mimar.cli._study_file import open_study, split_reference
+from mimar.errors import InputError
+from mimar.space import Architecture, architecture_to_json
+from mimar.training import Recipe, TokenData, Tokenizer, read_texts, tokenizer_named
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from mimar.training import Habits, TrainingResult
+
+SAY_EVERY = 5.0
+"""Seconds between two lines about where the training stands."""
+
+
+@dataclass(frozen=True)
+class TrainRequest:
+    """What the user asked for; `reference` is ``STUDY#ID`` or a JSON file."""
+
+    reference: str
+    data: Sequence[str]
+    validation: Sequence[str]
+    tokenizer: str
+    recipe: Recipe
+    habits: Habits
+    device: str
+    out: Path
+    resume: bool
+
+
+def run_train(request: TrainRequest) -> dict[str, Any]:
+    """Train, write the folder, and return what `train.json` holds."""
+    _check_folder(request.out, request.resume)
+    texts = read_texts(request.data)
+    held_out = read_texts(request.validation, "validation") if request.validation else []
+    tokenizer = tokenizer_named(request.tokenizer, texts)
+    arch = _fitted(_architecture(request.reference), request, tokenizer)
+    data = TokenData.of(texts, held_out, tokenizer)
+    model = _model(arch, request.recipe.seed, _device(request.device))
+    say(
+        f"{sum(each.numel() for each in model.parameters()):,} parameters, {len(data.train):,} tokens of text, "
+        f"{request.recipe.steps:,} steps"
+    )
+    result = _trained(model, data, arch, request)
+    return _write(request.out, model, tokenizer, result, _facts(arch, request, result))
+
+
+def _trained(model: nn.Module, data: TokenData, arch: Architecture, request: TrainRequest) -> TrainingResult:
+    from mimar.training import train
+
+    return train(
+        model,
+        data,
+        request.recipe,
+        folder=request.out,
+        habits=request.habits,
+        on_row=_reporter(request.recipe),
+        identity={
+            "architecture": architecture_to_json(arch),
+            "data": list(request.data),
+            "validation": list(request.validation),
+            "tokenizer": request.tokenizer,
+        },
+    )
+
+
+def _check_folder(out: Path, resume: bool) -> None:
+    begun = (out / "checkpoint.pt").exists()
+    if begun and not resume:
+        raise InputError(f"{out} holds a training: go on with --resume, or choose another --out")
+    if resume and not begun:
+        raise InputError(f"{out} holds no training to go on with: run without --resume")
+
+
+def _architecture(reference: str) -> Architecture:
+    if "#" in reference:
+        path, number = split_reference(reference)
+        if number is not None:
+            return open_study(path).trial(number).architecture
+    arch, notes = read_architecture(reference, "the architecture")
+    for note in notes:
+        say(f"approximated: {note}")
+    return arch
+
+
+def _fitted(arch: Architecture, request: TrainRequest, tokenizer: Tokenizer) -> Architecture:
+    """With the vocabulary that is made here; one from a file must fit into the architecture's."""
+    if request.recipe.context_length > arch.context_length:
+        raise InputError(
+            f"--context {request.recipe.context_length} is more than the architecture's {arch.context_length} tokens"
+        )
+    made = request.tokenizer == "byte" or request.tokenizer.startswith("train:")
+    if made and tokenizer.vocab_size != arch.vocab_size:
+        say(f"the vocabulary has {tokenizer.vocab_size} tokens, not {arch.vocab_size}: {request.tokenizer}")
+        return replace(arch, vocab_size=tokenizer.vocab_size)
+    if tokenizer.vocab_size > arch.vocab_size:
+        raise InputError(
+            f"the tokenizer has {tokenizer.vocab_size} tokens, the architecture only {arch.vocab_size}: choose another "
+            "tokenizer, or design with --vocab"
+        )
+    return arch
+
+
+def _device(name: str) -> str:
+    import torch
+
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if name not in ("cpu", "cuda"):
+        raise InputError(f"--device must be auto, cpu or cuda, got {name}")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise InputError("--device cuda: torch finds no GPU here")
+    return name
+
+
+def _model(arch: Architecture, seed: int, device: str) -> nn.Module:
+    import torch
+
+    from mimar.models import build
+
+    return build(arch, generator=torch.Generator().manual_seed(seed), device=device)
+
+
+def _reporter(recipe: Recipe) -> Callable[[Mapping[str, float]], None]:
+    """Says now and then where the training stands, and at its end."""
+    said = [time.monotonic()]
+
+    def report(row: Mapping[str, float]) -> None:
+        now = time.monotonic()
+        if now - said[0] < SAY_EVERY and row["step"] < recipe.steps:
+            return
+        said[0] = now
+        rate = row["tokens"] / row["seconds"]
+        left = (recipe.steps - row["step"]) * row["seconds"] / row["step"]
+        judged = f", validation {row['validation_loss']:.4f}" if "validation_loss" in row else ""
+        say(
+            f"step {row['step']:,.0f} of {recipe.steps:,}: loss {row['train_loss']:.4f}{judged}, {rate:,.0f} tokens/s, "
+            f"{left:,.0f} s left"
+        )
+
+    return report
+
+
+def _facts(arch: Architecture, request: TrainRequest, result: TrainingResult) -> dict[str, Any]:
+    return {
+        "validation_loss": result.validation_loss,
+        "bits_per_byte": result.bits_per_byte,
+        "tokens": result.tokens,
+        "seconds": result.seconds,
+        "tokens_per_second": result.tokens_per_second,
+        "recipe": request.recipe.to_json(),
+        "data": list(request.data),
+        "validation": list(request.validation),
+        "tokenizer": request.tokenizer,
+        "architecture": architecture_to_json(arch),
+    }
+
+
+def _write(
+    out: Path, model: nn.Module, tokenizer: Tokenizer, result: TrainingResult, facts: dict[str, Any]
+) -> dict[str, Any]:
+    """model.safetensors, architecture.json, train.json, log.csv and the tokenizer."""
+    from safetensors.torch import save_file
+
+    save_file({name: value.contiguous() for name, value in model.state_dict().items()}, out / "model.safetensors")
+    (out / "architecture.json").write_text(json.dumps(facts["architecture"], indent=2) + "\n", encoding="utf-8")
+    (out / "train.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+    with (out / "log.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, ["step", "tokens", "seconds", "rate", "train_loss", "validation_loss"])
+        writer.writeheader()
+        writer.writerows(result.rows)
+    tokenizer.save(out)
+    return {**facts, "path": str(out)}

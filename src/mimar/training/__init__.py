@@ -1,0 +1,37 @@
+"""Training of language models: data, recipe, and one loop for everything that learns in the project.
+
+Torch is loaded on first use, so that importing this package costs next to nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from mimar.training._data import TokenData
+from mimar.training._recipe import Precision, Recipe, precision_named
+from mimar.training._texts import read_texts
+from mimar.training._tokenizer import ByteTokenizer, SubwordTokenizer, Tokenizer, tokenizer_named
+
+if TYPE_CHECKING:
+    from mimar.training._loop import Habits, TrainingResult, train, validation_loss
+
+__all__ = [
+    "ByteTokenizer",
+    "Habits",
+    "Precision",
+    "Recipe",
+    "SubwordTokenizer",
+    "TokenData",
+    "Tokenizer",
+    "TrainingResult",
+    "precision_named",
+    "read_texts",
+    "tokenizer_named",
+    "train",
+    "validation_loss",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}._loop"), name)

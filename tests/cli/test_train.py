@@ -1,0 +1,107 @@
+"""`mimar train`: from a trial or a file to a folder with weights, and back after a kill."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from mimar.models import build
+from mimar.space import Architecture, Block, FeedForward, Mixer, architecture_from_json, architecture_to_json
+
+ARCH = Architecture(
+    64, (Block(Mixer("attention", 2, 1, 32), FeedForward("swiglu", 128, "silu")),), vocab_size=1000, context_length=64
+)
+SMALL = ("--context", 32, "--batch-tokens", 256, "--tokens", "5k", "--device", "cpu")
+
+
+@pytest.fixture
+def arch_file(tmp_path):
+    path = tmp_path / "arch.json"
+    path.write_text(json.dumps(architecture_to_json(ARCH)))
+    return path
+
+
+@pytest.fixture
+def text(tmp_path):
+    path = tmp_path / "text.txt"
+    path.write_text("the cat sat on the mat and the dog ran after the cat\n" * 100)
+    return path
+
+
+def test_a_file_is_trained_into_a_folder(mimar, arch_file, text, tmp_path):
+    done = mimar("train", arch_file, "--data", text, "--out", tmp_path / "run", *SMALL, "--json")
+    assert done.code == 0, done.err
+    result = done.json
+    assert 0.0 < result["validation_loss"] < 5.0
+    assert result["bits_per_byte"] == pytest.approx(result["validation_loss"] / 0.693147, rel=1e-4)
+    assert result["tokens"] == 20 * 256
+    files = {file.name for file in (tmp_path / "run").iterdir()}
+    assert files == {"architecture.json", "checkpoint.pt", "log.csv", "model.safetensors", "train.json"}
+    arch = architecture_from_json(json.loads((tmp_path / "run" / "architecture.json").read_text()))
+    assert arch.vocab_size == 256
+    model = build(arch)
+    model.load_state_dict(load_file(tmp_path / "run" / "model.safetensors"))
+    log = (tmp_path / "run" / "log.csv").read_text().splitlines()
+    assert log[0] == "step,tokens,seconds,rate,train_loss,validation_loss"
+    assert [line.split(",")[0] for line in log[1:]] == ["10", "20"]
+    assert json.loads((tmp_path / "run" / "train.json").read_text())["validation_loss"] == result["validation_loss"]
+
+
+def test_a_trial_is_trained_with_a_tokenizer_made_from_the_text(mimar, finished, text, tmp_path):
+    options = ("--tokenizer", "train:300", "--context", 16, "--batch-tokens", 16, "--tokens", 32, "--device", "cpu")
+    shown = mimar("show", finished, "--json").json
+    number = min(shown["front"], key=lambda trial: trial["metrics"]["params"])["id"]
+    done = mimar("train", f"{finished}#{number}", "--data", text, "--out", tmp_path / "run", *options)
+    assert done.code == 0, done.err
+    assert "bits per byte" in done.err
+    assert (tmp_path / "run" / "tokenizer.json").is_file()
+
+
+def test_the_tokenizer_of_a_file_must_fit(mimar, arch_file, text, tmp_path):
+    done = mimar("train", arch_file, "--data", text, "--out", tmp_path / "a", *SMALL, "--tokenizer", "train:300")
+    assert done.code == 0, done.err
+    narrow = json.loads(arch_file.read_text()) | {"vocab_size": 100}
+    arch_file.write_text(json.dumps(narrow))
+    done = mimar("train", arch_file, "--data", text, "--out", tmp_path / "b", *SMALL, "--tokenizer", tmp_path / "a")
+    done.refused(2, "the architecture only 100", "--vocab")
+    assert not (tmp_path / "b").exists()
+
+
+@pytest.mark.parametrize(("options", "words"), [
+    (("--data", "nowhere.txt"), ("no such file",)),
+    (("--data", "empty.txt"), ("is empty",)),
+    (("--data", "text.txt", "--context", 128), ("more than the architecture's 64 tokens",)),
+    (("--data", "text.txt", "--precision", "fp8"), ("float32 or bfloat16",)),
+    (("--data", "text.txt", "--device", "tpu"), ("auto, cpu or cuda",)),
+    (("--data", "text.txt", "--tokens", "many"), ("--tokens",)),
+    (("--data", "text.txt", "--resume"), ("no training to go on with",)),
+    (("--data", "text.txt", "--learning-rate", 1e9), ("training diverged",)),
+])  # fmt: skip
+def test_what_cannot_be_trained_is_said_in_a_sentence(mimar, arch_file, text, tmp_path, options, words):
+    (tmp_path / "empty.txt").touch()
+    code = 1 if "--learning-rate" in options else 2
+    done = mimar("train", arch_file, "--out", tmp_path / "run", "--batch-tokens", 256, *SMALL, *options)
+    done.refused(code, *words)
+
+
+def test_a_killed_training_ends_with_the_weights_of_one_never_stopped(mimar, arch_file, text, tmp_path):
+    command = ["train", arch_file, "--data", text, *SMALL, "--tokens", "40k"]
+    assert mimar(*command, "--out", tmp_path / "whole").code == 0
+    killed = subprocess.Popen(
+        [sys.executable, "-m", "mimar", *map(str, command), "--out", tmp_path / "killed", "--save-every", "0"],
+        stderr=subprocess.DEVNULL,
+    )
+    while not (tmp_path / "killed" / "checkpoint.pt").exists() and killed.poll() is None:
+        time.sleep(0.01)
+    killed.send_signal(signal.SIGKILL)
+    assert killed.wait() == -signal.SIGKILL
+    mimar(*command, "--out", tmp_path / "killed").refused(2, "--resume")
+    done = mimar(*command, "--out", tmp_path / "killed", "--save-every", "0", "--resume")
+    assert done.code == 0, done.err
+    one, other = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "killed"))
+    assert all(torch.equal(one[name], other[name]) for name in one)
