@@ -62,6 +62,14 @@ def test_a_trial_is_trained_with_a_tokenizer_made_from_the_text(mimar, finished,
     assert (tmp_path / "run" / "tokenizer.json").is_file()
 
 
+def test_a_study_needs_the_number_of_a_trial_and_an_export_is_known_by_its_folder(mimar, finished, text, tmp_path):
+    mimar("train", finished, "--data", text, "--out", tmp_path / "run").refused(2, "is a study", "#ID")
+    assert mimar("export", finished, tmp_path / "best", "--to", "json").code == 0
+    options = ("--context", 16, "--batch-tokens", 16, "--tokens", 16, "--validation-tokens", 16, "--device", "cpu")
+    done = mimar("train", tmp_path / "best", "--data", text, "--out", tmp_path / "run", *options)
+    assert done.code == 0, done.err
+
+
 def test_the_tokenizer_of_a_file_must_fit(mimar, arch_file, text, tmp_path):
     done = mimar("train", arch_file, "--data", text, "--out", tmp_path / "a", *SMALL, "--tokenizer", "train:300")
     assert done.code == 0, done.err

@@ -121,7 +121,7 @@ def design(
     ] = None,
     start: Annotated[
         str | None,
-        typer.Option(help="Begin from FILE.json, a model folder or a hub id."),
+        typer.Option(help="Begin from FILE.json, the folder of an export or a model, or a hub id."),
     ] = None,
     study: Annotated[Path, typer.Option(help="Journal of the search.")] = Path("study.db"),
     resume: Annotated[bool, typer.Option("--resume", help="Continue the study.")] = False,
@@ -188,7 +188,9 @@ def report(study: StudyPath, out: OutFile = None, tokens: Tokens = "10B", as_jso
 
 @app.command(short_help="Train an architecture on text.")
 def train(
-    architecture: Annotated[str, typer.Argument(metavar="STUDY#ID|FILE.json", help="A trial, or an architecture.")],
+    architecture: Annotated[
+        str, typer.Argument(metavar="STUDY#ID|FILE", help="A trial; or as JSON, folder or hub id.")
+    ],
     data: Annotated[
         list[str],
         typer.Option(help="Text: a file, .jsonl with a field text, .gz of either, hf:ID#SPLIT; repeat for more."),
@@ -212,6 +214,7 @@ def train(
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     compile_: Annotated[bool, typer.Option("--compile", help="By torch.compile: slow to begin, then faster.")] = False,
     validate_every: Annotated[int, typer.Option(min=0, help="Steps between validations; 0 for the last only.")] = 0,
+    validation_tokens: Annotated[int, typer.Option(min=1, help="To judge on, at most.")] = 131_072,
     save_every: Annotated[float, typer.Option(min=0, help="Seconds between checkpoints.")] = 60.0,
     seed: Annotated[int, typer.Option(min=0, help="Of weights, order of the data and dropout.")] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in --out.")] = False,
@@ -233,7 +236,9 @@ def train(
             micro_batch=micro_batch, learning_rate=learning_rate, warmup=warmup, weight_decay=weight_decay,
             precision=precision_named(precision), seed=seed,
         )  # fmt: skip
-        habits = Habits(validate_every=validate_every, save_every=save_every, compile=compile_)
+        habits = Habits(
+            validate_every=validate_every, validation_tokens=validation_tokens, save_every=save_every, compile=compile_
+        )
         request = TrainRequest(architecture, data, validation or (), tokenizer, recipe, habits, device, out, resume)
         result = run_train(request)
         if as_json:

@@ -31,12 +31,16 @@ def read_architecture(source: str, option: str = "--start") -> tuple[Architectur
 def _config_path(source: str, option: str) -> Path:
     path = Path(source).expanduser()
     if path.is_dir():
-        path = path / "config.json"
+        ours = path / "architecture.json"
+        path = ours if ours.is_file() else path / "config.json"
     if path.is_file():
         return path
     if source.count("/") == 1 and not source.endswith(".json"):
         return _from_hub(source, option)
-    raise InputError(f"{option} {source}: no such file; expected an architecture's JSON, a model folder or a hub id")
+    raise InputError(
+        f"{option} {source}: no such file; expected an architecture's JSON, the folder of an export or a model, or a "
+        "hub id"
+    )
 
 
 def _from_hub(model: str, option: str) -> Path:

@@ -100,3 +100,11 @@ def split_reference(text: str) -> tuple[Path, int | None]:
     if not number.isdecimal():
         raise InputError(f"expected STUDY#ID with a whole number after #, got {text!r}")
     return Path(path), int(number)
+
+
+def is_study(path: Path) -> bool:
+    """Whether `path` is a file of the kind that studies are kept in, whatever it holds."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(15) == b"SQLite format 3"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from mimar.cli._output import say
 from mimar.cli._start import read_architecture
-from mimar.cli._study_file import open_study, split_reference
+from mimar.cli._study_file import is_study, open_study, split_reference
 from mimar.errors import InputError
 from mimar.space import Architecture, architecture_to_json
 from mimar.training import Recipe, TokenData, Tokenizer, read_texts, tokenizer_named
@@ -86,10 +86,11 @@ def _check_folder(out: Path, resume: bool) -> None:
 
 
 def _architecture(reference: str) -> Architecture:
-    if "#" in reference:
-        path, number = split_reference(reference)
-        if number is not None:
-            return open_study(path).trial(number).architecture
+    path, number = split_reference(reference)
+    if number is not None:
+        return open_study(path).trial(number).architecture
+    if is_study(path):
+        raise InputError(f"{path} is a study: name one of its trials, {path}#ID; mimar show lists the best")
     arch, notes = read_architecture(reference, "the architecture")
     for note in notes:
         say(f"approximated: {note}")

@@ -43,8 +43,8 @@ class Habits:
 class TrainingResult:
     """A finished training.
 
-    validation_loss: nats a token. bits_per_byte: of the validation text. tokens: trained on. seconds: of all runs.
-    rows: the log; each has ``step``, ``tokens``, ``seconds``, ``rate``, ``train_loss``, and ``validation_loss`` where
+    validation_loss: nats a token. bits_per_byte: of the validation text. tokens: trained on. seconds: of all runs,
+    without those of validations. rows: the log; each has ``step``, ``tokens``, ``seconds``, ``rate``, ``train_loss``, and ``validation_loss`` where
     that was measured.
     """
 
@@ -111,7 +111,7 @@ class _Run:
         self._judged = data.validation_batches(habits.validation_tokens, recipe.sequences, recipe.context_length)
         self._rows: list[Mapping[str, float]] = []
         self._began = self._saved = time.perf_counter()
-        self._before = 0.0
+        self._before = self._judging = 0.0
         self.step = 0
 
     def go_on_from(self, checkpoint: Checkpoint | None, known: Mapping[str, Any]) -> None:
@@ -140,8 +140,8 @@ class _Run:
 
     @property
     def seconds(self) -> float:
-        """In all runs."""
-        return self._before + time.perf_counter() - self._began
+        """In all runs, validations left out."""
+        return self._before + time.perf_counter() - self._began - self._judging
 
     def rows_to_come(self) -> Iterator[Mapping[str, float]]:
         """Train to the end; a row of the log now and then, and at the end."""
@@ -198,7 +198,9 @@ class _Run:
             "train_loss": loss,
         }
         if judged:
+            start = time.perf_counter()
             row["validation_loss"] = validation_loss(self._model, self._judged, self._recipe.precision)
+            self._judging += time.perf_counter() - start
         self._rows.append(row)
         return row
 
