@@ -44,8 +44,8 @@ class TrainingResult:
     """A finished training.
 
     validation_loss: nats a token. bits_per_byte: of the validation text. tokens: trained on. seconds: of all runs,
-    without those of validations. rows: the log; each has ``step``, ``tokens``, ``seconds``, ``rate``, ``train_loss``, and ``validation_loss`` where
-    that was measured.
+    without those of validations. rows: the log; each has ``step``, ``tokens``, ``seconds``, ``rate``, ``train_loss``,
+    and ``validation_loss`` where that was measured.
     """
 
     validation_loss: float
