@@ -56,7 +56,7 @@ def test_validations_and_checkpoints_change_nothing(arch, data, tmp_path):
     state = torch.get_rng_state()
     train(plain, data, replace(RECIPE, tokens=20 * 256))
     assert torch.equal(torch.get_rng_state(), state)
-    habits = Habits(validate_every=3, log_every=1, save_every=0.0)
+    habits = Habits(validate_at=range(3, 20, 3), log_every=1, save_every=0.0)
     result = train(watched, data, replace(RECIPE, tokens=20 * 256), folder=tmp_path, habits=habits)
     assert same(weights(plain), weights(watched))
     assert [row["step"] for row in result.rows if "validation_loss" in row] == [3, 6, 9, 12, 15, 18, 20]
@@ -86,7 +86,7 @@ def kill(row):
 model = build(architecture_from_json(arch))
 data = TokenData.of([text], [], ByteTokenizer())
 recipe["betas"] = tuple(recipe["betas"])
-habits = Habits(log_every=1, validate_every=7, save_every=0.0)
+habits = Habits(log_every=1, validate_at=range(7, 40, 7), save_every=0.0)
 train(model, data, Recipe(**recipe), folder=Path(folder), habits=habits, on_row=kill)
 """
 
@@ -101,7 +101,7 @@ def test_a_killed_training_goes_on_bit_by_bit(arch, data, text, tmp_path):
     given = json.dumps([architecture_to_json(arch), recipe.to_json(), text, str(tmp_path)])
     done = subprocess.run([sys.executable, "-c", KILLED], input=given, text=True, capture_output=True, check=False)
     assert done.returncode == -signal.SIGKILL, done.stderr
-    habits, threads = Habits(log_every=1, validate_every=7, save_every=0.0), torch.get_num_threads()
+    habits, threads = Habits(log_every=1, validate_at=range(7, 40, 7), save_every=0.0), torch.get_num_threads()
     torch.set_num_threads(1)
     seen = []
     again, never = build(arch), build(arch)

@@ -1,9 +1,11 @@
 """Which proxy or strategy is right: comparisons against published results."""
 
+from mimar.bench._decoder_tiny import tiny_architectures
 from mimar.bench._fetch import FETCHABLE, fetch, licence_of
 from mimar.bench._files import read_records, tables
 from mimar.bench._formats import load_truth
 from mimar.bench._judge_bins import JUDGED_BINS, JudgedBin, Judgement, equal_size_bins, judge_bins
+from mimar.bench._make_truth import TruthPlan, make_truth
 from mimar.bench._measures import Measures, measure
 from mimar.bench._outside import OUTSIDERS, installed_outsiders, outsider
 from mimar.bench._predictor_table import PredictorRow, predicted_quantity, predictor_table, truth_features
@@ -39,6 +41,7 @@ __all__ = [
     "SearchSummary",
     "SearchTruth",
     "Truth",
+    "TruthPlan",
     "TruthRow",
     "equal_size_bins",
     "fetch",
@@ -46,6 +49,7 @@ __all__ = [
     "judge_bins",
     "licence_of",
     "load_truth",
+    "make_truth",
     "measure",
     "outsider",
     "predicted_quantity",
@@ -57,6 +61,7 @@ __all__ = [
     "standardiser_for",
     "summarise",
     "tables",
+    "tiny_architectures",
     "truth_features",
     "without_llm",
 ]

@@ -237,7 +237,10 @@ def train(
             precision=precision_named(precision), seed=seed,
         )  # fmt: skip
         habits = Habits(
-            validate_every=validate_every, validation_tokens=validation_tokens, save_every=save_every, compile=compile_
+            validate_at=range(validate_every, recipe.steps, validate_every) if validate_every else (),
+            validation_tokens=validation_tokens,
+            save_every=save_every,
+            compile=compile_,
         )
         request = TrainRequest(architecture, data, validation or (), tokenizer, recipe, habits, device, out, resume)
         result = run_train(request)

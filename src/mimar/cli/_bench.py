@@ -192,6 +192,38 @@ def fetch(
         print_json(result) if as_json else say(f"wrote {path} ({result['bytes']:,} bytes; {result['licence']})")
 
 
+@bench.command(short_help="Train the architectures of decoder_tiny.")
+def make_truth(
+    out: Annotated[Path, typer.Argument(metavar="FILE.csv", help="The table; it is extended where it exists.")],
+    data: Annotated[list[str], typer.Option(help="Text to train on, as for mimar train.")],
+    validation: Annotated[
+        list[str] | None, typer.Option(help="Text to judge on.", show_default="the last twentieth of --data")
+    ] = None,
+    tokenizer: Annotated[str, typer.Option(help="byte, train:1024, or a tokenizer of your own.")] = "train:1024",
+    tokens: Annotated[str, typer.Option(help="Each is trained on.")] = "400k",
+    architectures: Annotated[int, typer.Option(min=1, help="The first so many of the benchmark.")] = 200,
+    seeds: Annotated[int, typer.Option(min=1, help="Trainings of the repeated ones.")] = 3,
+    repeated: Annotated[int, typer.Option(min=0, help="So many are trained with all seeds, the others once.")] = 24,
+    processes: Annotated[int, typer.Option(min=1, help="Trainings at a time, each on one core.")] = 1,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "cpu",
+    as_json: AsJson = False,
+) -> None:
+    """Train the architectures of decoder_tiny in one way, into a table that bench proxies reads.
+
+    The table grows row by row; the same command goes on after any stop, with more --architectures it extends it. What
+    it rests on (recipe, text, tokenizer) lies beside it as JSON and cannot change while it grows.
+    """
+    with errors_explained(as_json):
+        from mimar.bench import TruthPlan
+        from mimar.cli._make_truth import run_make_truth
+
+        plan = TruthPlan(architectures, seeds, repeated)
+        result = run_make_truth(out, (data, validation or (), tokenizer), tokens, plan, (processes, device))
+        print_json(result) if as_json else say(
+            f"wrote {result['path']}: {result['rows']} rows, {result['failed']} failed"
+        )
+
+
 @bench.command(short_help="Compare the hardware models with measurements.")
 def hardware(
     part: Annotated[str, typer.Option(help="One or more of these.")] = "speed,memory,published",

@@ -49,7 +49,7 @@ def run_train(request: TrainRequest) -> dict[str, Any]:
     tokenizer = tokenizer_named(request.tokenizer, texts)
     arch = _fitted(_architecture(request.reference), request, tokenizer)
     data = TokenData.of(texts, held_out, tokenizer)
-    model = _model(arch, request.recipe.seed, _device(request.device))
+    model = _model(arch, request.recipe.seed, device_named(request.device))
     say(
         f"{sum(each.numel() for each in model.parameters()):,} parameters, {len(data.train):,} tokens of text, "
         f"{request.recipe.steps:,} steps"
@@ -115,7 +115,8 @@ def _fitted(arch: Architecture, request: TrainRequest, tokenizer: Tokenizer) -> 
     return arch
 
 
-def _device(name: str) -> str:
+def device_named(name: str) -> str:
+    """``cpu`` or ``cuda``; ``auto`` is the GPU where there is one. InputError for anything else."""
     import torch
 
     if name == "auto":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,12 +27,12 @@ IGNORED: Callable[[Mapping[str, float]], None] = lambda _: None  # noqa: E731
 class Habits:
     """What a training does besides learning; none of it changes the result.
 
-    validate_every: steps between two validations besides the last; 0 for none. validation_tokens: judged on. log_every:
-    steps. save_every: seconds between checkpoints, where there is a folder. compile: by torch.compile, which takes a
-    minute to begin with.
+    validate_at: steps after which to validate, besides the last. validation_tokens: judged on. log_every: steps.
+    save_every: seconds between checkpoints, where there is a folder. compile: by torch.compile, which takes a minute to
+    begin with.
     """
 
-    validate_every: int = 0
+    validate_at: Container[int] = ()
     validation_tokens: int = 131_072
     log_every: int = 10
     save_every: float = 60.0
@@ -150,8 +150,7 @@ class _Run:
         while self.step < steps:
             losses.append(self._step())
             self.step += 1
-            every = self._habits.validate_every
-            judged = self.step == steps or (every > 0 and self.step % every == 0)
+            judged = self.step == steps or self.step in self._habits.validate_at
             if judged or self.step % self._habits.log_every == 0:
                 yield self._row(losses, judged)
                 losses = []

@@ -1,0 +1,106 @@
+"""The architectures of `decoder_tiny`: small decoders in which every option of the space stands often enough."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from itertools import product
+
+import numpy as np
+
+from mimar.shapes import nonembedding_parameters
+from mimar.space import Architecture, Defaults, TransformerSpace
+
+LEAST, MOST = 0.2e6, 3e6
+"""Parameters outside embedding and head."""
+
+POOL = 4000
+"""Random architectures to choose from, however many are wanted: a longer table begins with a shorter one."""
+
+SIZE_BINS = 8
+"""Equal steps of the logarithm of the size, filled evenly."""
+
+TINY = TransformerSpace(
+    sizes={
+        "num_layers": tuple(range(2, 13)),
+        "layer_sharing": (1, 2, 4),
+        "hidden_size": tuple(range(64, 513, 64)),
+        "topology": ("sequential", "parallel"),
+        "norm": ("rmsnorm", "layernorm"),
+        "norm_placement": ("pre", "post", "sandwich"),
+    },
+    layer={
+        "mixer": ("attention", "linear", "sliding_window", "block_sparse", "convolution", "none"),
+        "num_heads": (1, 2, 4, 8),
+        "head_size": (16, 32, 64),
+        "queries_per_kv": (1, 2, 4, 8),
+        "window": (32, 64, 128),
+        "kernel_size": (3, 4, 7, 15, 31),
+        "feed_forward": ("swiglu", "geglu", "glu", "ffn", "moe", "none"),
+        "ratio": (2.0, 8 / 3, 3.0, 4.0, 6.0, 8.0),
+        "activation": ("silu", "gelu", "relu", "relu2"),
+        "num_experts": (4, 8),
+        "top_k": (1, 2),
+    },
+    final={"position": ("rope", "alibi", "sinusoidal", "none"), "attention_kernel": ("flash", "math")},
+)
+"""The space of `design`, smaller in size and not in kind."""
+
+
+def tiny_architectures(count: int, vocab_size: int, context_length: int) -> list[Architecture]:
+    """The first `count` of the benchmark, all different; each next one has what the ones before have least.
+
+    Half of the pool have equal layers, half different ones; half have tied embeddings.
+    """
+    pool = _pool(vocab_size, context_length)
+    options = [_options(arch) for arch in pool]
+    seen: Counter[tuple[str, str]] = Counter()
+    left, chosen = list(range(len(pool))), list[Architecture]()
+    while left and len(chosen) < count:
+        need = [sum(1.0 / (1 + seen[each]) for each in options[i]) / len(options[i]) ** 0.5 for i in left]
+        best = left.pop(int(np.argmax(need)))
+        seen.update(options[best])
+        chosen.append(pool[best])
+    return chosen
+
+
+def _pool(vocab_size: int, context_length: int) -> list[Architecture]:
+    rng = np.random.default_rng(0)
+    spaces = [
+        TransformerSpace(scope, Defaults(vocab_size, context_length, tied, 0.0), TINY.sizes, TINY.layer, TINY.final)
+        for scope, tied in product(("uniform", "per-layer"), (True, False))
+    ]
+    found: dict[Architecture, None] = {}
+    while len(found) < POOL:
+        arch = spaces[len(found) % len(spaces)].sample(rng)
+        if LEAST <= nonembedding_parameters(arch) <= MOST:
+            found[arch] = None
+    return list(found)
+
+
+def _options(arch: Architecture) -> frozenset[tuple[str, str]]:
+    """What stands in an architecture, each option once however many layers have it, and its bin of size."""
+    return frozenset(_named(arch))
+
+
+def _named(arch: Architecture) -> Iterator[tuple[str, str]]:
+    for name in (
+        "position", "norm", "norm_placement", "topology", "tied_embeddings", "layer_sharing", "attention_kernel",
+        "num_layers", "hidden_size",
+    ):  # fmt: skip
+        yield name, str(getattr(arch, name))
+    yield "size", str(_size_bin(arch))
+    for block in arch.unique_blocks:
+        mixer, part = block.mixer, block.feed_forward
+        yield "mixer", mixer.kind
+        yield "feed_forward", part.kind
+        if mixer.num_heads:
+            groups = "all" if mixer.num_kv_heads == mixer.num_heads else "one" if mixer.num_kv_heads == 1 else "some"
+            yield "kv_heads", groups
+        if part.kind in ("ffn", "moe"):
+            yield "activation", part.activation
+
+
+def _size_bin(arch: Architecture) -> int:
+    share = np.log(nonembedding_parameters(arch) / LEAST) / np.log(MOST / LEAST)
+    return int(min(SIZE_BINS - 1, share * SIZE_BINS))

@@ -1,0 +1,217 @@
+"""`decoder_tiny`: train its architectures in the same way and note what came of each, row by row.
+
+Rows are appended as trainings end, so that a run that was stopped goes on with what is missing; the finished table is
+in order. What a table rests on (recipe, text, tokenizer) lies beside it and must not change while it grows.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from mimar.bench._decoder_tiny import tiny_architectures
+from mimar.errors import CandidateError, InputError
+from mimar.shapes import nonembedding_parameters, parameters
+from mimar.space import Architecture, architecture_to_json
+from mimar.training import Recipe, TokenData
+
+FIDELITIES = (0.1, 0.25, 0.5)
+"""Shares of the training after which the loss is noted as well, on the way of one schedule."""
+
+JUDGED_ON = 65_536
+"""Tokens of the validation text, spread over all of it."""
+
+COLUMNS = (
+    "id", "seed", "validation_loss", "bits_per_byte", *(f"loss_at_{share:.0%}" for share in FIDELITIES), "train_loss",
+    "params", "nonembedding_params", "tokens", "seconds", "failure", "architecture",
+)  # fmt: skip
+"""Losses in nats a token; `seconds` of training alone, on whatever machine; `failure` where there is no loss."""
+
+Row = Mapping[str, Any]
+Job = tuple[int, int]
+"""Id of the architecture, seed."""
+
+
+@dataclass(frozen=True, slots=True)
+class TruthPlan:
+    """What the table shall hold.
+
+    architectures: the first so many of the benchmark. seeds: of the first `repeated` of them; the others have seed 0.
+    """
+
+    architectures: int = 200
+    seeds: int = 3
+    repeated: int = 24
+
+    @property
+    def jobs(self) -> list[Job]:
+        """All trainings, those of the first seed first."""
+        return [
+            (number, seed)
+            for seed in range(self.seeds)
+            for number in range(self.architectures if seed == 0 else min(self.repeated, self.architectures))
+        ]
+
+
+def make_truth(
+    path: Path,
+    data: TokenData,
+    recipe: Recipe,
+    plan: TruthPlan,
+    *,
+    processes: int = 1,
+    device: str = "cpu",
+    on_row: Callable[[Row, int, int], None] = lambda _row, _done, _all: None,
+) -> list[Row]:
+    """Make or extend the table at `path`, a CSV; returns its rows in order of id and seed.
+
+    processes: trainings at a time, each on one core where `device` is ``cpu``. on_row: told each new row, how many
+    there are, and how many there shall be. A training that fails is a row with its reason. InputError: the table there
+    was made in another way.
+    """
+    _check_same(path, _facts(data, recipe))
+    done: dict[Job, Row] = {(int(row["id"]), int(row["seed"])): row for row in _rows(path)}
+    _write(path, list(done.values()))
+    archs = tiny_architectures(plan.architectures, data.vocab_size, recipe.context_length)
+    missing = [job for job in plan.jobs if job not in done]
+    with _trainings(archs, data, recipe, missing, (processes, device)) as ended:
+        for row in ended:
+            _append(path, row)
+            done[row["id"], row["seed"]] = row
+            on_row(row, len(done), len({*plan.jobs, *done}))
+    rows = [done[job] for job in sorted(done)]
+    _write(path, rows)
+    return rows
+
+
+def train_one(arch: Architecture, job: Job, data: TokenData, recipe: Recipe, device: str) -> Row:
+    """One row of the table."""
+    import torch
+
+    from mimar.models import build
+    from mimar.training import Habits, train
+
+    number, seed = job
+    recipe = replace(recipe, seed=seed)
+    steps = {max(1, round(share * recipe.steps)): share for share in FIDELITIES}
+    row: dict[str, Any] = {
+        **dict.fromkeys(COLUMNS, ""),
+        "id": number,
+        "seed": seed,
+        "params": parameters(arch),
+        "nonembedding_params": nonembedding_parameters(arch),
+        "architecture": json.dumps(architecture_to_json(arch)),
+    }
+    model = build(arch, generator=torch.Generator().manual_seed(seed), device=device)
+    try:
+        result = train(model, data, recipe, habits=Habits(validate_at=steps, validation_tokens=JUDGED_ON))
+    except CandidateError as error:
+        return row | {"failure": str(error)}
+    losses = {entry["step"]: entry["validation_loss"] for entry in result.rows if "validation_loss" in entry}
+    curve = {f"loss_at_{share:.0%}": round(losses[step], 5) for step, share in steps.items()}
+    return (
+        row
+        | curve
+        | {
+            "validation_loss": round(result.validation_loss, 5),
+            "bits_per_byte": round(result.bits_per_byte, 5),
+            "train_loss": round(result.rows[-1]["train_loss"], 5),
+            "tokens": result.tokens,
+            "seconds": round(result.seconds, 1),
+        }
+    )
+
+
+_given: dict[str, Any] = {}
+"""What every training of a worker process shares, sent to it once."""
+
+
+def _begin(data: TokenData, recipe: Recipe, device: str) -> None:
+    import torch
+
+    torch.set_num_threads(1)
+    _given.update(data=data, recipe=recipe, device=device)
+
+
+def _trained(arch: Architecture, job: Job) -> Row:
+    return train_one(arch, job, _given["data"], _given["recipe"], _given["device"])
+
+
+@contextmanager
+def _trainings(
+    archs: Sequence[Architecture], data: TokenData, recipe: Recipe, jobs: Sequence[Job], where: tuple[int, str]
+) -> Iterator[Iterator[Row]]:
+    """Rows as trainings end. Whatever ends the block, those that have not begun never do."""
+    processes, device = where
+    pool = ProcessPoolExecutor(processes, get_context("spawn"), initializer=_begin, initargs=(data, recipe, device))
+    try:
+        futures: list[Future[Row]] = [pool.submit(_trained, archs[job[0]], job) for job in jobs]
+        yield (future.result() for future in as_completed(futures))
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _facts(data: TokenData, recipe: Recipe) -> dict[str, Any]:
+    """What must not change while a table grows."""
+    return {
+        "recipe": {name: value for name, value in recipe.to_json().items() if name != "seed"},
+        "vocab_size": data.vocab_size,
+        "bytes_per_token": data.bytes_per_token,
+        "train_sha256": hashlib.sha256(data.train.tobytes()).hexdigest(),
+        "validation_sha256": hashlib.sha256(data.validation.tobytes()).hexdigest(),
+    }
+
+
+def _check_same(path: Path, facts: Mapping[str, Any]) -> None:
+    beside = path.with_suffix(".json")
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+        return
+    if not beside.is_file():
+        raise InputError(f"{path} has no {beside.name} beside it that says how it was made; choose another file")
+    known = json.loads(beside.read_text(encoding="utf-8"))
+    changed = sorted(name for name in {*known, *facts} if known.get(name) != facts.get(name))
+    if changed:
+        raise InputError(f"{path} was made with another {', '.join(changed)}: use the same again, or choose a new file")
+
+
+def _rows(path: Path) -> list[Row]:
+    """Whole rows; the last one of a run that was killed while it wrote may be half."""
+    if not path.exists():
+        return []
+    with path.open(encoding="utf-8", newline="") as file:
+        return [row for row in csv.DictReader(file) if _is_whole(row)]
+
+
+def _is_whole(row: Row) -> bool:
+    try:
+        return bool(json.loads(row["architecture"]))  # the last column
+    except (TypeError, ValueError):
+        return False
+
+
+def _append(path: Path, row: Row) -> None:
+    with path.open("a", encoding="utf-8", newline="") as file:
+        csv.DictWriter(file, COLUMNS).writerow(row)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _write(path: Path, rows: Sequence[Row]) -> None:
+    """Head and rows, put in place in one step."""
+    aside = path.with_name(f".{path.name}")
+    with aside.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS)
+        writer.writeheader()
+        writer.writerows(rows)
+    aside.replace(path)

@@ -1,0 +1,105 @@
+"""`decoder_tiny`: what stands in its architectures, and a table that grows and goes on."""
+
+import csv
+import json
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from mimar.bench import TruthPlan, load_truth, make_truth, tiny_architectures
+from mimar.errors import InputError
+from mimar.shapes import nonembedding_parameters
+from mimar.space import architecture_from_json
+from mimar.training import Recipe, TokenData
+
+RECIPE = Recipe(tokens=600, context_length=64, batch_tokens=128)
+
+
+@pytest.fixture(scope="module")
+def data():
+    ids = np.random.default_rng(0).integers(64, size=4000).astype(np.int32)
+    return TokenData(ids, ids[:200], 64, 1.0)
+
+
+@pytest.fixture(scope="module")
+def archs():
+    return tiny_architectures(200, 1024, 256)
+
+
+def test_every_option_stands_in_at_least_twenty_architectures(archs):
+    def options(arch):
+        for name in ("position", "norm", "norm_placement", "topology", "tied_embeddings", "layer_sharing"):
+            yield name, getattr(arch, name)
+        yield "kernel", arch.attention_kernel
+        for block in arch.blocks:
+            yield "mixer", block.mixer.kind
+            yield "feed_forward", block.feed_forward.kind
+            if block.feed_forward.kind == "ffn":
+                yield "activation", block.feed_forward.activation
+            if block.mixer.kind == "attention":
+                yield "multi-query", block.mixer.num_kv_heads == 1 < block.mixer.num_heads
+                yield "grouped", 1 < block.mixer.num_kv_heads < block.mixer.num_heads
+
+    found = Counter(option for arch in archs for option in set(options(arch)))
+    assert min(found.values()) >= 20, found
+    assert len(found) == 4 + 2 + 3 + 2 + 2 + 3 + 2 + 6 + 6 + 4 + 2 + 2
+
+
+def test_they_are_different_small_and_of_every_size(archs):
+    sizes = np.asarray([nonembedding_parameters(arch) for arch in archs])
+    assert len(set(archs)) == 200
+    assert sizes.min() >= 0.2e6
+    assert sizes.max() <= 3e6
+    assert min(np.histogram(np.log(sizes), bins=8, range=(np.log(0.2e6), np.log(3e6)))[0]) >= 15
+    assert {arch.num_layers for arch in archs} == set(range(2, 13))
+    assert {arch.hidden_size for arch in archs} == set(range(64, 513, 64))
+
+
+def test_a_longer_table_begins_with_a_shorter_one(archs):
+    assert tiny_architectures(20, 1024, 256) == archs[:20]
+
+
+def test_repeated_ones_come_with_every_seed_and_the_first_seed_comes_first():
+    assert TruthPlan(3, 2, 1).jobs == [(0, 0), (1, 0), (2, 0), (0, 1)]
+    assert TruthPlan(2, 2, 5).jobs == [(0, 0), (1, 0), (0, 1), (1, 1)]
+
+
+def test_a_table_goes_on_after_half_a_row_grows_and_is_read_as_a_truth(data, tmp_path):
+    path, plan = tmp_path / "tiny.csv", TruthPlan(2, 2, 1)
+    told = []
+    whole = make_truth(path, data, RECIPE, plan, on_row=lambda row, done, of_all: told.append((done, of_all)))
+    assert told == [(1, 3), (2, 3), (3, 3)]
+    assert [(row["id"], row["seed"]) for row in whole] == [(0, 0), (0, 1), (1, 0)]
+    assert whole[0]["validation_loss"] != whole[1]["validation_loss"]
+    written = path.read_bytes()
+    path.write_bytes(written[:-300])  # the last row was being written
+    again = make_truth(path, data, RECIPE, plan)
+    losses = [[float(row["validation_loss"]) for row in rows] for rows in (whole, again)]
+    assert losses[0] == losses[1]
+    longer = make_truth(path, data, RECIPE, replace(plan, architectures=3), processes=2)
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(int(row["id"]), int(row["seed"])) for row in rows] == [(0, 0), (0, 1), (1, 0), (2, 0)]
+    assert len(longer) == 4
+    assert all(float(row["loss_at_50%"]) > 0 for row in rows)
+    for row, arch in zip((rows[0], *rows[2:]), tiny_architectures(3, 64, 64), strict=True):
+        assert architecture_from_json(json.loads(row["architecture"])) == arch
+    assert len(load_truth(str(path), label="validation_loss:min").rows) == 4
+    with pytest.raises(InputError, match="made with another recipe"):
+        make_truth(path, data, replace(RECIPE, learning_rate=1.0), plan)
+
+
+def test_a_training_that_fails_is_a_row_with_its_reason(data, tmp_path):
+    rows = make_truth(tmp_path / "t.csv", data, replace(RECIPE, learning_rate=1e9), TruthPlan(1, 1, 0))
+    assert "training diverged" in rows[0]["failure"]
+    assert rows[0]["validation_loss"] == ""
+    again = make_truth(tmp_path / "t.csv", data, replace(RECIPE, learning_rate=1e9), TruthPlan(1, 1, 0))
+    assert again[0]["failure"] == rows[0]["failure"]
+
+
+def test_a_table_without_its_facts_is_refused(data, tmp_path):
+    (tmp_path / "t.csv").write_text("id\n1\n")
+    with pytest.raises(InputError, match=r"no t\.json beside it"):
+        make_truth(tmp_path / "t.csv", data, RECIPE, TruthPlan(1, 1, 0))
