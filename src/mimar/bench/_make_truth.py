@@ -93,7 +93,7 @@ def make_truth(
     return rows
 
 
-def train_one(arch: Architecture, job: Job, data: TokenData, recipe: Recipe, device: str) -> Row:
+def _train_one(arch: Architecture, job: Job, data: TokenData, recipe: Recipe, device: str) -> Row:
     """One row of the table."""
     import torch
 
@@ -143,7 +143,7 @@ def _begin(data: TokenData, recipe: Recipe, device: str) -> None:
 
 
 def _trained(arch: Architecture, job: Job) -> Row:
-    return train_one(arch, job, _given["data"], _given["recipe"], _given["device"])
+    return _train_one(arch, job, _given["data"], _given["recipe"], _given["device"])
 
 
 @contextmanager

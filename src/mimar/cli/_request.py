@@ -11,7 +11,7 @@ from mimar.cli._names import require_score
 from mimar.cli._output import say
 from mimar.cli._quantities import count, seconds, size
 from mimar.cli._settings import DesignSettings
-from mimar.cli._start import read_architecture, vocabulary_size
+from mimar.cli._start import read_architecture
 from mimar.cli._strategies import require_fitting
 from mimar.design import objective_for, restricted_to_device
 from mimar.errors import ArchitectureError, InputError, UnknownNameError
@@ -19,6 +19,7 @@ from mimar.hardware import DeviceProfile, Dtype, Workload, load_profile
 from mimar.objectives import Budget
 from mimar.space import Architecture, Choice, Defaults, TransformerSpace, illegal_reasons
 from mimar.strategy import Scalarised, checked_weights
+from mimar.training import SubwordTokenizer
 
 DEFAULT_CONTEXT = 1024
 DEFAULT_PROMPT = 128
@@ -169,7 +170,7 @@ def _only(typed: Sequence[str], space: TransformerSpace) -> dict[str, list[Choic
 def _vocabulary(request: DesignRequest) -> int | None:
     if request.tokenizer is None:
         return request.vocab
-    found = vocabulary_size(request.tokenizer)
+    found = SubwordTokenizer.read(request.tokenizer).vocab_size
     if request.vocab is not None and request.vocab != found:
         raise InputError(f"--vocab {request.vocab} and the tokenizer's {found} tokens differ: give only one of them")
     return found

@@ -55,16 +55,3 @@ def _from_hub(model: str, option: str) -> Path:
         raise InputError(
             f"{option} {model}: the hub gave no config.json ({type(error).__name__}); check the id"
         ) from error
-
-
-def vocabulary_size(tokenizer: Path) -> int:
-    """Number of tokens of a tokenizer, given its folder or its tokenizer.json."""
-    from tokenizers import Tokenizer
-
-    file = tokenizer / "tokenizer.json" if tokenizer.is_dir() else tokenizer
-    if not file.is_file():
-        raise InputError(f"--tokenizer {tokenizer}: expected a tokenizer.json or a folder that holds one, found none")
-    try:
-        return Tokenizer.from_file(str(file)).get_vocab_size()
-    except Exception as error:  # the library raises bare Exception for any unreadable file
-        raise InputError(f"--tokenizer {file}: not a tokenizer.json ({error})") from error

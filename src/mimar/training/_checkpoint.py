@@ -58,10 +58,8 @@ def load_checkpoint(folder: Path) -> Checkpoint | None:
     try:
         found = torch.load(file, map_location="cpu", weights_only=True)
         return Checkpoint(**found)
-    except (OSError, RuntimeError, EOFError, ValueError, TypeError, KeyError) as error:
+    except Exception as error:  # of torch and of unpickling, which have no common root
         raise ForeignFileError(f"{file} is not a checkpoint of a training, or is damaged: {error}") from error
-    except Exception as error:  # of unpickling, which has no narrower root that torch exports
-        raise ForeignFileError(f"{file} is not a checkpoint of a training: {error}") from error
 
 
 def _unwritten(error: Exception, target: Path) -> StorageError:

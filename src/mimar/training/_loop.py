@@ -20,8 +20,6 @@ from mimar.training._checkpoint import Checkpoint, load_checkpoint, save_checkpo
 from mimar.training._data import Batch, TokenData
 from mimar.training._recipe import Recipe
 
-IGNORED: Callable[[Mapping[str, float]], None] = lambda _: None  # noqa: E731
-
 
 @dataclass(frozen=True, slots=True)
 class Habits:
@@ -63,7 +61,7 @@ def train(
     *,
     folder: Path | None = None,
     habits: Habits = Habits(),
-    on_row: Callable[[Mapping[str, float]], None] = IGNORED,
+    on_row: Callable[[Mapping[str, float]], None] = lambda _: None,
     identity: Mapping[str, Any] | None = None,
 ) -> TrainingResult:
     """Train `model` in place, on the device of its weights: token ids (batch, tokens) → logits (batch, tokens, vocab).

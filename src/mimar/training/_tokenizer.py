@@ -67,11 +67,11 @@ class SubwordTokenizer:
 
         file = source / "tokenizer.json" if source.is_dir() else source
         if not file.is_file():
-            raise InputError(f"no tokenizer: {source}; expected a tokenizer.json, its folder, byte, or train:4096")
+            raise InputError(f"no tokenizer at {source}: expected a tokenizer.json or a folder that holds one")
         try:
             return SubwordTokenizer(Library.from_file(str(file)))
         except Exception as error:  # the library raises no narrower one
-            raise InputError(f"{file} is not a tokenizer in the format of Hugging Face: {error}") from error
+            raise InputError(f"{file} is not a tokenizer.json of Hugging Face's tokenizers: {error}") from error
 
     @staticmethod
     def train(texts: Sequence[str], vocab_size: int) -> SubwordTokenizer:
