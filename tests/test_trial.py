@@ -13,7 +13,7 @@ COMPLETE = Trial(
     {"score": 0.1 + 0.2, "params": 5e6},
     seconds=0.25,
 )
-FAILED = Trial(4, Proposal((1, 3), "mutation", (3,)), "failed", reasons=("out of memory",), fidelity="half")
+FAILED = Trial(4, Proposal((1, 3), "mutation", (3,), fidelity="half"), "failed", reasons=("out of memory",))
 INVALID = Trial(5, Proposal((9,), "llm", reasons=("too wide", "too deep")), "invalid", reasons=("too wide", "too deep"))
 UNREADABLE = Trial(6, Proposal(None, "llm", reasons=("not JSON",), note="<b>"), "invalid", reasons=("not JSON",))
 

@@ -14,11 +14,11 @@ from typing import Final
 
 import numpy as np
 
-from mimar.errors import BudgetError, CandidateError, InputError
+from mimar.errors import BudgetError, CandidateError, InputError, memory_explained
 from mimar.hardware import DeviceProfile, Workload, device_advice, hardware_metrics, unsupported_reasons
 from mimar.models import generate_layer_code
-from mimar.objectives import Budget, DesignEvaluator, Objective, losses
-from mimar.pareto import Points, Reference
+from mimar.objectives import LOSS_PREFIX, SCORED, Budget, DesignEvaluator, Objective, TrainedLoss
+from mimar.pareto import Reference
 from mimar.proxies import DecoderSubject, Proxy, adw, decoder_inputs, score_code
 from mimar.space import WIDTH_MULTIPLE, Architecture, Choice, TransformerSpace
 from mimar.strategy import Axis, Brief, Problem, draw
@@ -43,7 +43,7 @@ DIRECTIONS: Final[Mapping[str, str]] = {
     "energy_j_per_token": "min",
     "power_w": "min",
 }
-"""Metric → whether more or less of it is better."""
+"""Metric → whether more or less of it is better; less of every validation loss."""
 
 REFERENCE_SAMPLE: Final = 64
 """Random candidates that fix the frame of the hypervolume."""
@@ -69,9 +69,12 @@ class DesignTask:
 
 def objective_for(metric: str) -> Objective:
     """The objective for a metric's name; InputError lists the names."""
-    direction = DIRECTIONS.get(metric)
+    direction = "min" if metric.startswith(LOSS_PREFIX) else DIRECTIONS.get(metric)
     if direction is None:
-        raise InputError(f"unknown objective {metric!r}: expected one of {', '.join(DIRECTIONS)}")
+        raise InputError(
+            f"unknown objective {metric!r}: expected one of {', '.join(DIRECTIONS)}, or {LOSS_PREFIX}TOKENS, the "
+            "validation loss after a training"
+        )
     return Objective(metric, "max" if direction == "max" else "min")
 
 
@@ -83,12 +86,14 @@ def design_task(
     *,
     budgets: Sequence[Budget] = (),
     objectives: Sequence[str] = DEFAULT_OBJECTIVES,
+    loss: TrainedLoss | None = None,
     seed: int = 0,
     reference: Reference | None = None,
 ) -> DesignTask:
     """Join the parts; `space` should already be narrowed by `restricted_to_device`.
 
     score: the accuracy score, from `mimar.proxies` or of the same form; `seed` decides its initial weights and data.
+    loss: trains candidates where an objective is their loss; its metric is the objective's name.
     reference: the frame of the hypervolume in losses; by default it is fixed by a random sample drawn from `seed`.
     Raises BudgetError when no architecture can keep the budgets, saying how close one can get, and InputError for
     unknown objectives or figures that the device does not have.
@@ -104,7 +109,7 @@ def design_task(
     hardware = _Hardware(profile, workload)
     kept = tuple(budgets)
     wanted = tuple(objective_for(metric) for metric in objectives)
-    evaluator = DesignEvaluator(hardware, partial(_scored, score, seed), partial(_announced, score))
+    evaluator = DesignEvaluator(hardware, partial(_scored, score, seed), partial(_announced, score), loss)
 
     def check(arch: Architecture) -> tuple[str, ...]:
         reasons = space.validate(arch) or unsupported_reasons(arch, profile, workload)
@@ -117,6 +122,7 @@ def design_task(
     placeholder = reference or Reference((), ())
     problem = Problem(space, wanted, check, excess, hardware, placeholder, axes=_axes(hardware))
     _require_known_metrics(problem, kept, profile)
+    _require_trainable(wanted, loss, space)
     problem = replace(problem, anchor=_anchor(problem, kept, seed))
     if reference is None:
         size = REFERENCE_SAMPLE if score.cost == "closed form" else COSTLY_REFERENCE_SAMPLE
@@ -130,18 +136,17 @@ def design_task(
                 size, len(set(drawn)),
             )  # fmt: skip
         evaluator.prepare(drawn)
-        sample = losses(_measured(evaluator, drawn), wanted)
-        problem = replace(problem, reference=_frame(sample, wanted, kept))
+        problem = replace(problem, reference=_frame(_measured(evaluator, drawn), wanted, kept, loss))
     return DesignTask(problem, evaluator, _brief(profile, workload, kept, score), kept)
 
 
 def _measured(evaluator: DesignEvaluator, drawn: Sequence[Architecture]) -> list[Mapping[str, float]]:
-    """Metrics of those that can be evaluated; CandidateError where none can."""
+    """Metrics, without training, of those that can be evaluated; CandidateError where none can."""
     found: list[Mapping[str, float]] = []
     failure: CandidateError | None = None
     for arch in drawn:
         try:
-            found.append(evaluator.evaluate(arch))
+            found.append(evaluator.evaluate(arch, SCORED))
         except CandidateError as error:
             failure = error
     if failure is not None and not found:
@@ -172,13 +177,8 @@ def restricted_to_device(space: TransformerSpace, profile: DeviceProfile) -> Tra
 
 
 def _scored(score: Proxy, seed: int, arch: Architecture) -> float:
-    try:
+    with memory_explained("its score"):
         return score(decoder_inputs(arch, seed))
-    except (MemoryError, RuntimeError) as error:
-        # torch reports exhausted memory as a RuntimeError: one candidate too large must not end a study.
-        if isinstance(error, MemoryError) or "memory" in str(error):
-            raise CandidateError(f"not enough memory to score it: {str(error)[:200]}") from error
-        raise
 
 
 def _announced(score: Proxy, candidates: Sequence[Architecture]) -> None:
@@ -208,11 +208,12 @@ class _Hardware:
 
 
 def _require_known_metrics(problem: Problem[Architecture], budgets: Sequence[Budget], profile: DeviceProfile) -> None:
-    known = {*problem.known(problem.space.sample(np.random.default_rng(0))), "score"}
+    trained = {each.metric for each in problem.objectives if each.metric.startswith(LOSS_PREFIX)}
+    known = {*problem.known(problem.space.sample(np.random.default_rng(0))), "score", *trained}
     if any(budget.metric == "score" for budget in budgets):
         raise InputError("a budget on the score cannot be checked before an evaluation: make it an objective instead")
     for name in (*(objective.metric for objective in problem.objectives), *(budget.metric for budget in budgets)):
-        if name not in DIRECTIONS:
+        if name not in DIRECTIONS and name not in trained:
             raise InputError(f"unknown metric {name!r} in a budget: expected one of {', '.join(DIRECTIONS)}")
         if name not in known:
             raise InputError(
@@ -269,9 +270,30 @@ def _neighbours(
             yield {**choices, name: option}
 
 
-def _frame(sample: Points, objectives: Sequence[Objective], budgets: Sequence[Budget]) -> Reference:
-    """Worst and best of a sample (n, m) in each objective; a budget on an objective is the worst that counts."""
-    worst, best = sample.max(axis=0), sample.min(axis=0)
+def _require_trainable(objectives: Sequence[Objective], loss: TrainedLoss | None, space: TransformerSpace) -> None:
+    for objective in objectives:
+        if objective.metric.startswith(LOSS_PREFIX) and (loss is None or loss.metric != objective.metric):
+            given = "none" if loss is None else loss.metric
+            raise InputError(f"the objective {objective.metric} needs a training of that length, got {given}")
+    if loss is not None:
+        loss.check(space.defaults.context_length, space.defaults.vocab_size)
+
+
+def _frame(
+    sample: Sequence[Mapping[str, float]],
+    objectives: Sequence[Objective],
+    budgets: Sequence[Budget],
+    loss: TrainedLoss | None,
+) -> Reference:
+    """Worst and best of a sample in each objective; a budget on an objective is the worst that counts.
+
+    A loss has a frame of its own, from the text, since it would be dear to train a sample.
+    """
+    trained = {} if loss is None else {loss.metric: loss.frame}
+    columns = [
+        trained.get(each.metric) or tuple(each.sign * metrics[each.metric] for metrics in sample) for each in objectives
+    ]
+    worst, best = np.asarray([max(column) for column in columns]), np.asarray([min(column) for column in columns])
     limits = {budget.metric: budget.limit for budget in budgets}
     for i, objective in enumerate(objectives):
         if objective.metric in limits:

@@ -26,6 +26,8 @@ A message says what was expected, what came, and how to fix it; `EXIT_CODES` map
 from __future__ import annotations
 
 import re
+from collections.abc import Generator
+from contextlib import contextmanager
 
 _UNPRINTABLE = re.compile(r"\r(?!\n)|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 
@@ -131,6 +133,20 @@ class ExportError(MimarError):
 
 class CandidateError(MimarError):
     """One candidate cannot be evaluated; its text is stored as the reason and the study goes on."""
+
+
+@contextmanager
+def memory_explained(doing: str) -> Generator[None]:
+    """CandidateError where memory does not suffice for what is done inside: one candidate too large ends no study.
+
+    torch reports exhausted memory as a RuntimeError, on a GPU as one of its own kind.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, MemoryError) or "memory" in str(error):
+            raise CandidateError(f"not enough memory for {doing}: {str(error)[:200]}") from error
+        raise
 
 
 EXIT_CODES: dict[type[MimarError], int] = {

@@ -11,6 +11,7 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final, Generic, Literal, TypeVar, cast
 
 from mimar.errors import InputError, LLMError, ReplayError, StorageError
@@ -160,7 +161,7 @@ class Study(Generic[A]):
         return self._problem.reference.hypervolume(points)
 
     def run(self, trials: int) -> StopReason:
-        """Search until `trials` candidates have been evaluated, those of earlier runs included.
+        """Search until `trials` candidates have been evaluated in full, those of earlier runs included.
 
         Ctrl-C ends the run at once and loses nothing that was stored. An LLM that fails for good ends the run of a
         strategy or a score that cannot do without it: the LLMError is raised after the stop is recorded. InputError
@@ -209,7 +210,7 @@ class Study(Generic[A]):
         return "enough trials"
 
     def _step(self, target: int) -> bool:
-        """One round of ask, evaluate, store and tell; True when a candidate was evaluated with success."""
+        """One round of ask, evaluate, store and tell; True when a candidate was evaluated, however thoroughly."""
         self._cut_short = True
         proposals = self._proposals(target)
         self._settle(proposals)
@@ -217,7 +218,7 @@ class Study(Generic[A]):
         self._told += len(told)
         self._strategy.tell(told)
         self._cut_short = False
-        return any(trial.status == "complete" for trial in told)
+        return any(trial.status in ("complete", "partial") for trial in told)
 
     def _proposals(self, target: int) -> Sequence[Proposal[A]]:
         """What the strategy puts forward; nothing where the LLM failed for good and ended an earlier run."""
@@ -266,8 +267,7 @@ class Study(Generic[A]):
                 open_.append(i)
         self._made_ready([cast("A", proposal.architecture) for proposal in proposals if not proposal.reasons])
         proposed = [proposals[i - self._told] for i in open_]
-        candidates = [cast("A", proposal.architecture) for proposal in proposed]
-        for index, outcome in self._executor.map(self._evaluator.evaluate, candidates):
+        for index, outcome in self._executor.map(partial(_evaluated, self._evaluator), proposed):
             self._store(_trial(open_[index], proposed[index], outcome))
 
     def _store(self, trial: Trial[A]) -> None:
@@ -284,7 +284,8 @@ class Study(Generic[A]):
         return None if arch is None else self._problem.space.to_json(arch)
 
     def _check_same(self, recorded: Mapping[str, Any], proposal: Proposal[A]) -> None:
-        if recorded["architecture"] != self._architecture_json(proposal):
+        same = recorded["architecture"] == self._architecture_json(proposal)
+        if not same or recorded["fidelity"] != proposal.fidelity:
             raise StorageError(
                 f"trial {recorded['id']} of the study cannot be reproduced: expected the recorded architecture, got "
                 "another one. Something is not as it was when the trial was stored: the strategy or its seed, the "
@@ -293,10 +294,15 @@ class Study(Generic[A]):
             )
 
 
+def _evaluated(evaluator: Evaluator[A], proposal: Proposal[A]) -> Mapping[str, float]:
+    return evaluator.evaluate(cast("A", proposal.architecture), proposal.fidelity)
+
+
 def _trial(index: int, proposal: Proposal[A], outcome: Outcome) -> Trial[A]:
-    status: Status = "invalid" if proposal.reasons else "complete" if outcome.failure is None else "failed"
+    done: Status = "complete" if proposal.fidelity == FULL else "partial"
+    status: Status = "invalid" if proposal.reasons else done if outcome.failure is None else "failed"
     reasons = proposal.reasons or (() if outcome.failure is None else (outcome.failure,))
-    return Trial(index, proposal, status, outcome.metrics, reasons, FULL, outcome.seconds)
+    return Trial(index, proposal, status, outcome.metrics, reasons, outcome.seconds)
 
 
 def _recorded_outcome(recorded: Mapping[str, Any]) -> Outcome:

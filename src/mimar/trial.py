@@ -8,7 +8,7 @@ from typing import Any, Generic, Literal, TypeVar
 
 A = TypeVar("A")
 
-Status = Literal["complete", "invalid", "failed"]
+Status = Literal["complete", "partial", "invalid", "failed"]
 
 __all__ = ["FULL", "Proposal", "Status", "Trial", "trial_from_json", "trial_to_json"]
 
@@ -25,6 +25,7 @@ class Proposal(Generic[A]):
     parents: ids of the trials it was made from.
     reasons: why it must not be evaluated (illegal, over budget, repeated); empty for a good one.
     note: free text that came along, for example an LLM's rationale or its raw answer; data, never executed.
+    fidelity: how thoroughly it shall be evaluated, in the evaluator's words.
     """
 
     architecture: A | None
@@ -32,6 +33,7 @@ class Proposal(Generic[A]):
     parents: tuple[int, ...] = ()
     reasons: tuple[str, ...] = ()
     note: str = ""
+    fidelity: str = FULL
 
     @property
     def by_llm(self) -> bool:
@@ -44,8 +46,9 @@ class Trial(Generic[A]):
     """What became of a proposal.
 
     id: position in proposal order, from 0.
-    metrics: name → value, in the units of the metric's name; empty unless `status` is ``complete``.
-    status: ``complete``, ``invalid`` (never evaluated, `reasons` says why), ``failed`` (evaluation gave up on it).
+    metrics: name → value, in the units of the metric's name; empty unless `status` is ``complete`` or ``partial``.
+    status: ``complete``, ``partial`` (evaluated at less than full fidelity: it informs a search and is no result),
+      ``invalid`` (never evaluated, `reasons` says why), ``failed`` (evaluation gave up on it).
     """
 
     id: int
@@ -53,7 +56,6 @@ class Trial(Generic[A]):
     status: Status
     metrics: Mapping[str, float] = field(default_factory=dict[str, float])
     reasons: tuple[str, ...] = ()
-    fidelity: str = FULL
     seconds: float = 0.0
 
     @property
@@ -73,7 +75,7 @@ def trial_to_json(trial: Trial[Any], architecture: Any) -> dict[str, Any]:
         "parents": list(trial.proposal.parents),
         "reasons": list(trial.reasons),
         "note": trial.proposal.note,
-        "fidelity": trial.fidelity,
+        "fidelity": trial.proposal.fidelity,
         "seconds": trial.seconds,
         "metrics": dict(trial.metrics),
         "architecture": architecture,
@@ -84,7 +86,5 @@ def trial_from_json(data: Mapping[str, Any], read: Callable[[Any], A]) -> Trial[
     """Inverse of `trial_to_json`; `read` turns an architecture's JSON form into the architecture."""
     arch = None if data["architecture"] is None else read(data["architecture"])
     rejected = tuple(data["reasons"]) if data["status"] == "invalid" else ()
-    proposal = Proposal(arch, data["origin"], tuple(data["parents"]), rejected, data["note"])
-    return Trial(
-        data["id"], proposal, data["status"], data["metrics"], tuple(data["reasons"]), data["fidelity"], data["seconds"]
-    )
+    proposal = Proposal(arch, data["origin"], tuple(data["parents"]), rejected, data["note"], data["fidelity"])
+    return Trial(data["id"], proposal, data["status"], data["metrics"], tuple(data["reasons"]), data["seconds"])

@@ -87,7 +87,10 @@ def design(
         ),
     ] = None,
     vocab: Annotated[int | None, typer.Option(help="Vocabulary size.", show_default="32000")] = None,
-    tokenizer: Annotated[Path | None, typer.Option(help="Take the vocabulary size from this tokenizer.")] = None,
+    tokenizer: Annotated[
+        str | None,
+        typer.Option(help="A tokenizer.json or its folder: gives the vocabulary. With --data also byte, train:4096."),
+    ] = None,
     untied: Annotated[bool, typer.Option("--untied", help="Separate output head.")] = False,
     strategy: Annotated[
         str, typer.Option(help="How to search: adaptive, linas, nsga2, …; an unknown name lists all.")
@@ -97,7 +100,7 @@ def design(
         typer.Option(help="Accuracy score: adw, hpm, zerolm, …, llm-judge (asks --llm); an unknown name lists all."),
     ] = "adw",
     objectives: Annotated[
-        str, typer.Option(help="Comma-separated metrics; an unknown name lists all.")
+        str, typer.Option(help="Comma-separated metrics, loss@200k after a training; an unknown name lists all.")
     ] = "score,decode_tokens_per_second,memory_bytes",
     weights: Annotated[
         str | None, typer.Option(help="Of objectives, for scalarised: METRIC=WEIGHT,…; the others weigh 1.")
@@ -123,6 +126,21 @@ def design(
         str | None,
         typer.Option(help="Begin from FILE.json, the folder of an export or a model, or a hub id."),
     ] = None,
+    data: Annotated[
+        list[str] | None, typer.Option(help="Text that loss@TOKENS trains on, as of mimar train; repeat for more.")
+    ] = None,
+    validation: Annotated[
+        list[str] | None, typer.Option(help="Text to judge on.", show_default="the last twentieth of --data")
+    ] = None,
+    batch_tokens: Annotated[int, typer.Option(min=1, help="Tokens of a training step.")] = 2048,
+    gates: Annotated[
+        str | None,
+        typer.Option(
+            help="FIDELITY:FACTOR,… before a whole training: of FACTOR candidates one goes on; or none.",
+            show_default="score:4,predictor:2,10%:3",
+        ),
+    ] = None,
+    train_on: Annotated[str, typer.Option(help="auto, cpu or cuda, for trainings.")] = "auto",
     study: Annotated[Path, typer.Option(help="Journal of the search.")] = Path("study.db"),
     resume: Annotated[bool, typer.Option("--resume", help="Continue the study.")] = False,
     as_json: AsJson = False,
@@ -150,12 +168,13 @@ def design(
             device=device, context=ctx, batch=batch, prompt_tokens=prompt_tokens, dtype=dtype, vocab=vocab,
             tokenizer=tokenizer, tied=not untied, strategy=strategy, score=score, objectives=objectives,
             weights=weights, arm=arm, llm=llm, anonymise=anonymise,
-            seed=seed, per_layer=per_layer, only=only or (), start=start, command=shlex.join(["mimar", *sys.argv[1:]]),
+            seed=seed, per_layer=per_layer, only=only or (), start=start, data=data or (), validation=validation or (),
+            batch_tokens=batch_tokens, gates=gates, command=shlex.join(["mimar", *sys.argv[1:]]),
         )  # fmt: skip
         settings = resumed_settings(study, context) if resume else settings_for(request)
         if resume:
             trials, max_cost = (as_started(context, settings.command, name) for name in ("trials", "max_cost"))
-        result = run_design(settings, study, trials, resume=resume, max_cost=max_cost)
+        result = run_design(settings, study, trials, resume=resume, max_cost=max_cost, train_on=train_on)
         if as_json:
             print_json(result)
         else:
@@ -229,6 +248,7 @@ def train(
     with errors_explained(as_json):
         from mimar.cli._quantities import count
         from mimar.cli._train import TrainRequest, run_train
+        from mimar.cli._training import TextSource
         from mimar.training import Habits, Recipe, precision_named
 
         recipe = Recipe(
@@ -242,7 +262,8 @@ def train(
             save_every=save_every,
             compile=compile_,
         )
-        request = TrainRequest(architecture, data, validation or (), tokenizer, recipe, habits, device, out, resume)
+        source = TextSource(tuple(data), tuple(validation or ()), tokenizer)
+        request = TrainRequest(architecture, source, recipe, habits, device, out, resume)
         result = run_train(request)
         if as_json:
             print_json(result)

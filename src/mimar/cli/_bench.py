@@ -216,9 +216,12 @@ def make_truth(
     with errors_explained(as_json):
         from mimar.bench import TruthPlan
         from mimar.cli._make_truth import run_make_truth
+        from mimar.cli._training import TextSource
 
         plan = TruthPlan(architectures, seeds, repeated)
-        result = run_make_truth(out, (data, validation or (), tokenizer), tokens, plan, (processes, device))
+        result = run_make_truth(
+            out, TextSource(tuple(data), tuple(validation or ()), tokenizer), tokens, plan, (processes, device)
+        )
         print_json(result) if as_json else say(
             f"wrote {result['path']}: {result['rows']} rows, {result['failed']} failed"
         )

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mimar.cli._llm import open_llm
 from mimar.cli._names import score_data, score_named
@@ -15,14 +16,22 @@ from mimar.cli._report import study_summary
 from mimar.cli._settings import DesignSettings
 from mimar.cli._strategies import Options, strategy_named
 from mimar.cli._study_file import ledger_of, open_study, read_calls
-from mimar.design import DesignTask, design_task
+from mimar.cli._train import device_named
+from mimar.cli._training import gate_rows
+from mimar.design import DesignTask, design_task, objective_for
 from mimar.errors import InputError
 from mimar.llm import LLM, CallRecord, Recalled
 from mimar.proxies import Proxy, adw
 from mimar.space import Architecture
 from mimar.storage import Event, SQLiteStorage, Storage
-from mimar.strategy import Dialogue, Started, Strategy
+from mimar.strategy import Cascade, Dialogue, Started, Strategy
 from mimar.study import Study, journalled, journalled_judge, read_journal
+
+if TYPE_CHECKING:
+    from mimar.supernet import Epoch
+
+BATCH, GATED_BATCH = 8, 4
+"""Candidates asked for at a time; behind gates each stands for many that went in."""
 
 
 @dataclass(frozen=True)
@@ -38,11 +47,12 @@ class _Asked:
 
 
 def run_design(
-    settings: DesignSettings, path: Path, trials: int, *, resume: bool, max_cost: float | None
+    settings: DesignSettings, path: Path, trials: int, *, resume: bool, max_cost: float | None, train_on: str
 ) -> dict[str, Any]:
     """Start or resume the study at `path` and search until `trials` candidates are evaluated.
 
-    settings: of a new study, or as `resumed_settings` reads them. Returns the result as plain data.
+    settings: of a new study, or as `resumed_settings` reads them. train_on: the device of trainings, if there are any.
+    Returns the result as plain data.
     A new study that is refused before it begins leaves no file behind.
     """
     storage = SQLiteStorage(path, create=not resume)
@@ -52,7 +62,8 @@ def run_design(
             raise InputError(f"{path} already holds a study: add --resume to continue it, or choose another --study")
         calls = [*past.calls, *past.judgements]
         asked = _Asked(open_llm(settings.llm, read_calls=read_calls, past=calls, max_cost=max_cost), calls)
-        return _run(settings if resume else _settled(settings, asked), path, storage, trials, asked)
+        device = device_named(train_on) if settings.training else "cpu"
+        return _run(settings if resume else _settled(settings, asked), path, storage, trials, (asked, device))
     finally:
         storage.close()
 
@@ -69,7 +80,8 @@ def _score(settings: DesignSettings, llm: LLM | None) -> Proxy:
     return score_named(settings.score, settings.score_data, llm)
 
 
-def _task(settings: DesignSettings, score: Proxy) -> DesignTask:
+def _task(settings: DesignSettings, score: Proxy, device: str = "cpu") -> DesignTask:
+    """device: of trainings."""
     return design_task(
         settings.space,
         settings.profile,
@@ -77,25 +89,34 @@ def _task(settings: DesignSettings, score: Proxy) -> DesignTask:
         score,
         budgets=settings.budgets,
         objectives=settings.objectives,
+        loss=settings.training and settings.training.loss(settings.seed, device),
         seed=settings.seed,
         reference=settings.reference,
     )
 
 
-def _run(settings: DesignSettings, path: Path, storage: Storage, trials: int, asked: _Asked) -> dict[str, Any]:
+def _run(
+    settings: DesignSettings, path: Path, storage: Storage, trials: int, means: tuple[_Asked, str]
+) -> dict[str, Any]:
+    """means: the language model, and the device of trainings."""
     begin = time.perf_counter()
+    asked, device = means
     llm, calls = asked.llm, asked.calls
     past_trials = len(read_journal(storage).trials)
-    task = _task(settings, _score(settings, llm and journalled_judge(llm, storage, calls.append)))
-    strategy = _strategy(settings, task, llm and journalled(llm, storage, calls.append))
+    task = _task(settings, _score(settings, llm and journalled_judge(llm, storage, calls.append)), device)
+    epochs: list[Epoch] = []
+    strategy = _strategy(settings, task, llm and journalled(llm, storage, calls.append), epochs.append)
     problem = task.problem
+    gates = settings.training.gates if settings.training else ()
+    cascade = Cascade(strategy, problem, gates, objective_for("score")) if gates else None
     progress = Progress(trials, problem.objectives, problem.reference, lambda: ledger_of(calls, ()), past_trials)
     study = Study(
         problem,
-        strategy,
+        cascade or strategy,
         task.evaluator,
         storage=storage,
         settings=settings.to_json(),
+        batch=GATED_BATCH if cascade else BATCH,
         prepare=task.evaluator.prepare,
         on_trial=progress,
     )
@@ -106,13 +127,36 @@ def _run(settings: DesignSettings, path: Path, storage: Storage, trials: int, as
         reason = study.run(trials)
     say(f"{reason}: {path}")
     # Read back from the file, so that trials of a batch that was cut short count too.
-    return study_summary(open_study(path)) | {"seconds": time.perf_counter() - begin}
+    result = study_summary(open_study(path)) | {"seconds": time.perf_counter() - begin}
+    if cascade:
+        result["gates"] = gate_rows(cascade.counts)
+    if epochs:
+        result["operation_strengths"] = [epoch.to_json() for epoch in epochs]
+    return result
 
 
-def _strategy(settings: DesignSettings, task: DesignTask, llm: LLM | None) -> Strategy[Architecture]:
+def _strategy(
+    settings: DesignSettings, task: DesignTask, llm: LLM | None, keep: Callable[[Epoch], None]
+) -> Strategy[Architecture]:
+    """keep: told the epochs of a strategy that has some."""
+
+    def on_epoch(epoch: Epoch) -> None:
+        keep(epoch)
+        _say_strengths(epoch)
+
     brief = replace(task.brief, anonymous=settings.anonymise)
-    options = Options(settings.weights, settings.arm, settings.start)
+    options = Options(settings.weights, settings.arm, settings.start, task.evaluator.loss, on_epoch)
     strategy = strategy_named(settings.strategy, task.problem, settings.seed, (llm, brief), options)
     if settings.start is None or settings.strategy == Dialogue.name:  # a dialogue begins from it by itself
         return strategy
     return Started(strategy, task.problem, settings.start, settings.seed)
+
+
+def _say_strengths(epoch: Epoch) -> None:
+    """One line an epoch: the strongest operation of each layer, and a warning of collapse."""
+    strongest = "; ".join(
+        f"{role} " + ", ".join(f"{kind} {strength:.2f}" for kind, strength in epoch.strongest(role))
+        for role in epoch.operations
+    )
+    collapsed = "; collapsed: the operation without weights leads" if epoch.collapsed else ""
+    say(f"darts, epoch {epoch.number}: loss {epoch.validation_loss:.4f}; {strongest}{collapsed}")

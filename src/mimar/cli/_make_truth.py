@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,21 +10,18 @@ from mimar.bench import TruthPlan, make_truth
 from mimar.cli._output import say
 from mimar.cli._quantities import count
 from mimar.cli._train import device_named
-from mimar.training import Recipe, TokenData, read_texts, tokenizer_named
-
-Texts = tuple[Sequence[str], Sequence[str], str]
-"""Sources to train on and to judge on, and the tokenizer."""
+from mimar.cli._training import TextSource
+from mimar.training import Recipe
 
 
-def run_make_truth(out: Path, sources: Texts, tokens: str, plan: TruthPlan, where: tuple[int, str]) -> dict[str, Any]:
+def run_make_truth(
+    out: Path, source: TextSource, tokens: str, plan: TruthPlan, where: tuple[int, str]
+) -> dict[str, Any]:
     """Make or extend the table; returns its path and how many rows it has and how many of them failed."""
-    data, validation, tokenizer = sources
     processes, device = where
-    texts = read_texts(data)
-    held_out = read_texts(validation, "validation") if validation else []
-    encoded = TokenData.of(texts, held_out, tokenizer_named(tokenizer, texts))
+    _, data = source.read
     recipe = Recipe(tokens=int(count(tokens, "--tokens")), batch_tokens=2048)
-    rows = make_truth(out, encoded, recipe, plan, processes=processes, device=device_named(device), on_row=_report)
+    rows = make_truth(out, data, recipe, plan, processes=processes, device=device_named(device), on_row=_report)
     return {"path": str(out), "rows": len(rows), "failed": sum(bool(row["failure"]) for row in rows)}
 
 

@@ -36,6 +36,7 @@ class Progress:
         self._front = pareto.RunningFront(frame)
         self._done = 0
         self._invalid = 0
+        self._partial = 0
         self._past = past
         self._start = time.monotonic()
         console = Console(stderr=True)
@@ -56,19 +57,22 @@ class Progress:
             self._done += 1
             self._front.add(losses([trial.metrics], self._objectives)[0])
         self._invalid += trial.status == "invalid"
-        if self._done + self._invalid <= self._past:
+        self._partial += trial.status == "partial"
+        if self._done + self._partial + self._invalid <= self._past:
             self._start = time.monotonic()
         elif self._live:
             self._live.update(self.line())
 
     def line(self) -> str:
-        """Evaluated, front size, hypervolume, invalid share, LLM calls and cost, time left."""
+        """Evaluated, at gates before that, front size, hypervolume, invalid share, LLM calls and cost, time left."""
         done, ledger = self._done, self._ledger()
-        share = self._invalid / max(1, done + self._invalid)
-        now = max(1, done + self._invalid - self._past)
-        left = (time.monotonic() - self._start) / now * max(0, self._target - done)
+        share = self._invalid / max(1, done + self._partial + self._invalid)
+        now = max(1, done + self._partial + self._invalid - self._past)
+        still = max(0, self._target - done) * (1 + self._partial / max(1, done))
+        left = (time.monotonic() - self._start) / now * still
+        gated = f" ({self._partial} at gates)" if self._partial else ""
         return (
-            f"[bold]{done}[/]/{self._target} evaluated · front {len(self._front.points)} · "
+            f"[bold]{done}[/]/{self._target} evaluated{gated} · front {len(self._front.points)} · "
             f"hypervolume {self._front.volume:.4f} · invalid {share:.0%} · "
             f"LLM {ledger.calls} calls, ${ledger.cost:.4f} · about {left:.0f} s left"
         )

@@ -135,6 +135,7 @@ def study_summary(study: StudyFile) -> dict[str, Any]:
         "study": str(study.path),
         "front": [_member(trial) for trial in front_trials(study.trials, study.objectives)],
         "trials": statuses.count("complete"),
+        "partial": statuses.count("partial"),
         "invalid": statuses.count("invalid"),
         "failed": statuses.count("failed"),
         "hypervolume": settings.reference.hypervolume(points),

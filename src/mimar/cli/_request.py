@@ -13,10 +13,11 @@ from mimar.cli._quantities import count, seconds, size
 from mimar.cli._settings import DesignSettings
 from mimar.cli._start import read_architecture
 from mimar.cli._strategies import require_fitting
+from mimar.cli._training import DEFAULT_GATES, TextSource, TrainingSettings, loss_tokens, objective_names
 from mimar.design import objective_for, restricted_to_device
 from mimar.errors import ArchitectureError, InputError, UnknownNameError
 from mimar.hardware import DeviceProfile, Dtype, Workload, load_profile
-from mimar.objectives import Budget
+from mimar.objectives import LOSS_PREFIX, Budget
 from mimar.space import Architecture, Choice, Defaults, TransformerSpace, illegal_reasons
 from mimar.strategy import Scalarised, checked_weights
 from mimar.training import SubwordTokenizer
@@ -37,7 +38,7 @@ class DesignRequest:
     prompt_tokens: int | None
     dtype: str | None
     vocab: int | None
-    tokenizer: Path | None
+    tokenizer: str | None
     tied: bool
     strategy: str
     score: str
@@ -50,6 +51,10 @@ class DesignRequest:
     per_layer: bool
     only: Sequence[str]
     start: str | None
+    data: Sequence[str]
+    validation: Sequence[str]
+    batch_tokens: int
+    gates: str | None
     command: str
 
 
@@ -58,15 +63,17 @@ def settings_for(request: DesignRequest) -> DesignSettings:
     require_fitting(request.strategy, request.arm or "", {})
     require_score(request.score, request.llm)
     profile = load_profile(request.device)
-    start = _start(request)
-    space = _space(request, profile, start)
+    source = TextSource(tuple(request.data), tuple(request.validation), request.tokenizer or "byte")
+    vocab = _vocabulary(request, source)
+    start = _start(request, vocab)
+    space = _space(request, profile, start, vocab)
     workload = Workload(
         space.defaults.context_length,
         request.batch,
         _given(request.prompt_tokens, min(DEFAULT_PROMPT, space.defaults.context_length)),
         cast("Dtype", request.dtype or profile.default_dtype),
     )
-    objectives = tuple(dict.fromkeys(name.strip() for name in request.objectives.split(",") if name.strip()))
+    objectives = objective_names(request.objectives)
     for name in objectives:
         objective_for(name)
     if not objectives:
@@ -74,8 +81,29 @@ def settings_for(request: DesignRequest) -> DesignSettings:
     return DesignSettings(
         space, profile, workload, _budgets(request.budgets), objectives, request.score, {},
         request.strategy, _weights(request, objectives), request.arm or "", request.llm, request.anonymise,
-        request.seed, None, start, request.command,
+        request.seed, None, start, _training(request, objectives, source, space), request.command,
     )  # fmt: skip
+
+
+def _training(
+    request: DesignRequest, objectives: Sequence[str], source: TextSource, space: TransformerSpace
+) -> TrainingSettings | None:
+    """How candidates are trained, where an objective is their loss."""
+    wanted = [name for name in objectives if name.startswith(LOSS_PREFIX)]
+    if len(wanted) > 1:
+        raise InputError(f"only one objective can be a loss, got {', '.join(wanted)}; --gates has shorter trainings")
+    if not wanted:
+        if request.data or request.validation or request.gates:
+            raise InputError(
+                "--data, --validation and --gates are for searches that train: add loss@200k to --objectives"
+            )
+        return None
+    if not request.data:
+        raise InputError(f"the objective {wanted[0]} needs text to train on: add --data FILE")
+    gates = DEFAULT_GATES if request.gates is None else request.gates
+    return TrainingSettings.new(
+        source, loss_tokens(wanted[0]), space.defaults.context_length, request.batch_tokens, gates
+    )
 
 
 def _weights(request: DesignRequest, objectives: Sequence[str]) -> dict[str, float]:
@@ -113,7 +141,7 @@ def _budgets(typed: Mapping[str, str | float | None]) -> tuple[Budget, ...]:
     return tuple(found)
 
 
-def _start(request: DesignRequest) -> Architecture | None:
+def _start(request: DesignRequest, vocab: int | None) -> Architecture | None:
     """The user's own architecture, with the vocabulary and context that were asked for explicitly."""
     if request.start is None:
         return None
@@ -122,7 +150,7 @@ def _start(request: DesignRequest) -> Architecture | None:
         say(f"note: {note}")
     arch = replace(
         arch,
-        vocab_size=_given(_vocabulary(request), arch.vocab_size),
+        vocab_size=_given(vocab, arch.vocab_size),
         context_length=_given(request.context, arch.context_length),
         tied_embeddings=arch.tied_embeddings and request.tied,
     )
@@ -132,8 +160,9 @@ def _start(request: DesignRequest) -> Architecture | None:
     return arch
 
 
-def _space(request: DesignRequest, profile: DeviceProfile, start: Architecture | None) -> TransformerSpace:
-    vocab = _vocabulary(request)
+def _space(
+    request: DesignRequest, profile: DeviceProfile, start: Architecture | None, vocab: int | None
+) -> TransformerSpace:
     defaults = Defaults(_given(vocab, DEFAULT_VOCABULARY), _given(request.context, DEFAULT_CONTEXT), request.tied)
     if defaults.vocab_size < 2 or defaults.context_length < 1:
         raise InputError(
@@ -167,10 +196,14 @@ def _only(typed: Sequence[str], space: TransformerSpace) -> dict[str, list[Choic
     return found
 
 
-def _vocabulary(request: DesignRequest) -> int | None:
-    if request.tokenizer is None:
+def _vocabulary(request: DesignRequest, source: TextSource) -> int | None:
+    """That of the tokenizer where there is one; text is only read where there is some."""
+    if request.data:
+        found = source.read[0].vocab_size
+    elif request.tokenizer is not None:
+        found = SubwordTokenizer.read(Path(request.tokenizer).expanduser()).vocab_size
+    else:
         return request.vocab
-    found = SubwordTokenizer.read(request.tokenizer).vocab_size
     if request.vocab is not None and request.vocab != found:
         raise InputError(f"--vocab {request.vocab} and the tokenizer's {found} tokens differ: give only one of them")
     return found

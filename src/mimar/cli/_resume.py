@@ -12,7 +12,7 @@ from mimar.cli._output import say
 from mimar.cli._settings import DesignSettings
 from mimar.cli._study_file import open_study
 
-OBEYED: Final = frozenset({"trials", "max_cost", "study", "resume", "as_json"})
+OBEYED: Final = frozenset({"trials", "max_cost", "train_on", "study", "resume", "as_json"})
 """Parameters of `mimar design` that a resumed study follows."""
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from mimar.cli._training import TrainingSettings
 from mimar.errors import InputError
 from mimar.hardware import DeviceProfile, Workload, profile_from_json, profile_to_json
 from mimar.objectives import Budget
@@ -29,7 +30,7 @@ class DesignSettings:
     profile: the device's figures as they were when the study began. score_data: what the score needs beside its name
     (the reference sample of an ensemble, the anchors of a judge). weights and arm: for the strategies that take them.
     start: the user's own architecture. anonymise: whether the LLM sees neutral names. command: how the study was
-    started.
+    started. training: how candidates are trained, where they are.
     """
 
     space: TransformerSpace
@@ -47,6 +48,7 @@ class DesignSettings:
     seed: int
     reference: Reference | None
     start: Architecture | None
+    training: TrainingSettings | None
     command: str
 
     def to_json(self) -> dict[str, Any]:
@@ -72,7 +74,10 @@ class DesignSettings:
 
     def _rarely_given(self) -> dict[str, Any]:
         """Fields that are left out where nothing was given, as in studies from before there were any."""
-        given = {"weights": dict(self.weights), "arm": self.arm, "anonymise": self.anonymise}
+        training = self.training and self.training.to_json()
+        given = {
+            "weights": dict(self.weights), "arm": self.arm, "anonymise": self.anonymise, "training": training,
+        }  # fmt: skip
         return {name: value for name, value in given.items() if value}
 
     @staticmethod
@@ -97,5 +102,6 @@ class DesignSettings:
             seed=data["seed"],
             reference=None if frame is None else Reference(tuple(frame["point"]), tuple(frame["ideal"])),
             start=None if data["start"] is None else architecture_from_json(data["start"], check=False),
+            training=TrainingSettings.from_json(data["training"]) if "training" in data else None,
             command=data["command"],
         )

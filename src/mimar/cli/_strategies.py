@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any, Generic, TypeVar
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from mimar.errors import InputError, UnknownNameError
 from mimar.llm import LLM
+from mimar.objectives import TrainedLoss
 from mimar.strategy import (
     ARMS,
     LINAS,
@@ -17,6 +18,7 @@ from mimar.strategy import (
     RZNAS,
     AdaptivePortfolio,
     Brief,
+    Darts,
     Dialogue,
     LLMSearch,
     LocalSearch,
@@ -34,6 +36,9 @@ from mimar.strategy import (
     ZeroLM,
 )
 
+if TYPE_CHECKING:
+    from mimar.supernet import Epoch
+
 A = TypeVar("A")
 
 _CLASSIC = (
@@ -47,7 +52,7 @@ CLASSIC: Mapping[str, Callable[[Problem[Any], int], Strategy[Any]]] = {each.name
 GUIDED: Mapping[str, type[Operator[Any]]] = {each.name: each for each in _GUIDED}
 """Strategies that need an LLM, by name: their operators."""
 
-TRAITS: Mapping[str, Traits] = {each.name: each.traits for each in (AdaptivePortfolio, *_CLASSIC, *_GUIDED)}
+TRAITS: Mapping[str, Traits] = {each.name: each.traits for each in (AdaptivePortfolio, *_CLASSIC, Darts, *_GUIDED)}
 """Every strategy and what it declares."""
 
 STRATEGIES = tuple(TRAITS)
@@ -63,12 +68,15 @@ class Options(Generic[A]):
     """What only some strategies take.
 
     weights: λ of objectives, of ``scalarised``. arm: of ``rz-nas`` and ``pel-nas``, one of `VARIANTS`; empty for the
-    default. start: an architecture that ``dialogue`` talks about.
+    default. start: an architecture that ``dialogue`` talks about. training: what ``darts`` trains its model with;
+    on_epoch: told how strong its operations are.
     """
 
     weights: Mapping[str, float] = field(default_factory=dict[str, float])
     arm: str = ""
     start: A | None = None
+    training: TrainedLoss | None = None
+    on_epoch: Callable[[Epoch], None] = lambda _: None
 
 
 def strategy_named(
@@ -85,11 +93,20 @@ def strategy_named(
         return Scalarised(problem, seed, options.weights or None)
     if name in CLASSIC:
         return CLASSIC[name](problem, seed)
+    if name == Darts.name:
+        return _darts(problem, seed, options)
     if name == AdaptivePortfolio.name:
         return AdaptivePortfolio.with_llm(problem, seed, llm, brief) if llm else AdaptivePortfolio(problem, seed)
     if llm is None:
         raise InputError(f"strategy {name} needs a language model: add --llm local, or a provider")
     return LLMSearch(problem, seed, _operator(name, problem, seed, (llm, brief), options))
+
+
+def _darts(problem: Problem[Any], seed: int, options: Options[Any]) -> Strategy[Any]:
+    training = options.training
+    if training is None:
+        raise InputError("strategy darts trains a model of its own: add loss@200k to --objectives, and --data FILE")
+    return Darts(problem, seed, training.data, replace(training.recipe, seed=seed), on_epoch=options.on_epoch)
 
 
 def require_fitting(name: str, arm: str, weights: Mapping[str, float]) -> None:

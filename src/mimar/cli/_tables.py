@@ -19,6 +19,7 @@ PIPED_WIDTH = 100
 def print_result(path: Path, result: Mapping[str, Any]) -> None:
     """The front, then what it cost to find."""
     from mimar.cli._report import judge_words, show_study
+    from mimar.cli._training import gate_sentence
 
     show_study(path, as_json=False, limit=SHOWN)
     llm = result["llm"]
@@ -29,6 +30,8 @@ def print_result(path: Path, result: Mapping[str, Any]) -> None:
     )
     if "judge" in llm:
         say(judge_words(llm["judge"]))
+    if "gates" in result:
+        say(gate_sentence(result["gates"]))
     say(f"next: mimar report {path} · mimar export {path}#ID --to hf DIR")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 from mimar.cli._output import say
 from mimar.cli._start import read_architecture
 from mimar.cli._study_file import is_study, open_study, split_reference
+from mimar.cli._training import TextSource
 from mimar.errors import InputError
 from mimar.space import Architecture, architecture_to_json
-from mimar.training import Recipe, TokenData, Tokenizer, read_texts, tokenizer_named
+from mimar.training import Recipe, TokenData, Tokenizer
 
 if TYPE_CHECKING:
     from torch import nn
@@ -31,9 +32,7 @@ class TrainRequest:
     """What the user asked for; `reference` is ``STUDY#ID`` or a JSON file."""
 
     reference: str
-    data: Sequence[str]
-    validation: Sequence[str]
-    tokenizer: str
+    source: TextSource
     recipe: Recipe
     habits: Habits
     device: str
@@ -44,11 +43,8 @@ class TrainRequest:
 def run_train(request: TrainRequest) -> dict[str, Any]:
     """Train, write the folder, and return what `train.json` holds."""
     _check_folder(request.out, request.resume)
-    texts = read_texts(request.data)
-    held_out = read_texts(request.validation, "validation") if request.validation else []
-    tokenizer = tokenizer_named(request.tokenizer, texts)
+    tokenizer, data = request.source.read
     arch = _fitted(_architecture(request.reference), request, tokenizer)
-    data = TokenData.of(texts, held_out, tokenizer)
     model = _model(arch, request.recipe.seed, device_named(request.device))
     say(
         f"{sum(each.numel() for each in model.parameters()):,} parameters, {len(data.train):,} tokens of text, "
@@ -68,12 +64,7 @@ def _trained(model: nn.Module, data: TokenData, arch: Architecture, request: Tra
         folder=request.out,
         habits=request.habits,
         on_row=_reporter(request.recipe),
-        identity={
-            "architecture": architecture_to_json(arch),
-            "data": list(request.data),
-            "validation": list(request.validation),
-            "tokenizer": request.tokenizer,
-        },
+        identity={"architecture": architecture_to_json(arch), **request.source.to_json()},
     )
 
 
@@ -103,9 +94,9 @@ def _fitted(arch: Architecture, request: TrainRequest, tokenizer: Tokenizer) -> 
         raise InputError(
             f"--context {request.recipe.context_length} is more than the architecture's {arch.context_length} tokens"
         )
-    made = request.tokenizer == "byte" or request.tokenizer.startswith("train:")
+    made = request.source.tokenizer == "byte" or request.source.tokenizer.startswith("train:")
     if made and tokenizer.vocab_size != arch.vocab_size:
-        say(f"the vocabulary has {tokenizer.vocab_size} tokens, not {arch.vocab_size}: {request.tokenizer}")
+        say(f"the vocabulary has {tokenizer.vocab_size} tokens, not {arch.vocab_size}: {request.source.tokenizer}")
         return replace(arch, vocab_size=tokenizer.vocab_size)
     if tokenizer.vocab_size > arch.vocab_size:
         raise InputError(
@@ -164,9 +155,7 @@ def _facts(arch: Architecture, request: TrainRequest, result: TrainingResult) ->
         "seconds": result.seconds,
         "tokens_per_second": result.tokens_per_second,
         "recipe": request.recipe.to_json(),
-        "data": list(request.data),
-        "validation": list(request.validation),
-        "tokenizer": request.tokenizer,
+        **request.source.to_json(),
         "architecture": architecture_to_json(arch),
     }
 

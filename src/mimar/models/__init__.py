@@ -10,13 +10,15 @@ from mimar.models._hf_config import MODEL_CLASSES, Family, stock_family, to_hf_c
 from mimar.models._hf_reading import architecture_from_hf_config
 
 if TYPE_CHECKING:
+    from mimar.models._block import make_mixer
     from mimar.models._cache import Cache, LayerCache
     from mimar.models._codegen import generate_code, generate_layer_code
     from mimar.models._codegen_hf import CONFIGURATION_CODE, generate_modeling_code
     from mimar.models._decoder import DecoderLM, build, initialise
-    from mimar.models._feed_forward import ACTIVATIONS, MixtureOfExperts
+    from mimar.models._feed_forward import ACTIVATIONS, MixtureOfExperts, make_feed_forward
     from mimar.models._generation import generate
     from mimar.models._hf_weights import from_hf_state_dict, to_hf_state_dict
+    from mimar.models._positions import Positions
 
 __all__ = [
     "ACTIVATIONS",
@@ -27,6 +29,7 @@ __all__ = [
     "Family",
     "LayerCache",
     "MixtureOfExperts",
+    "Positions",
     "architecture_from_hf_config",
     "build",
     "from_hf_state_dict",
@@ -35,6 +38,8 @@ __all__ = [
     "generate_layer_code",
     "generate_modeling_code",
     "initialise",
+    "make_feed_forward",
+    "make_mixer",
     "stock_family",
     "to_hf_config",
     "to_hf_state_dict",
@@ -43,6 +48,9 @@ __all__ = [
 _HOME = {
     "ACTIVATIONS": "_feed_forward",
     "MixtureOfExperts": "_feed_forward",
+    "Positions": "_positions",
+    "make_feed_forward": "_feed_forward",
+    "make_mixer": "_block",
     "CONFIGURATION_CODE": "_codegen_hf",
     "Cache": "_cache",
     "LayerCache": "_cache",

@@ -1,10 +1,13 @@
 """What is optimised, what must be kept, and how candidates are evaluated."""
 
-from mimar.objectives._evaluator import DesignEvaluator, Evaluator, Measure, Score
+from mimar.objectives._evaluator import SCORED, DesignEvaluator, Evaluator, Measure, Score
 from mimar.objectives._objective import Budget, Direction, Objective, losses
+from mimar.objectives._trained_loss import LOSS_PREFIX, TrainedLoss, loss_metric
 from mimar.objectives._trials import complete_trials, front_trials
 
 __all__ = [
+    "LOSS_PREFIX",
+    "SCORED",
     "Budget",
     "DesignEvaluator",
     "Direction",
@@ -12,7 +15,9 @@ __all__ = [
     "Measure",
     "Objective",
     "Score",
+    "TrainedLoss",
     "complete_trials",
     "front_trials",
+    "loss_metric",
     "losses",
 ]

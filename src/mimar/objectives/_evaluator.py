@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
+from mimar.objectives._trained_loss import TrainedLoss
 from mimar.space import Architecture
 from mimar.trial import FULL
 
@@ -33,23 +34,32 @@ def _ignored(candidates: Sequence[Architecture]) -> None:
     """Most scores have no use for them."""
 
 
+SCORED: Final = "score"
+"""The fidelity at which nothing is trained."""
+
+
 @dataclass(frozen=True)
 class DesignEvaluator:
-    """Hardware metrics and one accuracy score of a candidate, nothing trained.
+    """Hardware metrics and one accuracy score of a candidate, and its loss after a training where that is asked for.
 
     hardware: architecture → metrics with the names and units of the documentation.
     score: architecture → accuracy score, higher is better; stored as the metric ``score``.
     announce: told the next candidates by `prepare`; for a score that judges several at once.
+    loss: stored as the metric that it names.
     """
 
     hardware: Measure
     score: Score
     announce: Announce = _ignored
+    loss: TrainedLoss | None = None
 
     def prepare(self, candidates: Sequence[Architecture]) -> None:
         """Hear of the next candidates; raises LLMError where the score needs a language model and that fails."""
         self.announce(candidates)
 
     def evaluate(self, arch: Architecture, fidelity: str = FULL) -> Mapping[str, float]:
-        """All hardware metrics and ``score``."""
-        return {**self.hardware(arch), "score": self.score(arch)}
+        """All hardware metrics, ``score``, and the loss at a fidelity other than `SCORED`."""
+        metrics = {**self.hardware(arch), "score": self.score(arch)}
+        if self.loss is None or fidelity == SCORED:
+            return metrics
+        return metrics | {self.loss.metric: self.loss(arch, fidelity)}

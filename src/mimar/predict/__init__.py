@@ -2,6 +2,7 @@
 
 from mimar.predict._choice import LEARNERS, Calibration, Chosen, calibration, choose_predictor, held_out
 from mimar.predict._choice_process import ChoiceProcess
+from mimar.predict._curves import FEWEST_CURVES, LearningCurves
 from mimar.predict._features import Features
 from mimar.predict._gaussian_process import gaussian_process
 from mimar.predict._learner import Learner, Predictor
@@ -12,12 +13,14 @@ from mimar.predict._svr import svr
 from mimar.predict._trees import boosted_trees
 
 __all__ = [
+    "FEWEST_CURVES",
     "LEARNERS",
     "Calibration",
     "ChoiceProcess",
     "Chosen",
     "Features",
     "Learner",
+    "LearningCurves",
     "Predictor",
     "Ridge",
     "boosted_trees",

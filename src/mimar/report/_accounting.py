@@ -61,11 +61,11 @@ def operator_accounting(
     origins = [trial.proposal.origin for trial in done]
     credit = _sums(origins, reference.gains(points))
     on_front = Counter(origins[int(i)] for i in front(points))
-    counts = Counter((trial.proposal.origin, trial.status) for trial in trials)
+    counts = Counter((trial.proposal.origin, trial.status) for trial in _last_words(trials))
     return [
         OperatorRow(
             origin=origin,
-            proposed=sum(counts[origin, status] for status in ("complete", "invalid", "failed")),
+            proposed=sum(counts[origin, status] for status in ("complete", "partial", "invalid", "failed")),
             evaluated=counts[origin, "complete"],
             invalid=counts[origin, "invalid"],
             failed=counts[origin, "failed"],
@@ -75,6 +75,12 @@ def operator_accounting(
         )
         for origin in dict.fromkeys(trial.proposal.origin for trial in trials)
     ]
+
+
+def _last_words(trials: Sequence[Trial[Any]]) -> list[Trial[Any]]:
+    """All trials but those of candidates that came again to be evaluated more thoroughly."""
+    later = {trial.proposal.architecture: trial.id for trial in trials if trial.proposal.architecture is not None}
+    return [trial for trial in trials if trial.status != "partial" or later[trial.proposal.architecture] == trial.id]
 
 
 def hypervolume_curve(

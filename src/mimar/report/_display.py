@@ -34,6 +34,8 @@ _DISPLAYS: Final = {
 
 def display_of(metric: str) -> Display:
     """How `metric` is shown; one without an entry keeps its name and its unit."""
+    if metric.startswith("loss@"):
+        return Display("validation loss", "nats a token")
     return _DISPLAYS.get(metric, Display(metric))
 
 

@@ -141,7 +141,7 @@ def _shortened(words: str) -> str:
 
 def rejected_section(data: ReportData) -> str:
     """Why candidates were turned away: reasons counted, then each rejected or failed trial with its own."""
-    turned_away = [trial for trial in data.trials if trial.status != "complete"]
+    turned_away = [trial for trial in data.trials if trial.status in ("invalid", "failed")]
     if not turned_away:
         return "<p>Every proposal was evaluated.</p>"
     reasons = list(rejection_counts(data.trials).items())

@@ -2,6 +2,8 @@
 
 from mimar.strategy._archive import Archive
 from mimar.strategy._bandit import Bandit, Exchange
+from mimar.strategy._cascade import IN_BUDGET, PREDICTED, Cascade, Gate
+from mimar.strategy._darts import Darts
 from mimar.strategy._dialogue import Dialogue
 from mimar.strategy._evolution import RegularisedEvolution
 from mimar.strategy._feasible import breed, draw
@@ -32,10 +34,12 @@ from mimar.strategy._zerolm import ZeroLM
 
 __all__ = [
     "ARMS",
+    "IN_BUDGET",
     "LINAS",
     "LLMNAS",
     "NSGA2",
     "PELNAS",
+    "PREDICTED",
     "RZNAS",
     "AdaptivePortfolio",
     "Archive",
@@ -43,9 +47,12 @@ __all__ = [
     "Bandit",
     "Batch",
     "Brief",
+    "Cascade",
+    "Darts",
     "Dialogue",
     "Effort",
     "Exchange",
+    "Gate",
     "Instructions",
     "LLMSearch",
     "LocalSearch",

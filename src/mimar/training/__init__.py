@@ -6,7 +6,8 @@ Torch is loaded on first use, so that importing this package costs next to nothi
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from mimar.training._data import TokenData
+from mimar.training._data import Batch, TokenData
+from mimar.training._fidelity import Fidelity, narrower, shallower
 from mimar.training._recipe import Precision, Recipe, precision_named
 from mimar.training._texts import read_texts
 from mimar.training._tokenizer import ByteTokenizer, SubwordTokenizer, Tokenizer, tokenizer_named
@@ -15,7 +16,9 @@ if TYPE_CHECKING:
     from mimar.training._loop import Habits, TrainingResult, train, validation_loss
 
 __all__ = [
+    "Batch",
     "ByteTokenizer",
+    "Fidelity",
     "Habits",
     "Precision",
     "Recipe",
@@ -23,8 +26,10 @@ __all__ = [
     "TokenData",
     "Tokenizer",
     "TrainingResult",
+    "narrower",
     "precision_named",
     "read_texts",
+    "shallower",
     "tokenizer_named",
     "train",
     "validation_loss",

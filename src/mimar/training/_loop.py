@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mimar.errors import CandidateError, InputError
+from mimar.errors import CandidateError, InputError, memory_explained
 from mimar.training._checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from mimar.training._data import Batch, TokenData
 from mimar.training._recipe import Recipe
@@ -60,27 +60,29 @@ def train(
     recipe: Recipe,
     *,
     folder: Path | None = None,
+    until: int | None = None,
     habits: Habits = Habits(),
     on_row: Callable[[Mapping[str, float]], None] = lambda _: None,
+    before_pass: Callable[[int, int], None] = lambda _step, _part: None,
     identity: Mapping[str, Any] | None = None,
 ) -> TrainingResult:
     """Train `model` in place, on the device of its weights: token ids (batch, tokens) → logits (batch, tokens, vocab).
 
     folder: where its checkpoint is kept. A training whose checkpoint lies there goes on from it, bit by bit as if it
-    had never stopped, if recipe and `identity` are the same; else InputError. on_row: told each row of the log.
+    had never stopped, if recipe and `identity` are the same; else InputError. until: the step after which to pause, the
+    last one by default; what the result says is of that step. on_row: told each row of the log. before_pass: told step
+    and pass before each pass, for models that are another one in each.
     CandidateError: the loss is no longer finite, or memory does not suffice.
     """
-    run = _Run(model, data, recipe, habits)
+    run = _Run(model, data, recipe, habits, before_pass)
+    run.last = min(recipe.steps, until or recipe.steps)
     known = {"recipe": recipe.to_json(), **(identity or {})}
     run.go_on_from(load_checkpoint(folder) if folder else None, known)
-    try:
-        with _deterministic_dropout():
-            for row in run.rows_to_come():
-                on_row(row)
-                if folder and (run.step == recipe.steps or run.is_due()):
-                    save_checkpoint(run.checkpoint(known), folder)
-    except torch.OutOfMemoryError as error:
-        raise CandidateError(f"out of memory while training: {error}; try a smaller micro_batch") from error
+    with memory_explained("the training; try a smaller micro_batch"), _deterministic_dropout():
+        for row in run.rows_to_come():
+            on_row(row)
+            if folder and (run.is_over() or run.is_due()):
+                save_checkpoint(run.checkpoint(known), folder)
     return run.result()
 
 
@@ -99,10 +101,19 @@ def validation_loss(model: nn.Module, batches: Sequence[Batch], precision: str =
 
 
 class _Run:
-    """A training at some step."""
+    """A training at some step, on its way to the step `last`."""
 
-    def __init__(self, model: nn.Module, data: TokenData, recipe: Recipe, habits: Habits) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        data: TokenData,
+        recipe: Recipe,
+        habits: Habits,
+        before_pass: Callable[[int, int], None],
+    ) -> None:
         self._model, self._data, self._recipe, self._habits = model, data, recipe, habits
+        self._before_pass = before_pass
+        self.last = recipe.steps
         self._device = _device(model)
         self._optimizer = _optimizer(model, recipe)
         self._forward = torch.compile(model) if habits.compile else model
@@ -132,6 +143,10 @@ class _Run:
         rows = tuple(dict(row) for row in self._rows)
         return Checkpoint(known, self.step, self._model.state_dict(), self._optimizer.state_dict(), rows, self.seconds)
 
+    def is_over(self) -> bool:
+        """Whether the last step that was wanted is done."""
+        return self.step >= self.last
+
     def is_due(self) -> bool:
         """Whether the last checkpoint is old enough."""
         return time.perf_counter() - self._saved >= self._habits.save_every
@@ -143,12 +158,12 @@ class _Run:
 
     def rows_to_come(self) -> Iterator[Mapping[str, float]]:
         """Train to the end; a row of the log now and then, and at the end."""
-        steps, losses = self._recipe.steps, list[Tensor]()
+        losses = list[Tensor]()
         self._model.train()
-        while self.step < steps:
+        while not self.is_over():
             losses.append(self._step())
             self.step += 1
-            judged = self.step == steps or self.step in self._habits.validate_at
+            judged = self.is_over() or self.step in self._habits.validate_at
             if judged or self.step % self._habits.log_every == 0:
                 yield self._row(losses, judged)
                 losses = []
@@ -166,7 +181,8 @@ class _Run:
         torch.manual_seed(recipe.seed * 1_000_003 + self.step)  # of dropout; the global state is put back in the end
         batch = self._data.batch(self.step, recipe.sequences, recipe.context_length, recipe.seed)
         total = torch.zeros((), device=self._device)
-        for part in recipe.passes:
+        for number, part in enumerate(recipe.passes):
+            self._before_pass(self.step, number)
             with _precision(self._device, recipe.precision):
                 loss = _loss(self._forward, _to(batch[part], self._device), "mean")
             share = len(batch[part]) / len(batch)

@@ -1,0 +1,131 @@
+"""What a command that trains is given: text, tokenizer, and for a search how long and behind which gates."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+
+from mimar.cli._quantities import count
+from mimar.errors import InputError
+from mimar.objectives import LOSS_PREFIX, SCORED, TrainedLoss, loss_metric
+from mimar.strategy import PREDICTED, Gate
+from mimar.training import Fidelity, Recipe, TokenData, Tokenizer, read_texts, tokenizer_named
+
+DEFAULT_GATES = "score:4,predictor:2,10%:3"
+NO_GATES = "none"
+
+CONTEXT = 256
+"""Tokens of a sequence, where the architectures take so many."""
+
+
+@dataclass(frozen=True)
+class TextSource:
+    """Sources of text to train on and to judge on, as they were typed, and the tokenizer."""
+
+    data: tuple[str, ...]
+    validation: tuple[str, ...]
+    tokenizer: str
+
+    @cached_property
+    def read(self) -> tuple[Tokenizer, TokenData]:
+        """The tokenizer, and the text in its tokens."""
+        texts = read_texts(self.data)
+        held_out = read_texts(self.validation, "validation") if self.validation else []
+        tokenizer = tokenizer_named(self.tokenizer, texts)
+        return tokenizer, TokenData.of(texts, held_out, tokenizer)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data."""
+        return {"data": list(self.data), "validation": list(self.validation), "tokenizer": self.tokenizer}
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """How a search trains its candidates.
+
+    sha256: of the text in tokens, so that a resumed search notices another one.
+    """
+
+    source: TextSource
+    tokens: int
+    context: int
+    batch_tokens: int
+    gates: tuple[Gate, ...]
+    sha256: str
+
+    @staticmethod
+    def new(source: TextSource, tokens: int, context: int, batch_tokens: int, gates: str) -> TrainingSettings:
+        """Of a new study whose architectures take `context` tokens."""
+        digest = _digest(source.read[1])
+        return TrainingSettings(source, tokens, min(CONTEXT, context), batch_tokens, read_gates(gates), digest)
+
+    def loss(self, seed: int, device: str) -> TrainedLoss:
+        """What trains; InputError where the text is not the one of the study."""
+        data = self.source.read[1]
+        if _digest(data) != self.sha256:
+            raise InputError(
+                f"the text of the study has changed ({', '.join(self.source.data)}): bring back the text or start a "
+                "new study"
+            )
+        recipe = Recipe(self.tokens, self.context, self.batch_tokens, seed=seed)
+        return TrainedLoss(data, recipe, device)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data."""
+        return asdict(self)
+
+    @staticmethod
+    def from_json(data: Mapping[str, Any]) -> TrainingSettings:
+        """Inverse of `to_json`."""
+        source = data["source"]
+        texts = TextSource(tuple(source["data"]), tuple(source["validation"]), source["tokenizer"])
+        gates = tuple(Gate(**gate) for gate in data["gates"])
+        return TrainingSettings(texts, data["tokens"], data["context"], data["batch_tokens"], gates, data["sha256"])
+
+
+def _digest(data: TokenData) -> str:
+    return hashlib.sha256(data.train.tobytes() + data.validation.tobytes()).hexdigest()
+
+
+def loss_tokens(metric: str) -> int:
+    """``loss@200k`` or ``loss@200k_tokens`` → 200,000."""
+    return int(count(metric.removeprefix(LOSS_PREFIX).removesuffix("_tokens"), metric))
+
+
+def objective_names(text: str) -> tuple[str, ...]:
+    """``METRIC,METRIC,…`` → the metrics, none twice; a loss by its full name."""
+    names = (name.strip() for name in text.split(",") if name.strip())
+    return tuple(
+        dict.fromkeys(loss_metric(loss_tokens(name)) if name.startswith(LOSS_PREFIX) else name for name in names)
+    )
+
+
+def read_gates(text: str) -> tuple[Gate, ...]:
+    """``FIDELITY:FACTOR,…`` → gates, cheapest first as they are typed; ``none`` for none."""
+    return () if text == NO_GATES else tuple(_gate(part) for part in text.split(","))
+
+
+def _gate(text: str) -> Gate:
+    fidelity, _, factor = text.strip().rpartition(":")
+    try:
+        gate = Gate(fidelity, float(factor))
+    except ValueError:
+        gate = None
+    if gate is None or not fidelity:
+        raise InputError(f"--gates must be FIDELITY:FACTOR,… such as {DEFAULT_GATES}, or {NO_GATES}; got {text!r}")
+    if fidelity not in (SCORED, PREDICTED):
+        Fidelity.named(fidelity)
+    return gate
+
+
+def gate_rows(counts: Mapping[str, tuple[int, int]]) -> list[dict[str, Any]]:
+    """Gates in their order with the candidates that came to them and passed, as plain data."""
+    return [{"gate": name, "came": came, "passed": passed} for name, (came, passed) in counts.items()]
+
+
+def gate_sentence(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The same for people."""
+    return "passed: " + ", ".join(f"{row['gate']} {row['passed']} of {row['came']}" for row in rows)

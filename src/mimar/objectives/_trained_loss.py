@@ -1,0 +1,115 @@
+"""The validation loss after a short training, as a metric of a candidate."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import shutil
+import tempfile
+import weakref
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from mimar.errors import CandidateError, InputError, StorageFullError, memory_explained
+from mimar.space import Architecture, architecture_to_json
+from mimar.training import Fidelity, Recipe, TokenData
+
+LOSS_PREFIX: Final = "loss@"
+
+JUDGED_ON: Final = 65_536
+"""Tokens of the validation text, spread over all of it."""
+
+UNITS: Final = ((1_000_000_000, "B"), (1_000_000, "M"), (1_000, "k"))
+
+
+def loss_metric(tokens: int) -> str:
+    """Name of the loss after so many tokens: ``loss@200k_tokens``."""
+    for factor, unit in UNITS:
+        if tokens % factor == 0:
+            return f"{LOSS_PREFIX}{tokens // factor}{unit}_tokens"
+    return f"{LOSS_PREFIX}{tokens}_tokens"
+
+
+@dataclass(frozen=True)
+class TrainedLoss:
+    """Trains a candidate from fresh weights and judges it; nats a token.
+
+    Where a fidelity ends part of the way, the training is kept and goes on when the same candidate comes again with
+    more steps, in this process; the loss is the same as if it had been trained in one go.
+    """
+
+    data: TokenData
+    recipe: Recipe
+    device: str = "cpu"
+
+    def __reduce__(self) -> tuple[type[TrainedLoss], tuple[TokenData, Recipe, str]]:
+        return TrainedLoss, (self.data, self.recipe, self.device)
+
+    @property
+    def metric(self) -> str:
+        """Its name."""
+        return loss_metric(self.recipe.tokens)
+
+    @property
+    def frame(self) -> tuple[float, float]:
+        """Worst and best of a plot: the entropy of token frequencies, which a model reaches that sees no context, and
+        half of it.
+        """
+        counts = np.bincount(self.data.validation, minlength=1)
+        shares = counts[counts > 0] / len(self.data.validation)
+        entropy = float(-np.sum(shares * np.log(shares)))
+        return entropy, entropy / 2
+
+    def check(self, context_length: int, vocab_size: int) -> None:
+        """InputError where the text is too short, or architectures of this context and vocabulary cannot be trained."""
+        self.data.batch(0, 1, self.recipe.context_length, self.recipe.seed)
+        self.data.validation_batches(JUDGED_ON, 1, self.recipe.context_length)
+        if self.recipe.context_length > context_length:
+            raise InputError(
+                f"trainings with sequences of {self.recipe.context_length} tokens need architectures for as many, got "
+                f"{context_length}"
+            )
+        if self.data.vocab_size > vocab_size:
+            raise InputError(
+                f"the text has a vocabulary of {self.data.vocab_size} tokens, the architectures only {vocab_size}"
+            )
+
+    def __call__(self, arch: Architecture, fidelity: str) -> float:
+        """The loss; CandidateError where the training diverges or memory does not suffice."""
+        import torch
+
+        from mimar.models import build
+        from mimar.training import Habits, train
+
+        share = Fidelity.named(fidelity)
+        recipe, arch = share.recipe(self.recipe), share.architecture(arch)
+        last = share.last_step(recipe)
+        folder = self._folder(arch, share)
+        kept = folder if last < recipe.steps or folder.exists() else None
+        habits = Habits(validation_tokens=JUDGED_ON, save_every=math.inf)
+        try:
+            with memory_explained("its training"):
+                model = build(arch, generator=torch.Generator().manual_seed(recipe.seed), device=self.device)
+                result = train(model, share.text(self.data), recipe, folder=kept, until=last, habits=habits)
+        except StorageFullError as error:
+            raise CandidateError(f"its training cannot be kept for later: {error}") from error
+        if last == recipe.steps:
+            shutil.rmtree(folder, ignore_errors=True)
+        return result.validation_loss
+
+    @cached_property
+    def _work(self) -> Path:
+        """A folder that goes when this object does; a copy in another process has one of its own."""
+        folder = tempfile.mkdtemp(prefix="mimar-")
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        return Path(folder)
+
+    def _folder(self, arch: Architecture, share: Fidelity) -> Path:
+        """Where the training of this model on this text lies, however far it has come."""
+        name = json.dumps([architecture_to_json(arch), str(replace(share, steps=1.0))])
+        return self._work / hashlib.sha256(name.encode()).hexdigest()

@@ -1,0 +1,94 @@
+"""`mimar design` with a trained loss as an objective, on a text small enough to train on within seconds."""
+
+from pathlib import Path
+
+import pytest
+
+TEXT = "the cat sat on the mat. a dog ran after the cat. " * 400
+OPTIONS = (
+    "--device", "laptop-cpu", "--ctx", 64, "--only", "num_layers=4,5", "--only", "hidden_size=256", "--only",
+    "mixer=attention", "--max-params", "6M", "--objectives", "loss@2k,decode_tokens_per_second",
+    "--batch-tokens", 256, "--strategy", "nsga2", "--gates", "score:3,predictor:1.5,25%:2",
+    "--study", "study.db", "--json",
+)  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def text(tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_text(TEXT)
+
+
+def test_gates_are_counted_and_only_whole_trainings_are_results(mimar) -> None:
+    result = mimar("design", *OPTIONS, "--data", "text.txt", "--trials", 3).json
+    counts = {row["gate"]: (row["came"], row["passed"]) for row in result["gates"]}
+    assert list(counts) == ["in budget", "score", "predictor", "25%", "full"]
+    assert counts["score"] == (27, 9)
+    assert counts["predictor"] == (9, 6)
+    assert counts["25%"] == (6, 3)
+    assert counts["full"] == (3, 3)
+    assert (result["trials"], result["partial"], result["failed"]) == (3, 33, 0)
+    assert result["objectives"] == ["loss@2k_tokens", "decode_tokens_per_second"]
+    assert all(0 < member["metrics"]["loss@2k_tokens"] < 5.6 for member in result["front"])
+    assert sum(row["proposed"] for row in result["operators"].values()) == 27
+
+    more = mimar("design", "--study", "study.db", "--resume", "--trials", 4, "--json").json
+    assert more["trials"] == 4
+    assert mimar("show", "study.db", "--json").json["front"] == more["front"]
+    page = mimar("report", "study.db", "--json").json["path"]
+    assert "validation loss" in Path(page).read_text()
+
+
+def test_without_gates_every_candidate_is_trained(mimar) -> None:
+    result = mimar("design", *OPTIONS, "--data", "text.txt", "--trials", 2, "--gates", "none").json
+    assert (result["trials"], result["partial"]) == (2, 0)
+    assert "gates" not in result
+
+
+def test_darts_tells_its_strengths_and_goes_on(mimar) -> None:
+    darts = ("--strategy", "darts", "--gates", "none", "--data", "text.txt", "--only", "feed_forward=none,swiglu,ffn")
+    first = mimar("design", *OPTIONS, *darts, "--trials", 1)
+    epochs = first.json["operation_strengths"]
+    assert [epoch["epoch"] for epoch in epochs] == list(range(1, len(epochs) + 1))
+    assert sum(epochs[0]["feed_forward"][0].values()) == pytest.approx(1.0)
+    assert f"darts, epoch {len(epochs)}: loss" in first.err
+    assert set(first.json["operators"]) == {"darts"}
+    more = mimar("design", "--study", "study.db", "--resume", "--trials", 2, "--json").json
+    assert more["operation_strengths"] == epochs
+    assert more["trials"] == 2
+
+
+def test_darts_needs_text(mimar) -> None:
+    mimar("design", "--strategy", "darts", "--trials", 1).refused(2, "darts", "--data")
+
+
+def test_a_changed_text_is_noticed(mimar, tmp_path: Path) -> None:
+    assert mimar("design", *OPTIONS, "--data", "text.txt", "--trials", 1, "--gates", "none").code == 0
+    (tmp_path / "text.txt").write_text(TEXT.upper())
+    mimar("design", "--study", "study.db", "--resume", "--trials", 2).refused(2, "text of the study has changed")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--data", "gone.txt"), ("gone.txt",)),
+        (("--data", "empty.txt"), ("empty.txt", "text")),
+        (("--data", "binary.txt"), ("binary.txt", "UTF-8")),
+        (("--data", "short.txt"), ("tokens", "sequence")),
+        ((), ("--data",)),
+        (("--data", "text.txt", "--gates", "score"), ("--gates", "FIDELITY:FACTOR")),
+        (("--data", "text.txt", "--gates", "heads=0.5:2"), ("fidelity", "heads")),
+        (("--data", "text.txt", "--gates", "predictor:2"), ("before it",)),
+        (("--data", "text.txt", "--gates", "10%:0.5"), ("at least 1",)),
+        (("--data", "text.txt", "--vocab", 300), ("--vocab 300", "256")),
+        (("--data", "text.txt", "--objectives", "loss@lots"), ("loss@lots",)),
+        (("--data", "text.txt", "--objectives", "loss@2k,loss@4k"), ("one objective",)),
+        (("--data", "text.txt", "--objectives", "score"), ("loss@200k",)),
+        (("--data", "text.txt", "--train-on", "tpu"), ("auto, cpu or cuda",)),
+    ],
+)
+def test_what_cannot_work_is_said_in_a_sentence(mimar, tmp_path: Path, options, words) -> None:
+    (tmp_path / "empty.txt").write_text("")
+    (tmp_path / "binary.txt").write_bytes(bytes(range(256)) * 20)
+    (tmp_path / "short.txt").write_text("too short")
+    mimar("design", *OPTIONS, *options, "--trials", 1).refused(2, *words)
+    assert not (tmp_path / "study.db").exists()
