@@ -17,7 +17,7 @@ import numpy as np
 from mimar.errors import BudgetError, CandidateError, InputError, memory_explained
 from mimar.hardware import DeviceProfile, Workload, device_advice, hardware_metrics, unsupported_reasons
 from mimar.models import generate_layer_code
-from mimar.objectives import LOSS_PREFIX, SCORED, Budget, DesignEvaluator, Objective, TrainedLoss
+from mimar.objectives import LOSS_PREFIX, SCORED, Budget, DesignEvaluator, InheritedLoss, Objective, TrainedLoss
 from mimar.pareto import Reference
 from mimar.proxies import DecoderSubject, Proxy, adw, decoder_inputs, score_code
 from mimar.space import WIDTH_MULTIPLE, Architecture, Choice, TransformerSpace
@@ -49,6 +49,9 @@ REFERENCE_SAMPLE: Final = 64
 """Random candidates that fix the frame of the hypervolume."""
 
 MOST_OBJECTIVES: Final = 5
+
+SHARED_SAMPLE: Final = 1000
+"""Random candidates that shared weights are made for."""
 
 COSTLY_REFERENCE_SAMPLE: Final = 12
 """The same where the score builds a model for each of them, or asks a language model."""
@@ -124,6 +127,8 @@ def design_task(
     _require_known_metrics(problem, kept, profile)
     _require_trainable(wanted, loss, space)
     problem = replace(problem, anchor=_anchor(problem, kept, seed))
+    if loss is not None:
+        evaluator = replace(evaluator, inherited=_inherited(problem, loss, seed))
     if reference is None:
         size = REFERENCE_SAMPLE if score.cost == "closed form" else COSTLY_REFERENCE_SAMPLE
         drawn = drawn_sample(problem, size, seed)
@@ -277,6 +282,11 @@ def _require_trainable(objectives: Sequence[Objective], loss: TrainedLoss | None
             raise InputError(f"the objective {objective.metric} needs a training of that length, got {given}")
     if loss is not None:
         loss.check(space.defaults.context_length, space.defaults.vocab_size)
+
+
+def _inherited(problem: Problem[Architecture], loss: TrainedLoss, seed: int) -> InheritedLoss:
+    """Weights shared by candidates within the budgets; drawn, like trained, only when the first is judged by them."""
+    return InheritedLoss(partial(drawn_sample, problem, SHARED_SAMPLE, seed), loss.data, loss.recipe, loss.device)
 
 
 def _frame(

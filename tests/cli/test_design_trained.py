@@ -44,6 +44,13 @@ def test_without_gates_every_candidate_is_trained(mimar) -> None:
     assert "gates" not in result
 
 
+def test_a_gate_of_shared_weights(mimar) -> None:
+    gates = ("--gates", "score:2,one-shot:2", "--data", "text.txt")
+    result = mimar("design", *OPTIONS, *gates, "--trials", 2).json
+    counts = {row["gate"]: (row["came"], row["passed"]) for row in result["gates"]}
+    assert counts == {"in budget": (8, 8), "score": (8, 4), "one-shot": (4, 2), "full": (2, 2)}
+
+
 def test_darts_tells_its_strengths_and_goes_on(mimar) -> None:
     darts = ("--strategy", "darts", "--gates", "none", "--data", "text.txt", "--only", "feed_forward=none,swiglu,ffn")
     first = mimar("design", *OPTIONS, *darts, "--trials", 1)

@@ -161,7 +161,7 @@ def test_strategies_are_listed_with_what_they_declare(mimar) -> None:
         "rz-nas",
         "pel-nas",
     }
-    assert {name for name, row in rows.items() if not row["multi_round"]} == {"random", "one-shot"}
+    assert {name for name, row in rows.items() if not row["multi_round"]} == {"random", "darts", "one-shot"}
     assert {name for name, row in rows.items() if row["llm"] == "needed"} == {*GUIDED, "rz-nas:mutation"}
     assert rows["pel-nas"]["arms"] == ["coevolution", "llm-only", "prompt-only", "sequential"]
     shown = mimar("strategies").out

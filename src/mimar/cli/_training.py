@@ -10,7 +10,7 @@ from typing import Any
 
 from mimar.cli._quantities import count
 from mimar.errors import InputError
-from mimar.objectives import LOSS_PREFIX, SCORED, TrainedLoss, loss_metric
+from mimar.objectives import LOSS_PREFIX, ONE_SHOT, SCORED, TrainedLoss, loss_metric
 from mimar.strategy import PREDICTED, Gate
 from mimar.training import Fidelity, Recipe, TokenData, Tokenizer, read_texts, tokenizer_named
 
@@ -116,7 +116,7 @@ def _gate(text: str) -> Gate:
         gate = None
     if gate is None or not fidelity:
         raise InputError(f"--gates must be FIDELITY:FACTOR,… such as {DEFAULT_GATES}, or {NO_GATES}; got {text!r}")
-    if fidelity not in (SCORED, PREDICTED):
+    if fidelity not in (SCORED, PREDICTED, ONE_SHOT):
         Fidelity.named(fidelity)
     return gate
 

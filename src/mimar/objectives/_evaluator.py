@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeVar
 
+from mimar.objectives._inherited_loss import ONE_SHOT, InheritedLoss
 from mimar.objectives._trained_loss import TrainedLoss
 from mimar.space import Architecture
 from mimar.trial import FULL
@@ -45,13 +46,14 @@ class DesignEvaluator:
     hardware: architecture → metrics with the names and units of the documentation.
     score: architecture → accuracy score, higher is better; stored as the metric ``score``.
     announce: told the next candidates by `prepare`; for a score that judges several at once.
-    loss: stored as the metric that it names.
+    loss: stored as the metric that it names. inherited: stands for it at the fidelity `ONE_SHOT`.
     """
 
     hardware: Measure
     score: Score
     announce: Announce = _ignored
     loss: TrainedLoss | None = None
+    inherited: InheritedLoss | None = None
 
     def prepare(self, candidates: Sequence[Architecture]) -> None:
         """Hear of the next candidates; raises LLMError where the score needs a language model and that fails."""
@@ -62,4 +64,6 @@ class DesignEvaluator:
         metrics = {**self.hardware(arch), "score": self.score(arch)}
         if self.loss is None or fidelity == SCORED:
             return metrics
+        if fidelity == ONE_SHOT and self.inherited is not None:
+            return metrics | {self.loss.metric: self.inherited(arch)}
         return metrics | {self.loss.metric: self.loss(arch, fidelity)}

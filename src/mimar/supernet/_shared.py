@@ -27,10 +27,11 @@ class SharedDecoder(nn.Module):
     A layer of an architecture reads the first rows and columns of the matrices of that layer (of convolution taps the
     last, which meet the newest tokens); architectures of any depth share the first layers. The three kinds of softmax
     attention share weights, every other mixer and feed-forward kind has its own, and so have the placements of norms,
-    since what a layer receives differs between them. Weights begin as `mimar.models.build` draws them.
+    since what a layer receives differs between them. Weights begin as
+    `mimar.models.build` draws them.
     """
 
-    def __init__(self, archs: Sequence[Architecture], generator: torch.Generator | None = None) -> None:
+    def __init__(self, archs: Sequence[Architecture], seed: int = 0) -> None:
         super().__init__()
         shapes: dict[str, tuple[int, ...]] = {}
         for arch in archs:
@@ -40,7 +41,7 @@ class SharedDecoder(nn.Module):
         self._shared = nn.ParameterDict(
             {_key(name): nn.Parameter(torch.empty(shape)) for name, shape in sorted(shapes.items())}
         )
-        initialise(self, generator or torch.Generator().manual_seed(0))
+        initialise(self, torch.Generator().manual_seed(seed))
         by_size = sorted(archs, key=nonembedding_parameters)
         self.smallest, self.largest = by_size[0], by_size[-1]
         self.chosen = self.largest
