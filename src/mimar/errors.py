@@ -144,7 +144,7 @@ def memory_explained(doing: str) -> Generator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        if isinstance(error, MemoryError) or "memory" in str(error):
+        if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or "memory" in str(error):
             raise CandidateError(f"not enough memory for {doing}: {str(error)[:200]}") from error
         raise
 

@@ -113,3 +113,51 @@ def test_a_killed_training_ends_with_the_weights_of_one_never_stopped(mimar, arc
     assert done.code == 0, done.err
     one, other = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "killed"))
     assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_a_student_learns_from_the_folder_of_its_teacher(mimar, arch_file, text, tmp_path):
+    options = ("--data", text, *SMALL, "--tokenizer", "train:300", "--json")
+    assert mimar("train", arch_file, *options, "--out", tmp_path / "teacher").code == 0
+    taught = ("--teacher", tmp_path / "teacher", "--teacher-weight", 0.7, "--temperature", 2)
+    done = mimar("train", arch_file, *options, *taught, "--out", tmp_path / "student", "--seed", 1)
+    assert done.code == 0, done.err
+    assert done.json["teacher"] == {"model": str(tmp_path / "teacher"), "weight": 0.7, "temperature": 2.0}
+    alone = mimar("train", arch_file, *options, "--out", tmp_path / "alone", "--seed", 1).json
+    assert "teacher" not in alone
+    assert alone["validation_loss"] != done.json["validation_loss"]
+    refused = mimar("train", arch_file, *options, "--out", tmp_path / "student", "--seed", 1, "--resume")
+    refused.refused(2, "teacher")
+
+
+def test_a_teacher_from_transformers(mimar, arch_file, text, tmp_path):
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    options = ("--data", text, *SMALL, "--tokenizer", "train:300", "--json")
+    vocab = mimar("train", arch_file, *options, "--out", tmp_path / "first").json["architecture"]["vocab_size"]
+    small = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2}
+    LlamaForCausalLM(LlamaConfig(vocab_size=vocab + 20, **small)).save_pretrained(tmp_path / "llama")
+    (tmp_path / "first" / "tokenizer.json").rename(tmp_path / "llama" / "tokenizer.json")
+    done = mimar("train", arch_file, *options, "--teacher", tmp_path / "llama", "--out", tmp_path / "student")
+    assert done.code == 0, done.err
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "words"),
+    [
+        (("--teacher", "gone"), 2, ("--teacher gone", "no such folder")),
+        (("--teacher", "nobody/nothing"), 2, ("nobody/nothing",)),
+        (("--teacher", "teacher"), 2, ("another tokenizer", "--tokenizer teacher")),
+        (("--teacher", "weightless"), 3, ("weightless", "no weights")),
+        (("--teacher", "bytes", "--teacher-weight", 2), 2, ("share from 0 to 1",)),
+        (("--teacher", "bytes", "--temperature", 0), 2, ("temperature",)),
+    ],
+)
+def test_a_teacher_that_cannot_teach(mimar, arch_file, text, tmp_path, options, code, words):
+    train = ("train", arch_file, "--data", text, *SMALL)
+    assert mimar(*train, "--tokenizer", "train:300", "--out", "teacher").code == 0
+    assert mimar(*train, "--out", "bytes").code == 0
+    (tmp_path / "weightless").mkdir()
+    (tmp_path / "bytes" / "architecture.json").rename(tmp_path / "weightless" / "architecture.json")
+    (tmp_path / "bytes" / "architecture.json").write_text((tmp_path / "weightless" / "architecture.json").read_text())
+    mimar(*train, *options, "--out", "student").refused(code, *words)
+    assert not (tmp_path / "student" / "checkpoint.pt").exists()

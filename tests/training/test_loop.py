@@ -167,7 +167,9 @@ def test_a_lack_of_memory_ends_it_in_a_sentence(data):
         def forward(self, ids):
             raise torch.OutOfMemoryError("tried to allocate 20 GiB")
 
-    with pytest.raises(CandidateError, match="out of memory while training: tried to allocate 20 GiB"):
+    with pytest.raises(
+        CandidateError, match="not enough memory for the training; try a smaller micro_batch: tried to allocate 20 GiB"
+    ):
         train(Greedy(), data, RECIPE)
 
 

@@ -223,6 +223,11 @@ def train(
         list[str] | None,
         typer.Option(help="Text to judge on, as --data.", show_default="the last twentieth of --data"),
     ] = None,
+    teacher: Annotated[
+        str | None, typer.Option(help="Learn its probabilities too: the folder of a training or model, or a hub id.")
+    ] = None,
+    teacher_weight: Annotated[float, typer.Option(help="Its share of the loss.")] = 0.5,
+    temperature: Annotated[float, typer.Option(help="At which its probabilities are taken.")] = 1.0,
     context: Annotated[int, typer.Option(min=1, help="Tokens of a sequence.")] = 256,
     batch_tokens: Annotated[int, typer.Option(min=1, help="Tokens of a step.")] = 4096,
     micro_batch: Annotated[int, typer.Option(min=0, help="Sequences in one pass; 0 for all of a step's.")] = 0,
@@ -263,7 +268,8 @@ def train(
             compile=compile_,
         )
         source = TextSource(tuple(data), tuple(validation or ()), tokenizer)
-        request = TrainRequest(architecture, source, recipe, habits, device, out, resume)
+        taught = None if teacher is None else (teacher, teacher_weight, temperature)
+        request = TrainRequest(architecture, source, recipe, habits, device, out, resume, taught)
         result = run_train(request)
         if as_json:
             print_json(result)

@@ -13,15 +13,19 @@ from typing import TYPE_CHECKING, Any
 from mimar.cli._output import say
 from mimar.cli._start import read_architecture
 from mimar.cli._study_file import is_study, open_study, split_reference
+from mimar.cli._teacher import read_teacher, require_same_tokens
 from mimar.cli._training import TextSource
 from mimar.errors import InputError
 from mimar.space import Architecture, architecture_to_json
-from mimar.training import Recipe, TokenData, Tokenizer
+from mimar.training import Recipe, TokenData, Tokenizer, read_texts
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from mimar.training import Habits, TrainingResult
+    from mimar.training import Distillation, Habits, TrainingResult
+
+COMPARED = 20_000
+"""Characters of the text on which a teacher's tokenizer must agree."""
 
 SAY_EVERY = 5.0
 """Seconds between two lines about where the training stands."""
@@ -29,7 +33,10 @@ SAY_EVERY = 5.0
 
 @dataclass(frozen=True)
 class TrainRequest:
-    """What the user asked for; `reference` is ``STUDY#ID`` or a JSON file."""
+    """What the user asked for; `reference` is ``STUDY#ID`` or a JSON file.
+
+    teacher: a model's folder or hub id, its weight and temperature; None to learn from the text alone.
+    """
 
     reference: str
     source: TextSource
@@ -38,6 +45,7 @@ class TrainRequest:
     device: str
     out: Path
     resume: bool
+    teacher: tuple[str, float, float] | None = None
 
 
 def run_train(request: TrainRequest) -> dict[str, Any]:
@@ -57,15 +65,34 @@ def run_train(request: TrainRequest) -> dict[str, Any]:
 def _trained(model: nn.Module, data: TokenData, arch: Architecture, request: TrainRequest) -> TrainingResult:
     from mimar.training import train
 
+    teacher = _teacher(request) if request.teacher else None
     return train(
         model,
         data,
         request.recipe,
+        teacher=teacher,
         folder=request.out,
         habits=request.habits,
         on_row=_reporter(request.recipe),
-        identity={"architecture": architecture_to_json(arch), **request.source.to_json()},
+        identity={"architecture": architecture_to_json(arch), **request.source.to_json(), **_taught(request)},
     )
+
+
+def _teacher(request: TrainRequest) -> Distillation:
+    from mimar.training import Distillation
+
+    assert request.teacher is not None
+    source, weight, temperature = request.teacher
+    tokenizer, _ = request.source.read
+    require_same_tokens(source, tokenizer, read_texts(request.source.data[:1])[0][:COMPARED])
+    return Distillation(read_teacher(source, device_named(request.device)), weight, temperature)
+
+
+def _taught(request: TrainRequest) -> dict[str, Any]:
+    """By whom, as plain data; nothing where there is no teacher."""
+    if request.teacher is None:
+        return {}
+    return {"teacher": dict(zip(("model", "weight", "temperature"), request.teacher, strict=True))}
 
 
 def _check_folder(out: Path, resume: bool) -> None:
@@ -156,6 +183,7 @@ def _facts(arch: Architecture, request: TrainRequest, result: TrainingResult) ->
         "tokens_per_second": result.tokens_per_second,
         "recipe": request.recipe.to_json(),
         **request.source.to_json(),
+        **_taught(request),
         "architecture": architecture_to_json(arch),
     }
 

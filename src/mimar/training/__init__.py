@@ -13,11 +13,13 @@ from mimar.training._texts import read_texts
 from mimar.training._tokenizer import ByteTokenizer, SubwordTokenizer, Tokenizer, tokenizer_named
 
 if TYPE_CHECKING:
+    from mimar.training._distillation import Distillation
     from mimar.training._loop import Habits, TrainingResult, train, validation_loss
 
 __all__ = [
     "Batch",
     "ByteTokenizer",
+    "Distillation",
     "Fidelity",
     "Habits",
     "Precision",
@@ -39,4 +41,5 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}._loop"), name)
+    home = "_distillation" if name == "Distillation" else "_loop"
+    return getattr(import_module(f"{__name__}.{home}"), name)

@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from mimar.errors import CandidateError, InputError, memory_explained
 from mimar.training._checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from mimar.training._data import Batch, TokenData
+from mimar.training._distillation import Distillation
 from mimar.training._recipe import Recipe
 
 
@@ -59,6 +60,7 @@ def train(
     data: TokenData,
     recipe: Recipe,
     *,
+    teacher: Distillation | None = None,
     folder: Path | None = None,
     until: int | None = None,
     habits: Habits = Habits(),
@@ -68,13 +70,15 @@ def train(
 ) -> TrainingResult:
     """Train `model` in place, on the device of its weights: token ids (batch, tokens) → logits (batch, tokens, vocab).
 
-    folder: where its checkpoint is kept. A training whose checkpoint lies there goes on from it, bit by bit as if it
+    teacher: what is learnt from beside the text; validation is of the text alone. folder: where its checkpoint is kept.
+    A training whose checkpoint lies there goes on from it, bit by bit as if it
     had never stopped, if recipe and `identity` are the same; else InputError. until: the step after which to pause, the
     last one by default; what the result says is of that step. on_row: told each row of the log. before_pass: told step
     and pass before each pass, for models that are another one in each.
     CandidateError: the loss is no longer finite, or memory does not suffice.
     """
     run = _Run(model, data, recipe, habits, before_pass)
+    run.teacher = teacher
     run.last = min(recipe.steps, until or recipe.steps)
     known = {"recipe": recipe.to_json(), **(identity or {})}
     run.go_on_from(load_checkpoint(folder) if folder else None, known)
@@ -94,7 +98,7 @@ def validation_loss(model: nn.Module, batches: Sequence[Batch], precision: str =
     total, count = 0.0, 0
     for batch in batches:
         with _precision(device, precision):
-            total += float(_loss(model, _to(batch, device), "sum"))
+            total += float(_logits_and_loss(model, _to(batch, device), "sum")[1])
         count += batch.shape[0] * (batch.shape[1] - 1)
     model.train(was_training)
     return total / count
@@ -114,6 +118,7 @@ class _Run:
         self._model, self._data, self._recipe, self._habits = model, data, recipe, habits
         self._before_pass = before_pass
         self.last = recipe.steps
+        self.teacher: Distillation | None = None
         self._device = _device(model)
         self._optimizer = _optimizer(model, recipe)
         self._forward = torch.compile(model) if habits.compile else model
@@ -128,7 +133,8 @@ class _Run:
         if checkpoint is None:
             return
         if dict(checkpoint.identity) != known:
-            changed = sorted(key for key in known if known[key] != checkpoint.identity.get(key))
+            keys = {*known, *checkpoint.identity}
+            changed = sorted(key for key in keys if known.get(key) != checkpoint.identity.get(key))
             raise InputError(
                 f"the checkpoint is of another training ({', '.join(changed)} differ): go on with the same settings, "
                 "or choose a new folder"
@@ -183,8 +189,7 @@ class _Run:
         total = torch.zeros((), device=self._device)
         for number, part in enumerate(recipe.passes):
             self._before_pass(self.step, number)
-            with _precision(self._device, recipe.precision):
-                loss = _loss(self._forward, _to(batch[part], self._device), "mean")
+            loss = self._pass(_to(batch[part], self._device))
             share = len(batch[part]) / len(batch)
             (loss * share).backward()
             total += loss.detach() * share
@@ -194,6 +199,12 @@ class _Run:
         self._optimizer.step()
         self._optimizer.zero_grad()
         return total
+
+    def _pass(self, ids: Tensor) -> Tensor:
+        """What is made smaller, for ids (batch, tokens + 1)."""
+        with _precision(self._device, self._recipe.precision):
+            logits, loss = _logits_and_loss(self._forward, ids, "mean")
+            return loss if self.teacher is None else self.teacher.loss(logits, ids[:, :-1], loss)
 
     def _row(self, losses: Sequence[Tensor], judged: bool) -> Mapping[str, float]:
         """Of the log; CandidateError where a loss is not a number."""
@@ -229,10 +240,10 @@ def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.AdamW:
     return torch.optim.AdamW(groups, lr=recipe.rate(0), betas=recipe.betas, fused=True)
 
 
-def _loss(model: Callable[[Tensor], Tensor], ids: Tensor, reduction: str) -> Tensor:
-    """Cross-entropy in nats of each token given those before it, in float32. ids: (batch, tokens + 1)."""
+def _logits_and_loss(model: Callable[[Tensor], Tensor], ids: Tensor, reduction: str) -> tuple[Tensor, Tensor]:
+    """Logits in float32, and cross-entropy in nats of each token given those before it. ids: (batch, tokens + 1)."""
     logits = model(ids[:, :-1]).float()
-    return F.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten(), reduction=reduction)
+    return logits, F.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten(), reduction=reduction)
 
 
 def _device(model: nn.Module) -> torch.device:
