@@ -1,9 +1,10 @@
 """Which proxy or strategy is right: comparisons against published results."""
 
+from mimar.bench._choice_effects import ChoiceEffect, choice_effects
 from mimar.bench._decoder_tiny import tiny_architectures
 from mimar.bench._fetch import FETCHABLE, fetch, licence_of
 from mimar.bench._files import read_records, tables
-from mimar.bench._formats import load_truth
+from mimar.bench._formats import BUILT_IN, load_truth
 from mimar.bench._judge_bins import JUDGED_BINS, JudgedBin, Judgement, equal_size_bins, judge_bins
 from mimar.bench._make_truth import TruthPlan, make_truth
 from mimar.bench._measures import Measures, measure
@@ -21,28 +22,38 @@ from mimar.bench._search_run import (
     without_llm,
 )
 from mimar.bench._search_truth import SEARCH_TRUTHS, SearchTruth, search_truth
+from mimar.bench._table_cascade import CascadeRow, cascade_rows
+from mimar.bench._tiny_table import NoiseFloor, TinyRow, TinyTable
 from mimar.bench._truth import Truth, TruthRow
 
 __all__ = [
     "BASELINES",
+    "BUILT_IN",
     "CONTROL",
     "FETCHABLE",
     "JUDGED_BINS",
     "OUTSIDERS",
     "SEARCH_TRUTHS",
+    "CascadeRow",
+    "ChoiceEffect",
     "GuidedSearcher",
     "JudgedBin",
     "Judgement",
     "MakeSearcher",
     "Measures",
+    "NoiseFloor",
     "PredictorRow",
     "ProxyRow",
     "SearchRun",
     "SearchSummary",
     "SearchTruth",
+    "TinyRow",
+    "TinyTable",
     "Truth",
     "TruthPlan",
     "TruthRow",
+    "cascade_rows",
+    "choice_effects",
     "equal_size_bins",
     "fetch",
     "installed_outsiders",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import product
 
 import numpy as np
@@ -47,21 +47,25 @@ TINY = TransformerSpace(
 """The space of `design`, smaller in size and not in kind."""
 
 
-def tiny_architectures(count: int, vocab_size: int, context_length: int) -> list[Architecture]:
+def tiny_architectures(
+    count: int, vocab_size: int, context_length: int, known: Mapping[int, Architecture] | None = None
+) -> list[Architecture]:
     """The first `count` of the benchmark, all different; each next one has what the ones before have least.
 
-    Half of the pool have equal layers, half different ones; half have tied embeddings.
+    Half of the pool have equal layers, half different ones; half have tied embeddings. known: place → architecture of
+    those that a table already has; the others are chosen around them.
     """
-    pool = _pool(vocab_size, context_length)
-    options = [_options(arch) for arch in pool]
-    seen: Counter[tuple[str, str]] = Counter()
-    left, chosen = list(range(len(pool))), list[Architecture]()
-    while left and len(chosen) < count:
-        need = [sum(1.0 / (1 + seen[each]) for each in options[i]) / len(options[i]) ** 0.5 for i in left]
-        best = left.pop(int(np.argmax(need)))
-        seen.update(options[best])
-        chosen.append(pool[best])
-    return chosen
+    known = {place: arch for place, arch in (known or {}).items() if place < count}
+    left = [arch for arch in _pool(vocab_size, context_length) if arch not in set(known.values())]
+    options = {arch: _options(arch) for arch in left}
+    seen = Counter(option for arch in known.values() for option in _options(arch))
+    chosen = dict(known)
+    for place in range(count):
+        if place not in chosen:
+            need = [sum(1.0 / (1 + seen[each]) for each in options[arch]) / len(options[arch]) ** 0.5 for arch in left]
+            chosen[place] = left.pop(int(np.argmax(need)))
+            seen.update(options[chosen[place]])
+    return [chosen[place] for place in range(count)]
 
 
 def _pool(vocab_size: int, context_length: int) -> list[Architecture]:
@@ -78,9 +82,12 @@ def _pool(vocab_size: int, context_length: int) -> list[Architecture]:
     return list(found)
 
 
-def _options(arch: Architecture) -> frozenset[tuple[str, str]]:
-    """What stands in an architecture, each option once however many layers have it, and its bin of size."""
-    return frozenset(_named(arch))
+def _options(arch: Architecture) -> tuple[tuple[str, str], ...]:
+    """What stands in an architecture, each option once however many layers have it, and its bin of size.
+
+    In one order, since the last digits of a sum, by which equal needs are told apart, depend on it.
+    """
+    return tuple(sorted(set(_named(arch))))
 
 
 def _named(arch: Architecture) -> Iterator[tuple[str, str]]:

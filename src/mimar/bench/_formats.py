@@ -21,6 +21,9 @@ from mimar.space import architecture_from_json
 Record = Mapping[str, Any]
 Shapes = Literal["as_trained", "as_released"]
 
+BUILT_IN: Mapping[str, Path] = {"decoder_tiny": Path(__file__).parent / "tables" / "decoder_tiny.csv"}
+"""Tables that come with the package."""
+
 LOWER_IS_BETTER = re.compile(r"ppl|perplexity|loss|error|latency|memory|energy|^(lat|mem|en|entrk)_")
 """A result whose name has this is better when it is smaller, unless the user says otherwise."""
 
@@ -66,13 +69,16 @@ def load_truth(name: str, data: Path | None = None, label: str | None = None) ->
     kind = _format_of(records, path, shapes)
     wanted, higher = _label(records[0], kind, label, path)
     rows = [(index, record) for index, record in enumerate(records) if record.get(wanted) not in ("", None)]
+    skipped = len(records) - len(rows)
+    if kind is OWN_SEEDED:
+        rows = _means_over_seeds(rows, wanted)
     read = tuple(_row(record, index, kind, wanted, path) for index, record in rows)
     if len(read) < 2:
         raise InputError(f"{path}: expected at least 2 rows with a {wanted}, got {len(read)}")
     bins = min(kind.bin_size, max(FEWEST_IN_A_BIN, len(read) // 10))
     title = stem(path) + (":as_released" if shapes == "as_released" else "")
     setting = f"{kind.setting} Quality is the measured {wanted}, {'higher' if higher else 'lower'} is better."
-    return Truth(title, read, wanted, higher, bins, kind.shapes, len(records) - len(read), setting)
+    return Truth(title, read, wanted, higher, bins, kind.shapes, skipped, setting)
 
 
 def _file_of(name: str, data: Path | None) -> Path:
@@ -82,6 +88,8 @@ def _file_of(name: str, data: Path | None) -> Path:
         if not path.is_file():
             raise InputError(f"{path}: no such file; expected a table of measured architectures")
         return path
+    if name in BUILT_IN:
+        return BUILT_IN[name]
     found = tables(data)
     if name in found:
         return found[name]
@@ -89,7 +97,18 @@ def _file_of(name: str, data: Path | None) -> Path:
         folder = truth_folder(data)
         raise InputError(f"{name} is not in {folder}; get it with: mimar bench fetch {name} --to {folder}")
     readable = {each for each, path in found.items() if _kind(read_records(path)) is not None}
-    raise UnknownNameError("truth", name, tuple(sorted({*readable, *FETCHABLE})))
+    raise UnknownNameError("truth", name, tuple(sorted({*readable, *FETCHABLE, *BUILT_IN})))
+
+
+def _means_over_seeds(rows: Sequence[tuple[int, Record]], wanted: str) -> list[tuple[int, Record]]:
+    """One row for each id, the first with the mean of all in the column `wanted`."""
+    by_id: dict[str, list[tuple[int, Record]]] = {}
+    for index, record in rows:
+        by_id.setdefault(str(record["id"]), []).append((index, record))
+    return [
+        (same[0][0], {**same[0][1], wanted: sum(float(record[wanted]) for _, record in same) / len(same)})
+        for same in by_id.values()
+    ]
 
 
 def _kind(records: Sequence[Record]) -> Format | None:
@@ -252,6 +271,10 @@ FLEXIBERT_AS_RELEASED = Format(
     "as released: operations as named, hidden 256 and feed-forward 1024 for all; bins and cells as trained",
     _flexibert_as_released, ENCODERS,
 )  # fmt: skip
+OWN_SEEDED = Format(
+    frozenset({"architecture", "id", "seed", "validation_loss"}), ("validation_loss",), 20,
+    "decoders of this project, means over seeds", _own, DECODERS,
+)  # fmt: skip
 FORMATS = (
     Format(
         frozenset({"n_layer", "d_model", "n_head", "d_inner"}), ("valid_ppl",), 20,
@@ -268,6 +291,7 @@ FORMATS = (
         frozenset({"arch"}), ("cifar10_val", "*_val", "val_acc_200"), 500,
         "cell network: 16, 32, 64 channels, 5 cells each", _cell201, CELLS,
     ),
+    OWN_SEEDED,
     Format(frozenset({"architecture"}), (), 20, "decoders of this project", _own, DECODERS),
     Format(
         frozenset({"num_layers", "hidden_size"}), (), 20, "decoders of this project, short form", _own_columns, DECODERS

@@ -21,7 +21,7 @@ from typing import Any
 from mimar.bench._decoder_tiny import tiny_architectures
 from mimar.errors import CandidateError, InputError
 from mimar.shapes import nonembedding_parameters, parameters
-from mimar.space import Architecture, architecture_to_json
+from mimar.space import Architecture, architecture_from_json, architecture_to_json
 from mimar.training import Recipe, TokenData
 
 FIDELITIES = (0.1, 0.25, 0.5)
@@ -81,7 +81,8 @@ def make_truth(
     _check_same(path, _facts(data, recipe))
     done: dict[Job, Row] = {(int(row["id"]), int(row["seed"])): row for row in _rows(path)}
     _write(path, list(done.values()))
-    archs = tiny_architectures(plan.architectures, data.vocab_size, recipe.context_length)
+    known = {job[0]: architecture_from_json(json.loads(row["architecture"]), check=False) for job, row in done.items()}
+    archs = tiny_architectures(plan.architectures, data.vocab_size, recipe.context_length, known)
     missing = [job for job in plan.jobs if job not in done]
     with _trainings(archs, data, recipe, missing, (processes, device)) as ended:
         for row in ended:

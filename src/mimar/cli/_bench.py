@@ -227,6 +227,26 @@ def make_truth(
         )
 
 
+@bench.command(short_help="Say what a table of make-truth tells.")
+def truth(
+    table: Annotated[str, typer.Argument(metavar="NAME|FILE.csv", help="decoder_tiny, or a table of make-truth.")],
+    gates: Annotated[str, typer.Option(help="Of the cascade, as for mimar design.")] = "score:2,10%:5,25%:4",
+    score: Annotated[str, typer.Option(help="Of the gate score.")] = "adw",
+    bins: Annotated[int, typer.Option(help="Of equal size.")] = 5,
+    markdown: AsMarkdown = False,
+    as_json: AsJson = False,
+) -> None:
+    """Say what a table of make-truth tells: its noise, what early losses are worth, which choices matter.
+
+    The cascade of mimar design is run on the table, in each bin of equal size.
+    """
+    with errors_explained(as_json):
+        from mimar.cli._bench_truth import bench_truth, print_truth
+
+        result = bench_truth(table, gates, score, bins)
+        print_json(result) if as_json else print_truth(result, markdown)
+
+
 @bench.command(short_help="Compare the hardware models with measurements.")
 def hardware(
     part: Annotated[str, typer.Option(help="One or more of these.")] = "speed,memory,published",

@@ -1,0 +1,99 @@
+"""Which design choices matter, and by how much, in a table of trained decoders."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mimar.bench._tiny_table import TinyTable
+from mimar.space import Architecture
+
+Floats = NDArray[np.float64]
+
+GLOBAL: Final = ("position", "norm", "norm_placement", "topology", "tied_embeddings", "layer_sharing")
+
+FEWEST: Final = 5
+"""Architectures that an option must stand in to be listed."""
+
+SHRINKAGE: Final = 0.5
+"""Weight of the penalty on effects, in architectures' worth of evidence: options that come together share theirs."""
+
+RESAMPLES: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class ChoiceEffect:
+    """What one option does to the loss, against the average of the options of its choice, at equal size and with all
+    other choices as they come.
+
+    architectures: in which it stands. effect: nats a token, below 0 is better; of a layer's option as if all layers had
+    it. error: its standard error, from 200 resamples of the architectures.
+    """
+
+    choice: str
+    option: str
+    architectures: int
+    effect: float
+    error: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data."""
+        return asdict(self)
+
+
+def choice_effects(table: TinyTable) -> list[ChoiceEffect]:
+    """Ridge regression of the loss on the logarithm of size, its square, depth, and the share of layers that have each
+    option; choices in a fixed order, within each the best option first.
+    """
+    shares = [_shares(row.architecture) for row in table.rows]
+    counts = Counter(option for each in shares for option, share in each.items() if share > 0)
+    options = sorted(option for option, count in counts.items() if count >= FEWEST)
+    x = np.asarray([[each.get(option, 0.0) for option in options] for each in shares])
+    size = np.log([row.size for row in table.rows])
+    depth = np.log([row.architecture.num_layers for row in table.rows])
+    size = (size - size.mean()) / size.std()
+    rest = np.stack([np.ones_like(size), size, size**2, depth - depth.mean()], axis=1)
+    y = np.asarray([row.loss for row in table.rows])
+    effects = _effects(x, rest, y, options)
+    rng = np.random.default_rng(0)
+    drawn = [rng.integers(len(y), size=len(y)) for _ in range(RESAMPLES)]
+    errors = np.std([_effects(x[rows], rest[rows], y[rows], options) for rows in drawn], axis=0)
+    found = [
+        ChoiceEffect(*option, counts[option], float(effect), float(error))
+        for option, effect, error in zip(options, effects, errors, strict=True)
+    ]
+    return sorted(found, key=lambda each: (each.choice, each.effect))
+
+
+def _effects(x: Floats, rest: Floats, y: Floats, options: Sequence[tuple[str, str]]) -> Floats:
+    """Coefficients of x, each less the mean of its choice weighted by how common the options are."""
+    both = np.concatenate([rest, x], axis=1)
+    penalty = np.diag([0.0] * rest.shape[1] + [SHRINKAGE] * x.shape[1])
+    solved = np.linalg.lstsq(both.T @ both + penalty, both.T @ y, rcond=None)[0]
+    weights = np.array(solved[rest.shape[1] :], dtype=np.float64)
+    common = x.mean(axis=0)
+    for choice in {name for name, _ in options}:
+        same = [index for index, option in enumerate(options) if option[0] == choice]
+        weights[same] -= np.average(weights[same], weights=common[same] + 1e-9)
+    return weights
+
+
+def _shares(arch: Architecture) -> dict[tuple[str, str], float]:
+    """Choice and option → share of layers that have it, 1 for what holds for the whole model."""
+    found = {(name, str(getattr(arch, name))): 1.0 for name in GLOBAL}
+    for block in arch.blocks:
+        mixer, part = block.mixer, block.feed_forward
+        options = [("mixer", mixer.kind), ("feed_forward", part.kind)]
+        if mixer.num_heads:
+            groups = "all" if mixer.num_kv_heads == mixer.num_heads else "one" if mixer.num_kv_heads == 1 else "some"
+            options += [("kv_heads", groups)]
+        if part.kind in ("ffn", "moe"):
+            options += [("activation", part.activation)]
+        for option in options:
+            found[option] = found.get(option, 0.0) + 1.0 / arch.num_layers
+    return found

@@ -1,0 +1,119 @@
+"""A table of `make_truth`, read back: what its architectures are, how they learnt, and how far seeds differ."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mimar.bench._files import read_records
+from mimar.bench._make_truth import FIDELITIES
+from mimar.bench._measures import size_bins
+from mimar.errors import InputError
+from mimar.space import Architecture, architecture_from_json
+
+Floats = NDArray[np.float64]
+
+BIN_SIZE = 20
+"""Architectures in a bin of equal size."""
+
+
+@dataclass(frozen=True, slots=True)
+class TinyRow:
+    """One architecture: its losses in the end, seed by seed; of the others the means over seeds.
+
+    curve: share of the training → loss. seconds: of a whole training. size: non-embedding parameters.
+    """
+
+    id: str
+    architecture: Architecture
+    losses: tuple[float, ...]
+    curve: Mapping[str, float]
+    seconds: float
+    size: float
+
+    @property
+    def loss(self) -> float:
+        """Mean over seeds."""
+        return float(np.mean(self.losses))
+
+
+@dataclass(frozen=True, slots=True)
+class NoiseFloor:
+    """Variances of the loss, in nats².
+
+    seeds: between trainings of one architecture, over the `repeated` ones with several. equal_size: between
+    architectures of one bin of equal size, one seed each. ratio: of the second to the first; None without repeats.
+    """
+
+    repeated: int
+    seeds: float | None
+    equal_size: float
+    ratio: float | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class TinyTable:
+    """Rows that were trained to the end, in order of id; failed: how many were not."""
+
+    rows: tuple[TinyRow, ...]
+    failed: int
+
+    @staticmethod
+    def read(path: Path) -> TinyTable:
+        """InputError for a table of another kind, or with fewer than two finished rows."""
+        records = read_records(path)
+        needed = {"id", "seed", "validation_loss", "seconds", "nonembedding_params", "architecture"}
+        missing = sorted(needed - set(records[0])) if records else ["all rows"]
+        if missing:
+            raise InputError(f"{path}: expected a table of `mimar bench make-truth`, {', '.join(missing)} missing")
+        by_id: defaultdict[str, list[Mapping[str, Any]]] = defaultdict(list)
+        for record in records:
+            if record["validation_loss"]:
+                by_id[str(record["id"])].append(record)
+        if len(by_id) < 2:
+            raise InputError(
+                f"{path}: expected at least 2 architectures that were trained to the end, got {len(by_id)}"
+            )
+        rows = tuple(_row(number, same) for number, same in sorted(by_id.items(), key=lambda item: int(item[0])))
+        return TinyTable(rows, sum(not record["validation_loss"] for record in records))
+
+    @property
+    def bins(self) -> list[NDArray[np.intp]]:
+        """Row numbers by ascending size, about 20 in each."""
+        return size_bins(np.asarray([row.size for row in self.rows]), BIN_SIZE)
+
+    def noise_floor(self) -> NoiseFloor:
+        """How much more architectures differ than seeds do."""
+        repeated = [row.losses for row in self.rows if len(row.losses) > 1]
+        seeds = None
+        if repeated:
+            free = sum(len(losses) - 1 for losses in repeated)
+            seeds = sum(float(np.var(losses)) * len(losses) for losses in repeated) / free
+        first = np.asarray([row.losses[0] for row in self.rows])
+        left = [(first[rows] - first[rows].mean()) for rows in self.bins]
+        between = float(sum((part**2).sum() for part in left) / max(1, len(first) - len(left)))
+        return NoiseFloor(len(repeated), seeds, between, between / seeds if seeds else None)
+
+
+def _row(number: str, same: Sequence[Mapping[str, Any]]) -> TinyRow:
+    names = [f"{share:.0%}" for share in FIDELITIES]
+    curve = {name: float(np.mean([float(record[f"loss_at_{name}"]) for record in same])) for name in names}
+    return TinyRow(
+        number,
+        architecture_from_json(json.loads(same[0]["architecture"]), check=False),
+        tuple(float(record["validation_loss"]) for record in sorted(same, key=lambda record: int(record["seed"]))),
+        curve,
+        float(np.mean([float(record["seconds"]) for record in same])),
+        float(same[0]["nonembedding_params"]),
+    )

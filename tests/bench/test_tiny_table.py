@@ -1,0 +1,173 @@
+"""A table of trained decoders read back: noise, choices, early losses and the cascade, on planted results."""
+
+import csv
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from mimar.bench import BUILT_IN, TinyTable, cascade_rows, choice_effects, load_truth, tiny_architectures
+from mimar.bench._decoder_tiny import TINY
+from mimar.bench._make_truth import COLUMNS
+from mimar.cli import main
+from mimar.errors import InputError
+from mimar.proxies import nonembedding_params as size_score
+from mimar.shapes import nonembedding_parameters
+from mimar.space import Defaults, architecture_to_json
+from mimar.strategy import Gate
+
+COUNT, SEEDS, NOISE = 120, 3, 0.01
+
+
+def planted_loss(arch):
+    """Convolutions help, linear attention hurts, size helps, untied heads help; nothing else does anything."""
+    kinds = [block.mixer.kind for block in arch.blocks]
+    shares = {kind: kinds.count(kind) / len(kinds) for kind in ("convolution", "linear")}
+    size = np.log(nonembedding_parameters(arch) / 1e6)
+    return 4.5 - 0.6 * shares["convolution"] + 0.4 * shares["linear"] - 0.1 * size - 0.2 * (not arch.tied_embeddings)
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory):
+    """Early losses are the final one and a noise that falls; the last architecture failed."""
+    rng = np.random.default_rng(0)
+    target = tmp_path_factory.mktemp("truth") / "tiny.csv"
+    with target.open("w", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS)
+        writer.writeheader()
+        for number, arch in enumerate(tiny_architectures(COUNT, 256, 256)):
+            for seed in range(SEEDS if number < 20 else 1):
+                loss = planted_loss(arch) + NOISE * rng.standard_normal()
+                row = {"id": number, "seed": seed, "nonembedding_params": nonembedding_parameters(arch), "seconds": 100}
+                row |= {"architecture": json.dumps(architecture_to_json(arch))}
+                if number == COUNT - 1:
+                    writer.writerow(row | {"failure": "diverged"})
+                    continue
+                early = {f"loss_at_{share}%": loss + 1 + 0.2 * rng.standard_normal() / share for share in (10, 25, 50)}
+                writer.writerow(row | early | {"validation_loss": loss})
+    return target
+
+
+@pytest.fixture(scope="module")
+def table(path):
+    return TinyTable.read(path)
+
+
+def test_rows_and_failures(table):
+    assert len(table.rows) == COUNT - 1
+    assert table.failed == 1
+    assert [len(row.losses) for row in table.rows] == [SEEDS] * 20 + [1] * (COUNT - 21)
+
+
+def test_the_noise_of_seeds_is_told_from_that_of_architectures(table):
+    noise = table.noise_floor()
+    assert noise.repeated == 20
+    assert noise.seeds == pytest.approx(NOISE**2, rel=0.5)
+    assert noise.equal_size == pytest.approx(np.var([row.loss for row in table.rows]), rel=0.3)
+    assert noise.ratio == noise.equal_size / noise.seeds > 100
+
+
+def test_without_repeats_there_is_no_floor(table):
+    once = TinyTable(table.rows[20:], 0).noise_floor()
+    assert (once.repeated, once.seeds, once.ratio) == (0, None, None)
+    assert once.equal_size > 0
+
+
+def test_planted_choices_are_found_and_others_are_not(table):
+    effects = {(each.choice, each.option): each for each in choice_effects(table)}
+    mixers = {option: each.effect for (choice, option), each in effects.items() if choice == "mixer"}
+    assert min(mixers, key=mixers.get) == "convolution"
+    assert max(mixers, key=mixers.get) == "linear"
+    assert 0.75 < mixers["linear"] - mixers["convolution"] < 1.02  # shrunk a little
+    tied = effects["tied_embeddings", "True"].effect - effects["tied_embeddings", "False"].effect
+    assert tied == pytest.approx(0.2, abs=0.03)
+    silent = [each for each in effects.values() if each.choice not in ("mixer", "tied_embeddings")]
+    assert max(abs(each.effect) for each in silent) < 0.1
+    assert np.mean([abs(each.effect) < 2 * each.error for each in silent]) > 0.8
+    assert all(each.error < 0.1 for each in effects.values())
+
+
+def test_a_cascade_finds_good_ones_at_the_cost_that_it_says(table):
+    rows = cascade_rows(table, (Gate("10%", 3), Gate("25%", 5)), size_score, 3)
+    assert [row.architectures for row in rows] == [40, 40, 39]
+    assert all(row.top_tenth == (row.rank <= row.architectures // 10) for row in rows)
+    assert sum(row.top_tenth for row in rows) >= 2
+    for row in rows:  # all for a tenth, a third on to a quarter, three to the end
+        trained = 0.1 * row.architectures + 0.15 * np.ceil(row.architectures / 3) + 0.75 * 3
+        assert row.cost == pytest.approx(trained / row.architectures, abs=0.02)
+    assert rows[0].sizes[1] <= rows[1].sizes[0]
+
+
+def test_a_score_costs_nothing(table):
+    (row,) = cascade_rows(table, (Gate("score", COUNT - 1),), size_score, 1)
+    assert row.cost == pytest.approx(1 / (COUNT - 1))
+    largest = max(table.rows, key=lambda each: each.size)
+    assert row.rank == 1 + sum(each.loss < largest.loss for each in table.rows)
+
+
+def test_as_a_truth_seeds_are_averaged(path, table):
+    truth = load_truth(str(path))
+    assert truth.label_name == "validation_loss"
+    assert not truth.higher_is_better
+    assert truth.skipped == 1
+    assert {row.id: row.label for row in truth.rows} == pytest.approx({row.id: row.loss for row in table.rows})
+
+
+def test_the_table_of_the_package_is_of_the_benchmark():
+    """However far it has grown: its rows are of the space and all different, trained as its recipe says."""
+    path = BUILT_IN["decoder_tiny"]
+    facts = json.loads(path.with_suffix(".json").read_text())
+    assert facts["recipe"]["tokens"] * facts["bytes_per_token"] > 1e6
+    table = TinyTable.read(path)
+    archs = [row.architecture for row in table.rows]
+    assert len(set(archs)) == len(archs)
+    for arch in archs:
+        defaults = Defaults(facts["vocab_size"], facts["recipe"]["context_length"], arch.tied_embeddings)
+        assert replace(TINY, scope="per-layer", defaults=defaults).validate(arch) == ()
+        assert (arch.vocab_size, arch.context_length) == (defaults.vocab_size, defaults.context_length)
+    assert len(load_truth("decoder_tiny").rows) == len(table.rows)
+
+
+@pytest.mark.parametrize(("text", "words"), [("id,seed\n", "all rows"), ("id,seed\n0,0\n", "validation_loss")])
+def test_other_tables_are_refused(tmp_path, text, words):
+    (tmp_path / "other.csv").write_text(text)
+    with pytest.raises(InputError, match=words):
+        TinyTable.read(tmp_path / "other.csv")
+
+
+def run(monkeypatch, capsys, *arguments):
+    monkeypatch.setattr("sys.argv", ["mimar", "bench", "truth", *map(str, arguments)])
+    with pytest.raises(SystemExit) as end:
+        main()
+    out, err = capsys.readouterr()
+    return end.value.code or 0, out, err
+
+
+def test_the_command_prints_what_it_finds(monkeypatch, capsys, path):
+    code, out, _ = run(monkeypatch, capsys, path, "--json", "--bins", 2)
+    result = json.loads(out)
+    assert code == 0
+    assert [row["share"] for row in result["fidelities"]] == ["10%", "25%", "50%"]
+    assert result["fidelities"][2]["tau"] > result["fidelities"][0]["tau"] > 0.5
+    assert len(result["cascade"]) == 2
+    code, out, _ = run(monkeypatch, capsys, path, "--markdown")
+    assert code == 0
+    assert "| mixer=convolution |" in out
+    assert "20 were trained from several seeds" in out
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("gone.csv",), "no such file"),
+        (("decoder_tiny", "--gates", "30%:2"), "10%, 25%, 50%, score"),
+        (("decoder_tiny", "--gates", "score:2,predictor:2"), "predictor"),
+        (("decoder_tiny", "--bins", 0), "--bins"),
+        (("decoder_tiny", "--score", "none"), "score"),
+    ],
+)
+def test_the_command_refuses_in_a_sentence(monkeypatch, capsys, options, words):
+    code, _, err = run(monkeypatch, capsys, *options)
+    assert code == 2
+    assert words in err.splitlines()[-1]
