@@ -11,8 +11,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mimar.bench import TruthPlan, load_truth, make_truth, tiny_architectures
+from mimar.bench import TruthPlan, _make_truth, load_truth, make_truth, tiny_architectures
 from mimar.errors import InputError
+from mimar.proxies import DecoderSubject, ProxyInputs, adw, synflow
 from mimar.shapes import nonembedding_parameters
 from mimar.space import architecture_from_json
 from mimar.training import Recipe, TokenData
@@ -92,16 +93,18 @@ def test_repeated_ones_come_with_every_seed_and_the_first_seed_comes_first():
 def test_a_table_goes_on_after_half_a_row_grows_and_is_read_as_a_truth(data, tmp_path):
     path, plan = tmp_path / "tiny.csv", TruthPlan(2, 2, 1)
     told = []
-    whole = make_truth(path, data, RECIPE, plan, on_row=lambda row, done, of_all: told.append((done, of_all)))
+    whole = make_truth(
+        path, data, RECIPE, plan, measure=False, on_row=lambda row, done, of_all: told.append((done, of_all))
+    )
     assert told == [(1, 3), (2, 3), (3, 3)]
     assert [(row["id"], row["seed"]) for row in whole] == [(0, 0), (0, 1), (1, 0)]
     assert whole[0]["validation_loss"] != whole[1]["validation_loss"]
     written = path.read_bytes()
     path.write_bytes(written[:-300])  # the last row was being written
-    again = make_truth(path, data, RECIPE, plan)
+    again = make_truth(path, data, RECIPE, plan, measure=False)
     losses = [[float(row["validation_loss"]) for row in rows] for rows in (whole, again)]
     assert losses[0] == losses[1]
-    longer = make_truth(path, data, RECIPE, replace(plan, architectures=3), processes=2)
+    longer = make_truth(path, data, RECIPE, replace(plan, architectures=3), processes=2, measure=False)
     with path.open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [(int(row["id"]), int(row["seed"])) for row in rows] == [(0, 0), (0, 1), (1, 0), (2, 0)]
@@ -114,11 +117,30 @@ def test_a_table_goes_on_after_half_a_row_grows_and_is_read_as_a_truth(data, tmp
         make_truth(path, data, replace(RECIPE, learning_rate=1.0), plan)
 
 
+def test_speed_memory_and_scores_are_filled_in_once(data, tmp_path, monkeypatch):
+    path, plan = tmp_path / "t.csv", TruthPlan(1, 2, 1)
+    before = make_truth(path, data, RECIPE, plan, measure=False)
+    assert all(not row["prefill_ms"] and not row["score_adw"] for row in before)
+    make_truth(path, data, RECIPE, plan)
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    arch = architecture_from_json(json.loads(rows[0]["architecture"]))
+    inputs = ProxyInputs(DecoderSubject(arch), 0)
+    assert [row["validation_loss"] for row in rows] == [str(row["validation_loss"]) for row in before]
+    assert rows[0]["score_synflow"] == rows[1]["score_synflow"]
+    assert float(rows[0]["score_adw"]) == pytest.approx(adw(inputs))
+    assert float(rows[0]["score_synflow"]) == pytest.approx(synflow(inputs))
+    assert 0 < float(rows[0]["prefill_ms"]) < 1e4
+    assert float(rows[0]["memory_bytes"]) > 3 * float(rows[0]["params"])
+    monkeypatch.setattr(_make_truth, "measured_columns", lambda _: pytest.fail("measured again"))
+    make_truth(path, data, RECIPE, plan)
+
+
 def test_a_training_that_fails_is_a_row_with_its_reason(data, tmp_path):
-    rows = make_truth(tmp_path / "t.csv", data, replace(RECIPE, learning_rate=1e9), TruthPlan(1, 1, 0))
+    rows = make_truth(tmp_path / "t.csv", data, replace(RECIPE, learning_rate=1e9), TruthPlan(1, 1, 0), measure=False)
     assert "training diverged" in rows[0]["failure"]
     assert rows[0]["validation_loss"] == ""
-    again = make_truth(tmp_path / "t.csv", data, replace(RECIPE, learning_rate=1e9), TruthPlan(1, 1, 0))
+    again = make_truth(tmp_path / "t.csv", data, replace(RECIPE, learning_rate=1e9), TruthPlan(1, 1, 0), measure=False)
     assert again[0]["failure"] == rows[0]["failure"]
 
 

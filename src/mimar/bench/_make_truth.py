@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from mimar.bench._decoder_tiny import tiny_architectures
+from mimar.bench._measured_columns import MEASURED, SCORES, measured_columns
 from mimar.errors import CandidateError, InputError
 from mimar.shapes import nonembedding_parameters, parameters
 from mimar.space import Architecture, architecture_from_json, architecture_to_json
@@ -32,7 +33,7 @@ JUDGED_ON = 65_536
 
 COLUMNS = (
     "id", "seed", "validation_loss", "bits_per_byte", *(f"loss_at_{share:.0%}" for share in FIDELITIES), "train_loss",
-    "params", "nonembedding_params", "tokens", "seconds", "failure", "architecture",
+    "params", "nonembedding_params", "tokens", "seconds", "failure", *MEASURED, *SCORES, "architecture",
 )  # fmt: skip
 """Losses in nats a token; `seconds` of training alone, on whatever machine; `failure` where there is no loss."""
 
@@ -70,13 +71,15 @@ def make_truth(
     *,
     processes: int = 1,
     device: str = "cpu",
+    measure: bool = True,
     on_row: Callable[[Row, int, int], None] = lambda _row, _done, _all: None,
 ) -> list[Row]:
     """Make or extend the table at `path`, a CSV; returns its rows in order of id and seed.
 
-    processes: trainings at a time, each on one core where `device` is ``cpu``. on_row: told each new row, how many
-    there are, and how many there shall be. A training that fails is a row with its reason. InputError: the table there
-    was made in another way.
+    measure: in the end, fill in speed and memory on this machine and every score, where they are missing. processes:
+    trainings at a time, each on one core where `device` is ``cpu``. on_row: told each new row, how many there are, and
+    how many there shall be. A training that fails is a row with its reason. InputError: the table there was made in
+    another way.
     """
     _check_same(path, _facts(data, recipe))
     done: dict[Job, Row] = {(int(row["id"]), int(row["seed"])): row for row in _rows(path)}
@@ -89,9 +92,23 @@ def make_truth(
             _append(path, row)
             done[row["id"], row["seed"]] = row
             on_row(row, len(done), len({*plan.jobs, *done}))
+    if measure:
+        for number in sorted({number for number, _ in done}):
+            _fill_in(number, done)
+            _write(path, [done[job] for job in sorted(done)])
     rows = [done[job] for job in sorted(done)]
     _write(path, rows)
     return rows
+
+
+def _fill_in(number: int, rows: dict[Job, Row]) -> None:
+    """What is measured of an architecture, into each row of it, where it is missing."""
+    same = [job for job in rows if job[0] == number]
+    if all(rows[job].get("prefill_ms") for job in same):
+        return
+    found = measured_columns(architecture_from_json(json.loads(rows[same[0]]["architecture"]), check=False))
+    for job in same:
+        rows[job] = {**rows[job], **found}
 
 
 def _train_one(arch: Architecture, job: Job, data: TokenData, recipe: Recipe, device: str) -> Row:

@@ -206,6 +206,9 @@ def make_truth(
     repeated: Annotated[int, typer.Option(min=0, help="So many are trained with all seeds, the others once.")] = 24,
     processes: Annotated[int, typer.Option(min=1, help="Trainings at a time, each on one core.")] = 1,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "cpu",
+    measure: Annotated[
+        bool, typer.Option(help="In the end, fill in speed and memory on this machine, and every score.")
+    ] = True,
     as_json: AsJson = False,
 ) -> None:
     """Train the architectures of decoder_tiny in one way, into a table that bench proxies reads.
@@ -220,7 +223,7 @@ def make_truth(
 
         plan = TruthPlan(architectures, seeds, repeated)
         result = run_make_truth(
-            out, TextSource(tuple(data), tuple(validation or ()), tokenizer), tokens, plan, (processes, device)
+            out, TextSource(tuple(data), tuple(validation or ()), tokenizer), tokens, plan, (processes, device, measure)
         )
         print_json(result) if as_json else say(
             f"wrote {result['path']}: {result['rows']} rows, {result['failed']} failed"

@@ -15,13 +15,25 @@ from mimar.training import Recipe
 
 
 def run_make_truth(
-    out: Path, source: TextSource, tokens: str, plan: TruthPlan, where: tuple[int, str]
+    out: Path, source: TextSource, tokens: str, plan: TruthPlan, how: tuple[int, str, bool]
 ) -> dict[str, Any]:
-    """Make or extend the table; returns its path and how many rows it has and how many of them failed."""
-    processes, device = where
+    """Make or extend the table; returns its path and how many rows it has and how many of them failed.
+
+    how: trainings at a time, their device, and whether to measure in the end.
+    """
+    processes, device, measure = how
     _, data = source.read
     recipe = Recipe(tokens=int(count(tokens, "--tokens")), batch_tokens=2048)
-    rows = make_truth(out, data, recipe, plan, processes=processes, device=device_named(device), on_row=_report)
+    rows = make_truth(
+        out,
+        data,
+        recipe,
+        plan,
+        processes=processes,
+        device=device_named(device),
+        measure=measure,
+        on_row=_report,
+    )
     return {"path": str(out), "rows": len(rows), "failed": sum(bool(row["failure"]) for row in rows)}
 
 

@@ -29,6 +29,7 @@ from mimar.hardware._workload import DTYPES, WEIGHT_BYTES, Dtype, Workload
 if TYPE_CHECKING:
     from mimar.hardware._measure import measured_power
     from mimar.hardware._speed_truth import SpeedTruth, speed_truth, unseen_architectures
+    from mimar.hardware._timing import measured_speed
 
 __all__ = [
     "DTYPES",
@@ -60,6 +61,7 @@ __all__ = [
     "measure_this",
     "measured_power",
     "measured_profile",
+    "measured_speed",
     "memory_breakdown",
     "memory_truth",
     "predicted_cost",
@@ -77,6 +79,7 @@ __all__ = [
 _HOME = {
     "SpeedTruth": "_speed_truth",
     "measured_power": "_measure",
+    "measured_speed": "_timing",
     "speed_truth": "_speed_truth",
     "unseen_architectures": "_speed_truth",
 }

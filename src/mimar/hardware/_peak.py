@@ -11,13 +11,14 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from mimar.errors import InputError
 from mimar.hardware._memory import memory_breakdown
-from mimar.hardware._workload import Workload
+from mimar.hardware._workload import Dtype, Workload
 from mimar.space import Architecture, Block, FeedForward, Mixer, architecture_from_json, architecture_to_json
 
 STATUS = Path("/proc/self/status")
@@ -51,11 +52,16 @@ def memory_truth(archs: Sequence[Architecture], workload: Workload) -> tuple[Mem
     """
     if not STATUS.exists():
         raise InputError(f"peak memory is read from {STATUS}, which this system does not have; use Linux")
-    baseline = _peak_bytes(TINY, replace(workload, context=16, prompt_tokens=16, batch=1))
+    baseline = _baseline_bytes(workload.dtype)
     return tuple(
         MemoryRow(arch, _peak_bytes(arch, workload) - baseline, memory_breakdown(arch, workload).total)
         for arch in archs
     )
+
+
+@lru_cache
+def _baseline_bytes(dtype: Dtype) -> float:
+    return _peak_bytes(TINY, Workload(16, 1, 16, dtype))
 
 
 def _peak_bytes(arch: Architecture, workload: Workload) -> float:

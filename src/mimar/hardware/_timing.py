@@ -58,6 +58,13 @@ def time_passes(items: Sequence[Timed], device: torch.device, budget_s: float) -
     return tuple(Measurement(arch, use, kind, cost) for (arch, use, kind, _), cost in zip(jobs, found, strict=True))
 
 
+@torch.inference_mode()
+def measured_speed(arch: Architecture, workload: Workload, device: torch.device, budget_s: float) -> dict[Pass, float]:
+    """Seconds of prefill and of one decoding step, at their fastest within about `budget_s`."""
+    jobs = passes(arch, workload, device)
+    return dict(zip(jobs, fastest(list(jobs.values()), budget_s, least=2), strict=True))
+
+
 def passes(arch: Architecture, workload: Workload, device: torch.device) -> dict[Pass, Callable[[], object]]:
     """Reading prompts into an empty cache up to the first logits; one step with `context` − 1 tokens in the cache."""
     model = build(arch, device=device, dtype=TORCH_DTYPES[workload.dtype]).eval()

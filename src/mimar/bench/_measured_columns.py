@@ -1,0 +1,64 @@
+"""What is known of an architecture without training it: speed and memory on this machine, and every score."""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+from mimar.errors import CandidateError, InputError
+from mimar.hardware import Workload, measured_speed, memory_truth
+from mimar.proxies import PROXIES, DecoderSubject, ProxyInputs
+from mimar.space import Architecture
+
+MEASURED: Final = ("prefill_ms", "decode_tokens_per_second", "memory_bytes")
+"""One sequence in fp32 on one thread: a prompt of 128 tokens, one step at the end of the context, and the peak of
+reading prompts of the whole context."""
+
+SCORES: Final = tuple(f"score_{proxy.name}" for proxy in PROXIES)
+"""With seed 0, higher is better; empty where a score cannot be computed."""
+
+PROMPT: Final = 128
+TIMED_FOR: Final = 0.5
+"""Seconds that prefill and decoding of one architecture are repeated for."""
+
+
+def measured_columns(arch: Architecture) -> dict[str, float | str]:
+    """Column → value; empty where this system or this architecture does not give it."""
+    workload = Workload(arch.context_length, 1, min(PROMPT, arch.context_length), "fp32")
+    return {**_speed(arch, workload), "memory_bytes": _memory(arch, workload), **_scores(arch)}
+
+
+def _speed(arch: Architecture, workload: Workload) -> dict[str, float]:
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        found = measured_speed(arch, workload, torch.device("cpu"), TIMED_FOR)
+    finally:
+        torch.set_num_threads(threads)
+    return {
+        "prefill_ms": round(1e3 * found["prefill"], 4),
+        "decode_tokens_per_second": round(1.0 / found["decode"], 2),
+    }
+
+
+def _memory(arch: Architecture, workload: Workload) -> float | str:
+    try:
+        (row,) = memory_truth([arch], workload)
+    except InputError:  # no such figure on this system
+        return ""
+    return row.measured_bytes
+
+
+def _scores(arch: Architecture) -> dict[str, float | str]:
+    """From one set of inputs, so that scores share the model and its gradients."""
+    inputs = ProxyInputs(DecoderSubject(arch), 0)
+    found: dict[str, float | str] = {}
+    for proxy in PROXIES:
+        try:
+            value = float(proxy(inputs))
+        except CandidateError:
+            value = math.nan
+        found[f"score_{proxy.name}"] = float(f"{value:.9g}") if math.isfinite(value) else ""
+    return found
