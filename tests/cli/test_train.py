@@ -2,6 +2,7 @@
 
 import json
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -113,6 +114,28 @@ def test_a_killed_training_ends_with_the_weights_of_one_never_stopped(mimar, arc
     assert done.code == 0, done.err
     one, other = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "killed"))
     assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_two_processes_train_one_model(mimar, arch_file, text, tmp_path):
+    """On loopback; the step's sequences are shared out unevenly, five to two processes in passes of two."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    options = ("--data", text, "--context", 32, "--batch-tokens", 160, "--micro-batch", 2, "--tokens", "3k", "--json")
+    launch = (
+        "--cpu", "--num_processes", 2, "--num_machines", 1, "--mixed_precision", "no", "--dynamo_backend", "no",
+        "--main_process_port", port, "-m", "mimar", "train", arch_file, *options, "--out", tmp_path / "two",
+    )  # fmt: skip
+    command = [sys.executable, "-m", "accelerate.commands.launch", *map(str, launch)]
+    found = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+    assert found.returncode == 0, found.stderr
+    two = json.loads(found.stdout)
+    one = mimar("train", arch_file, *options, "--device", "cpu", "--out", tmp_path / "one").json
+    assert two["validation_loss"] == pytest.approx(one["validation_loss"], rel=1e-4)
+    weights = [load_file(tmp_path / name / "model.safetensors") for name in ("one", "two")]
+    for name, value in weights[0].items():
+        torch.testing.assert_close(value, weights[1][name], rtol=1e-3, atol=1e-4)
+    assert (tmp_path / "two" / "checkpoint.pt").exists()
 
 
 def test_a_student_learns_from_the_folder_of_its_teacher(mimar, arch_file, text, tmp_path):

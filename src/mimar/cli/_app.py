@@ -271,6 +271,8 @@ def train(
         taught = None if teacher is None else (teacher, teacher_weight, temperature)
         request = TrainRequest(architecture, source, recipe, habits, device, out, resume, taught)
         result = run_train(request)
+        if result is None:  # the first of several processes speaks for all
+            return
         if as_json:
             print_json(result)
         else:

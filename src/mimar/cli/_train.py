@@ -48,22 +48,27 @@ class TrainRequest:
     teacher: tuple[str, float, float] | None = None
 
 
-def run_train(request: TrainRequest) -> dict[str, Any]:
-    """Train, write the folder, and return what `train.json` holds."""
+def run_train(request: TrainRequest) -> dict[str, Any] | None:
+    """Train, write the folder, and return what `train.json` holds; None in all but the first of several processes."""
+    from mimar.training import team
+
+    tell = say if team().is_first else _silent
     _check_folder(request.out, request.resume)
     tokenizer, data = request.source.read
     arch = _fitted(_architecture(request.reference), request, tokenizer)
     model = _model(arch, request.recipe.seed, device_named(request.device))
-    say(
+    tell(
         f"{sum(each.numel() for each in model.parameters()):,} parameters, {len(data.train):,} tokens of text, "
         f"{request.recipe.steps:,} steps"
     )
     result = _trained(model, data, arch, request)
+    if not team().is_first:
+        return None
     return _write(request.out, model, tokenizer, result, _facts(arch, request, result))
 
 
 def _trained(model: nn.Module, data: TokenData, arch: Architecture, request: TrainRequest) -> TrainingResult:
-    from mimar.training import train
+    from mimar.training import team, train
 
     teacher = _teacher(request) if request.teacher else None
     return train(
@@ -73,9 +78,13 @@ def _trained(model: nn.Module, data: TokenData, arch: Architecture, request: Tra
         teacher=teacher,
         folder=request.out,
         habits=request.habits,
-        on_row=_reporter(request.recipe),
+        on_row=_reporter(request.recipe) if team().is_first else _silent,
         identity={"architecture": architecture_to_json(arch), **request.source.to_json(), **_taught(request)},
     )
+
+
+def _silent(_: object) -> None:
+    """What all but the first of several processes say."""
 
 
 def _teacher(request: TrainRequest) -> Distillation:
@@ -134,9 +143,15 @@ def _fitted(arch: Architecture, request: TrainRequest, tokenizer: Tokenizer) -> 
 
 
 def device_named(name: str) -> str:
-    """``cpu`` or ``cuda``; ``auto`` is the GPU where there is one. InputError for anything else."""
+    """``cpu`` or ``cuda``; ``auto`` is the GPU where there is one, and the own one of several processes that train
+    together. InputError for anything else.
+    """
     import torch
 
+    from mimar.training import team
+
+    if name == "auto" and (own := team().device) is not None:
+        return own
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     if name not in ("cpu", "cuda"):

@@ -15,6 +15,7 @@ from mimar.training._tokenizer import ByteTokenizer, SubwordTokenizer, Tokenizer
 if TYPE_CHECKING:
     from mimar.training._distillation import Distillation
     from mimar.training._loop import Habits, TrainingResult, train, validation_loss
+    from mimar.training._team import Team, team
 
 __all__ = [
     "Batch",
@@ -25,6 +26,7 @@ __all__ = [
     "Precision",
     "Recipe",
     "SubwordTokenizer",
+    "Team",
     "TokenData",
     "Tokenizer",
     "TrainingResult",
@@ -32,14 +34,16 @@ __all__ = [
     "precision_named",
     "read_texts",
     "shallower",
+    "team",
     "tokenizer_named",
     "train",
     "validation_loss",
 ]
 
+_HOME = {"Distillation": "_distillation", "Team": "_team", "team": "_team"}
+
 
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    home = "_distillation" if name == "Distillation" else "_loop"
-    return getattr(import_module(f"{__name__}.{home}"), name)
+    return getattr(import_module(f"{__name__}.{_HOME.get(name, '_loop')}"), name)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from mimar.training._checkpoint import Checkpoint, load_checkpoint, save_checkpo
 from mimar.training._data import Batch, TokenData
 from mimar.training._distillation import Distillation
 from mimar.training._recipe import Recipe
+from mimar.training._team import team
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,7 @@ def train(
     with memory_explained("the training; try a smaller micro_batch"), _deterministic_dropout():
         for row in run.rows_to_come():
             on_row(row)
-            if folder and (run.is_over() or run.is_due()):
+            if folder and team().is_first and (run.is_over() or run.is_due()):
                 save_checkpoint(run.checkpoint(known), folder)
     return run.result()
 
@@ -121,7 +122,9 @@ class _Run:
         self.teacher: Distillation | None = None
         self._device = _device(model)
         self._optimizer = _optimizer(model, recipe)
-        self._forward = torch.compile(model) if habits.compile else model
+        self._team = team()
+        self._rows_of_step = self._team.own(recipe.sequences)
+        self._forward = self._team.wrap(cast("nn.Module", torch.compile(model)) if habits.compile else model)
         self._judged = data.validation_batches(habits.validation_tokens, recipe.sequences, recipe.context_length)
         self._rows: list[Mapping[str, float]] = []
         self._began = self._saved = time.perf_counter()
@@ -185,14 +188,18 @@ class _Run:
         """One step of the optimizer; the mean loss before it."""
         recipe = self._recipe
         torch.manual_seed(recipe.seed * 1_000_003 + self.step)  # of dropout; the global state is put back in the end
-        batch = self._data.batch(self.step, recipe.sequences, recipe.context_length, recipe.seed)
+        batch = self._data.batch(self.step, recipe.sequences, recipe.context_length, recipe.seed)[self._rows_of_step]
+        passes = [part for part in recipe.passes if part.start < len(batch)]
         total = torch.zeros((), device=self._device)
-        for number, part in enumerate(recipe.passes):
+        for number, part in enumerate(passes):
             self._before_pass(self.step, number)
-            loss = self._pass(_to(batch[part], self._device))
-            share = len(batch[part]) / len(batch)
-            (loss * share).backward()
+            # Gradients are means over processes, each of which has its share of the step's sequences.
+            share = len(batch[part]) * self._team.size / recipe.sequences
+            with self._team.quiet(self._forward, last=number == len(passes) - 1):
+                loss = self._pass(_to(batch[part], self._device))
+                (loss * share).backward()
             total += loss.detach() * share
+        total = self._team.mean(total)
         nn.utils.clip_grad_norm_(self._model.parameters(), recipe.clip)
         for group in self._optimizer.param_groups:
             group["lr"] = recipe.rate(self.step)
