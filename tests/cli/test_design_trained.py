@@ -68,6 +68,11 @@ def test_darts_needs_text(mimar) -> None:
     mimar("design", "--strategy", "darts", "--trials", 1).refused(2, "darts", "--data")
 
 
+def test_a_weight_may_name_the_loss_as_the_objective_does(mimar) -> None:
+    weighted = ("--strategy", "scalarised", "--weights", "loss@2k=3", "--gates", "none", "--data", "text.txt")
+    assert mimar("design", *OPTIONS, *weighted, "--trials", 1).json["trials"] == 1
+
+
 def test_a_changed_text_is_noticed(mimar, tmp_path: Path) -> None:
     assert mimar("design", *OPTIONS, "--data", "text.txt", "--trials", 1, "--gates", "none").code == 0
     (tmp_path / "text.txt").write_text(TEXT.upper())

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 import torch
@@ -114,6 +115,42 @@ def test_a_killed_training_ends_with_the_weights_of_one_never_stopped(mimar, arc
     assert done.code == 0, done.err
     one, other = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "killed"))
     assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.mark.parametrize("kind", ["stock", "own code"])
+def test_what_was_trained_is_exported_with_its_weights(mimar, arch_file, text, tmp_path, kind):
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    if kind == "own code":
+        arch_file.write_text(json.dumps(architecture_to_json(replace(ARCH, norm_placement="post"))))
+    options = ("--data", text, *SMALL, "--tokenizer", "train:300")
+    assert mimar("train", arch_file, *options, "--out", tmp_path / "run").code == 0
+    done = mimar("export", tmp_path / "run", tmp_path / "out", "--to", "hf", "--json")
+    assert done.code == 0, done.err
+    trust = kind == "own code"
+    assert ("trust_remote_code" in done.json["verdicts"]["transformers"]) == trust
+    trained = load_file(tmp_path / "run" / "model.safetensors")
+    if trust:  # weights keep our names; that they give our logits a fresh process has checked
+        written = load_file(tmp_path / "out" / "model.safetensors")
+        assert written.keys() == trained.keys()
+        assert all(torch.equal(written[name], value) for name, value in trained.items())
+        return
+    ours = build(architecture_from_json(json.loads((tmp_path / "run" / "architecture.json").read_text()))).eval()
+    ours.load_state_dict(trained)
+    theirs = AutoModelForCausalLM.from_pretrained(tmp_path / "out").eval()
+    ids = torch.tensor([AutoTokenizer.from_pretrained(tmp_path / "out")("the cat sat")["input_ids"]])
+    with torch.no_grad():
+        torch.testing.assert_close(theirs(input_ids=ids).logits, ours(ids), rtol=1e-3, atol=1e-4)
+
+
+def test_what_is_no_training_is_not_exported(mimar, arch_file, text, tmp_path):
+    (tmp_path / "empty").mkdir()
+    mimar("export", tmp_path / "empty", "--to", "hf").refused(2, "not the folder of a finished mimar train")
+    assert mimar("train", arch_file, "--data", text, *SMALL, "--out", tmp_path / "run").code == 0
+    mimar("export", tmp_path / "run", "--to", "csv").refused(2, "--to hf or --to code")
+    (tmp_path / "run" / "model.safetensors").write_bytes(b"nothing of the kind")
+    mimar("export", tmp_path / "run", "--to", "hf").refused(3, "does not hold the weights")
+    assert not (tmp_path / "run-hf").exists()
 
 
 def test_two_processes_train_one_model(mimar, arch_file, text, tmp_path):

@@ -280,7 +280,7 @@ def train(
             say(f"wrote {result['path']}")
 
 
-@app.command(short_help="Write a trial as JSON, code or a checkpoint.")
+@app.command(short_help="Write a trial or a training as JSON, code or a checkpoint.")
 def export(
     study: StudyMember,
     out: OutDir = None,
@@ -289,7 +289,10 @@ def export(
     seed: Annotated[int, typer.Option(min=0, help="Of the initial weights.")] = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Write a trial as JSON, code or a Hugging Face checkpoint, or a study as CSV; what is written is checked."""
+    """Write a trial as JSON, code or a Hugging Face checkpoint, or a study as CSV; what is written is checked.
+
+    The folder of a training is written with its weights and its tokenizer (hf), or as code.
+    """
     with errors_explained(as_json):
         from mimar.cli._export import export_study
 

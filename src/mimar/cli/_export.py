@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mimar.cli._output import say
+from mimar.cli._start import read_architecture
 from mimar.cli._study_file import StudyFile, open_study, split_reference
 from mimar.errors import InputError, UnknownNameError
 from mimar.export import ExportResult, export_code, export_csv, export_hf, export_json
@@ -17,19 +18,38 @@ FORMS = ("json", "code", "hf", "csv")
 
 
 def export_study(reference: str, out: Path | None, form: str, tokenizer: Path | None, seed: int) -> dict[str, Any]:
-    """Export what `reference` (``STUDY`` or ``STUDY#ID``) names; returns form, path, files and verdicts.
+    """Export what `reference` (``STUDY``, ``STUDY#ID`` or the folder of a training) names; returns form, path, files
+    and verdicts.
 
     Without an id the member of the front with the best first objective is taken, and said on standard error.
     """
     path, number = split_reference(reference)
     if form not in FORMS:
         raise UnknownNameError("export form", form, FORMS)
+    if path.is_dir():
+        return _as_json(_export_training(path, out or path.with_name(f"{path.name}-{form}"), form, tokenizer), None)
     study = open_study(path)
     if form == "csv":
         return _as_json(export_csv(study.trials, out or path.with_suffix(".csv"), architecture_to_json), None)
     trial = _best(study) if number is None else study.trial(number)
     target = out or path.with_name(f"{path.stem}-{trial.id}-{form}")
     return _as_json(_export(study, trial, target, form, (tokenizer, seed)), trial.id)
+
+
+def _export_training(folder: Path, target: Path, form: str, tokenizer: Path | None) -> ExportResult:
+    """What `mimar train` left, with its weights and its tokenizer."""
+    weights = folder / "model.safetensors"
+    if not (folder / "architecture.json").is_file() or not weights.is_file():
+        raise InputError(
+            f"{folder} is not the folder of a finished mimar train: it needs architecture.json and weights"
+        )
+    arch, _ = read_architecture(str(folder), "the training")
+    if form == "code":
+        return export_code(arch, target)
+    if form != "hf":
+        raise InputError(f"a training is exported --to hf or --to code, not {form}")
+    own = folder / "tokenizer.json"
+    return export_hf(arch, target, weights=weights, tokenizer=tokenizer or (own if own.is_file() else None))
 
 
 def _export(

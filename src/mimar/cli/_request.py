@@ -115,6 +115,7 @@ def _weights(request: DesignRequest, objectives: Sequence[str]) -> dict[str, flo
     found: dict[str, float] = {}
     for text in request.weights.split(","):
         name, _, value = (part.strip() for part in text.partition("="))
+        name = next(iter(objective_names(name)), name)
         if name in found:
             raise InputError(f"--weights names {name} more than once")
         if name not in objectives:

@@ -1,4 +1,4 @@
-"""Architecture → a randomly initialised Hugging Face checkpoint."""
+"""Architecture, and its weights where it was trained → a Hugging Face checkpoint."""
 
 from __future__ import annotations
 
@@ -36,8 +36,17 @@ if with_tokenizer:
 """
 
 
-def export_hf(arch: Architecture, directory: Path, *, seed: int = 0, tokenizer: Path | None = None) -> ExportResult:
-    """Write a checkpoint that ``AutoModelForCausalLM.from_pretrained(directory)`` loads; weights come from `seed`.
+def export_hf(
+    arch: Architecture,
+    directory: Path,
+    *,
+    seed: int = 0,
+    weights: Path | None = None,
+    tokenizer: Path | None = None,
+) -> ExportResult:
+    """Write a checkpoint that ``AutoModelForCausalLM.from_pretrained(directory)`` loads.
+
+    weights: the model.safetensors of a training; without, they are random, from `seed`.
 
     An architecture of a stock family (llama, mistral, mixtral, arcee) needs no code of ours. Any other gets
     modeling_mimar.py and configuration_mimar.py beside it, and loads with ``trust_remote_code=True``; the verdict says
@@ -55,7 +64,7 @@ def export_hf(arch: Architecture, directory: Path, *, seed: int = 0, tokenizer: 
         from mimar.models import MODEL_CLASSES, stock_family
 
         family = stock_family(arch)
-        expected = Expected.of(arch, seed)
+        expected = Expected.of(arch, seed, weights)
         with weights_written():
             (_write_custom if family is None else _write_stock)(arch, expected.state, special, aside)
         if tokenizer is not None:

@@ -14,9 +14,9 @@ from tempfile import TemporaryDirectory
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
-from mimar.errors import ExportError
+from mimar.errors import ExportError, ForeignFileError
 from mimar.models import build
 from mimar.space import Architecture
 
@@ -51,15 +51,26 @@ class Expected:
     state: dict[str, Tensor]
 
     @classmethod
-    def of(cls, arch: Architecture, seed: int) -> Expected:
-        """The reference module of `arch` with weights from `seed`, on tokens that reach past the largest window."""
+    def of(cls, arch: Architecture, seed: int, weights: Path | None = None) -> Expected:
+        """The reference module of `arch` with weights from a file, else from `seed`, on tokens that reach past the
+        largest window. ForeignFileError: the file has other weights.
+        """
         generator = torch.Generator().manual_seed(seed)
         model = build(arch, generator=generator).eval()
+        if weights is not None:
+            _load(model, weights)
         window = max(block.mixer.window for block in arch.blocks)
         length = min(arch.context_length, max(32, min(window + 17, 512)))
         tokens = torch.randint(arch.vocab_size, (1, length), generator=generator)
         with torch.no_grad():
             return cls(tokens, model(tokens), model.state_dict())
+
+
+def _load(model: nn.Module, weights: Path) -> None:
+    try:
+        model.load_state_dict(load_file(weights))
+    except (OSError, RuntimeError, SafetensorError) as error:
+        raise ForeignFileError(f"{weights} does not hold the weights of its architecture: {error}") from error
 
 
 @contextmanager
