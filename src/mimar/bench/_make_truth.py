@@ -31,6 +31,9 @@ FIDELITIES = (0.1, 0.25, 0.5)
 JUDGED_ON = 65_536
 """Tokens of the validation text, spread over all of it."""
 
+TRAININGS_OF_A_PROCESS = 10
+"""Then a fresh one takes over: what the allocator keeps of models of all sizes adds up to gigabytes."""
+
 COLUMNS = (
     "id", "seed", "validation_loss", "bits_per_byte", *(f"loss_at_{share:.0%}" for share in FIDELITIES), "train_loss",
     "params", "nonembedding_params", "tokens", "seconds", "failure", *MEASURED, *SCORES, "architecture",
@@ -170,7 +173,13 @@ def _trainings(
 ) -> Iterator[Iterator[Row]]:
     """Rows as trainings end. Whatever ends the block, those that have not begun never do."""
     processes, device = where
-    pool = ProcessPoolExecutor(processes, get_context("spawn"), initializer=_begin, initargs=(data, recipe, device))
+    pool = ProcessPoolExecutor(
+        processes,
+        get_context("spawn"),
+        initializer=_begin,
+        initargs=(data, recipe, device),
+        max_tasks_per_child=TRAININGS_OF_A_PROCESS,
+    )
     try:
         futures: list[Future[Row]] = [pool.submit(_trained, archs[job[0]], job) for job in jobs]
         yield (future.result() for future in as_completed(futures))
