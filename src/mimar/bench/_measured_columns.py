@@ -6,7 +6,7 @@ import math
 from typing import Final
 
 from mimar.errors import CandidateError, InputError
-from mimar.hardware import Workload, measured_speed, memory_truth
+from mimar.hardware import Workload, memory_truth
 from mimar.proxies import PROXIES, DecoderSubject, ProxyInputs
 from mimar.space import Architecture
 
@@ -30,6 +30,8 @@ def measured_columns(arch: Architecture) -> dict[str, float | str]:
 
 def _speed(arch: Architecture, workload: Workload) -> dict[str, float]:
     import torch
+
+    from mimar.hardware import measured_speed
 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
