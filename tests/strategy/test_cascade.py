@@ -61,7 +61,7 @@ def test_each_gate_lets_its_share_through():
     done = study(strategy, evaluator)
     assert done.run(8) == "enough trials"
     at = Counter(fidelity for _, fidelity in evaluator.evaluated)
-    assert at["score"] == 4 * 24 * at["score"] // 96
+    assert at["score"] >= 8 * 24
     assert list(strategy.counts) == ["in budget", "score", "predictor", "10%", "full"]
     (put, fit), scored, predicted, tenth, whole = strategy.counts.values()
     assert put == fit == scored[0] == at["score"]

@@ -14,7 +14,6 @@ from mimar.cli._names import score_named
 from mimar.cli._tables import figure, markdown_figures, print_figures
 from mimar.cli._training import read_gates
 from mimar.errors import InputError
-from mimar.strategy import PREDICTED
 
 
 def bench_truth(truth: str, gates: str, score: str, bins: int) -> dict[str, Any]:
@@ -24,7 +23,7 @@ def bench_truth(truth: str, gates: str, score: str, bins: int) -> dict[str, Any]
         raise InputError(f"{path}: no such file; expected a table of mimar bench make-truth, or {', '.join(BUILT_IN)}")
     table = TinyTable.read(path)
     allowed = [*next(iter(table.rows)).curve, "score"]
-    wrong = [gate.fidelity for gate in read_gates(gates) if gate.fidelity not in allowed or gate.fidelity == PREDICTED]
+    wrong = [gate.fidelity for gate in read_gates(gates) if gate.fidelity not in allowed]
     if wrong:
         raise InputError(f"--gates: the table knows {', '.join(allowed)}, not {wrong[0]}")
     if not 1 <= bins <= len(table.rows) // 2:
