@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import os
 import subprocess
 import sys
@@ -11,7 +12,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mimar.bench import TruthPlan, _make_truth, load_truth, make_truth, tiny_architectures
+from mimar.bench import (
+    TinyTable,
+    TruthPlan,
+    _make_truth,
+    cheap_loss,
+    load_truth,
+    make_truth,
+    shared_losses,
+    table_recipe,
+    tiny_architectures,
+    train_more,
+)
 from mimar.errors import InputError
 from mimar.proxies import DecoderSubject, ProxyInputs, adw, synflow
 from mimar.shapes import nonembedding_parameters
@@ -148,3 +160,37 @@ def test_a_table_without_its_facts_is_refused(data, tmp_path):
     (tmp_path / "t.csv").write_text("id\n1\n")
     with pytest.raises(InputError, match=r"no t\.json beside it"):
         make_truth(tmp_path / "t.csv", data, RECIPE, TruthPlan(1, 1, 0))
+
+
+def test_more_architectures_are_trained_alike_and_kept(data, tmp_path):
+    table, more = tmp_path / "table.csv", tmp_path / "more.csv"
+    archs = tiny_architectures(2, 64, 64)
+    rows = make_truth(table, data, RECIPE, TruthPlan(2, 1), measure=False)
+    first = train_more(more, archs[1:], data, RECIPE)
+    assert first == {archs[1]: float(rows[1]["validation_loss"])}
+    told = []
+    both = train_more(more, [archs[1], archs[0], archs[0]], data, RECIPE, on_row=lambda *each: told.append(each))
+    assert both == {arch: float(row["validation_loss"]) for arch, row in zip(archs, rows, strict=True)}
+    assert [(row["id"], done, of_all) for row, done, of_all in told] == [(1, 2, 2)]
+
+
+def test_the_recipe_of_a_table_is_for_its_own_text(data, tmp_path):
+    make_truth(tmp_path / "table.csv", data, RECIPE, TruthPlan(1, 1), measure=False)
+    assert table_recipe(tmp_path / "table.csv", data) == RECIPE
+    with pytest.raises(InputError, match="train_sha256"):
+        table_recipe(tmp_path / "table.csv", replace(data, train=data.train[1:]))
+    with pytest.raises(InputError, match=r"no table\.json"):
+        table_recipe(tmp_path / "elsewhere" / "table.csv", data)
+
+
+def test_weights_that_a_table_shares_judge_all_of_it(data, tmp_path):
+    path = tmp_path / "table.csv"
+    make_truth(path, data, RECIPE, TruthPlan(4, 1), measure=False)
+    table = TinyTable.read(path)
+    losses = shared_losses(table, data, RECIPE)
+    assert list(losses) == [row.id for row in table.rows]
+    assert len(set(losses.values())) == 4
+    assert all(3.0 < loss < 6.0 for loss in losses.values())  # ln 64 = 4.16
+    row = cheap_loss("one-shot", {**losses, "0": math.nan}, load_truth(str(path)))
+    last = cheap_loss("one-shot", {**losses, "0": 100.0}, load_truth(str(path)))
+    assert row == last

@@ -6,11 +6,20 @@ import numpy as np
 import pytest
 from scipy.stats import kendalltau
 
-from mimar.bench import load_truth, predicted_quantity, predictor_table, truth_features
+from mimar.bench import (
+    Truth,
+    TruthRow,
+    load_truth,
+    predicted_quantity,
+    predictor_table,
+    tiny_architectures,
+    truth_features,
+)
+from mimar.bench._options import decoder_features
 from mimar.bench._predictor_table import closed_form_scores
 from mimar.errors import InputError
 from mimar.predict import Learner, calibration, ridge
-from mimar.proxies import PROXIES, ProxyInputs, adw
+from mimar.proxies import PROXIES, DecoderSubject, ProxyInputs, adw
 
 
 @pytest.fixture
@@ -108,3 +117,22 @@ def test_an_order_that_is_not_told_counts_nothing(cells):
 class Flat:
     def predict(self, x):
         return np.ones(len(x)), np.ones(len(x))
+
+
+def test_decoders_are_learnt_by_their_kinds_wherever_they_stand():
+    arch = next(arch for arch in tiny_architectures(40, 256, 256) if len(set(arch.blocks)) > 1)
+    turned = replace(arch, blocks=arch.blocks[::-1])
+    other = replace(arch, norm="layernorm" if arch.norm == "rmsnorm" else "rmsnorm")
+    same, also, different = decoder_features([arch, turned, other])
+    assert same == pytest.approx(also)
+    assert np.abs(same - different).sum() > 1
+
+
+def test_a_planted_kind_is_learnt_from_few_decoders():
+    archs = tiny_architectures(120, 256, 256)
+    share = [sum(block.mixer.kind == "convolution" for block in arch.blocks) / arch.num_layers for arch in archs]
+    rows = [TruthRow(str(i), DecoderSubject(arch), 5 - share[i], 1e6, None) for i, arch in enumerate(archs)]
+    truth = Truth("planted", tuple(rows), "loss", False, 20, "")
+    line, learnt = predictor_table(truth, [60], [ridge], seeds=3)
+    assert line.rmse > 0.1
+    assert learnt.rmse < 0.01

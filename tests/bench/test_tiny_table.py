@@ -7,7 +7,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mimar.bench import BUILT_IN, TinyTable, cascade_rows, choice_effects, load_truth, tiny_architectures
+from mimar.bench import (
+    BUILT_IN,
+    TinyTable,
+    cascade_rows,
+    cheap_loss,
+    choice_effects,
+    early_losses,
+    load_truth,
+    tiny_architectures,
+)
 from mimar.bench._decoder_tiny import TINY
 from mimar.bench._make_truth import COLUMNS
 from mimar.cli import main
@@ -148,7 +157,7 @@ def test_the_command_prints_what_it_finds(monkeypatch, capsys, path):
     code, out, _ = run(monkeypatch, capsys, path, "--json", "--bins", 2)
     result = json.loads(out)
     assert code == 0
-    assert [row["share"] for row in result["fidelities"]] == ["10%", "25%", "50%"]
+    assert [row["name"] for row in result["fidelities"]] == ["10%", "25%", "50%"]
     assert result["fidelities"][2]["tau"] > result["fidelities"][0]["tau"] > 0.5
     assert len(result["cascade"]) == 2
     code, out, _ = run(monkeypatch, capsys, path, "--markdown")
@@ -171,3 +180,15 @@ def test_the_command_refuses_in_a_sentence(monkeypatch, capsys, options, words):
     code, _, err = run(monkeypatch, capsys, *options)
     assert code == 2
     assert words in err.splitlines()[-1]
+
+
+def test_learning_curves_expect_the_end_and_know_how_well(table, path):
+    truth = load_truth(str(path))
+    early = early_losses(table, truth)
+    assert [row.name for row in early] == ["10%", "25%", "50%"]
+    for row, share in zip(early, (10, 25, 50), strict=True):
+        noise = 0.2 / share  # as planted
+        assert row.error == pytest.approx(noise, rel=0.35)
+        assert row.within == pytest.approx(0.8, abs=0.1)
+        assert row.tau == cheap_loss("", {each.id: each.curve[row.name] for each in table.rows}, truth).tau
+    assert early[0].tau < early[2].tau

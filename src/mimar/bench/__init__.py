@@ -2,11 +2,12 @@
 
 from mimar.bench._choice_effects import ChoiceEffect, choice_effects
 from mimar.bench._decoder_tiny import tiny_architectures
+from mimar.bench._early_losses import CheapLoss, cheap_loss, early_losses
 from mimar.bench._fetch import FETCHABLE, fetch, licence_of
 from mimar.bench._files import read_records, tables
 from mimar.bench._formats import BUILT_IN, load_truth
 from mimar.bench._judge_bins import JUDGED_BINS, JudgedBin, Judgement, equal_size_bins, judge_bins
-from mimar.bench._make_truth import TruthPlan, make_truth
+from mimar.bench._make_truth import TruthPlan, make_truth, table_recipe, train_more
 from mimar.bench._measures import Measures, measure
 from mimar.bench._outside import OUTSIDERS, installed_outsiders, outsider
 from mimar.bench._predictor_table import PredictorRow, predicted_quantity, predictor_table, truth_features
@@ -22,6 +23,7 @@ from mimar.bench._search_run import (
     without_llm,
 )
 from mimar.bench._search_truth import SEARCH_TRUTHS, SearchTruth, search_truth
+from mimar.bench._shared_losses import shared_losses
 from mimar.bench._table_cascade import CascadeRow, cascade_rows
 from mimar.bench._tiny_table import NoiseFloor, TinyRow, TinyTable
 from mimar.bench._truth import Truth, TruthRow
@@ -35,6 +37,7 @@ __all__ = [
     "OUTSIDERS",
     "SEARCH_TRUTHS",
     "CascadeRow",
+    "CheapLoss",
     "ChoiceEffect",
     "GuidedSearcher",
     "JudgedBin",
@@ -53,7 +56,9 @@ __all__ = [
     "TruthPlan",
     "TruthRow",
     "cascade_rows",
+    "cheap_loss",
     "choice_effects",
+    "early_losses",
     "equal_size_bins",
     "fetch",
     "installed_outsiders",
@@ -69,10 +74,13 @@ __all__ = [
     "read_records",
     "search_runs",
     "search_truth",
+    "shared_losses",
     "standardiser_for",
     "summarise",
+    "table_recipe",
     "tables",
     "tiny_architectures",
+    "train_more",
     "truth_features",
     "without_llm",
 ]

@@ -10,12 +10,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from mimar.bench._options import Option, option_shares
 from mimar.bench._tiny_table import TinyTable
-from mimar.space import Architecture
 
 Floats = NDArray[np.float64]
-
-GLOBAL: Final = ("position", "norm", "norm_placement", "topology", "tied_embeddings", "layer_sharing")
 
 FEWEST: Final = 5
 """Architectures that an option must stand in to be listed."""
@@ -50,7 +48,7 @@ def choice_effects(table: TinyTable) -> list[ChoiceEffect]:
     """Ridge regression of the loss on the logarithm of size, its square, depth, and the share of layers that have each
     option; choices in a fixed order, within each the best option first.
     """
-    shares = [_shares(row.architecture) for row in table.rows]
+    shares = [option_shares(row.architecture) for row in table.rows]
     counts = Counter(option for each in shares for option, share in each.items() if share > 0)
     options = sorted(option for option, count in counts.items() if count >= FEWEST)
     x = np.asarray([[each.get(option, 0.0) for option in options] for each in shares])
@@ -70,7 +68,7 @@ def choice_effects(table: TinyTable) -> list[ChoiceEffect]:
     return sorted(found, key=lambda each: (each.choice, each.effect))
 
 
-def _effects(x: Floats, rest: Floats, y: Floats, options: Sequence[tuple[str, str]]) -> Floats:
+def _effects(x: Floats, rest: Floats, y: Floats, options: Sequence[Option]) -> Floats:
     """Coefficients of x, each less the mean of its choice weighted by how common the options are."""
     both = np.concatenate([rest, x], axis=1)
     penalty = np.diag([0.0] * rest.shape[1] + [SHRINKAGE] * x.shape[1])
@@ -81,19 +79,3 @@ def _effects(x: Floats, rest: Floats, y: Floats, options: Sequence[tuple[str, st
         same = [index for index, option in enumerate(options) if option[0] == choice]
         weights[same] -= np.average(weights[same], weights=common[same] + 1e-9)
     return weights
-
-
-def _shares(arch: Architecture) -> dict[tuple[str, str], float]:
-    """Choice and option → share of layers that have it, 1 for what holds for the whole model."""
-    found = {(name, str(getattr(arch, name))): 1.0 for name in GLOBAL}
-    for block in arch.blocks:
-        mixer, part = block.mixer, block.feed_forward
-        options = [("mixer", mixer.kind), ("feed_forward", part.kind)]
-        if mixer.num_heads:
-            groups = "all" if mixer.num_kv_heads == mixer.num_heads else "one" if mixer.num_kv_heads == 1 else "some"
-            options += [("kv_heads", groups)]
-        if part.kind in ("ffn", "moe"):
-            options += [("activation", part.activation)]
-        for option in options:
-            found[option] = found.get(option, 0.0) + 1.0 / arch.num_layers
-    return found

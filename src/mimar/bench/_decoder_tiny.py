@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from itertools import product
 
 import numpy as np
 
+from mimar.bench._options import Option, option_shares
 from mimar.shapes import nonembedding_parameters
 from mimar.space import Architecture, Defaults, TransformerSpace
 
@@ -82,30 +83,13 @@ def _pool(vocab_size: int, context_length: int) -> list[Architecture]:
     return list(found)
 
 
-def _options(arch: Architecture) -> tuple[tuple[str, str], ...]:
+def _options(arch: Architecture) -> tuple[Option, ...]:
     """What stands in an architecture, each option once however many layers have it, and its bin of size.
 
     In one order, since the last digits of a sum, by which equal needs are told apart, depend on it.
     """
-    return tuple(sorted(set(_named(arch))))
-
-
-def _named(arch: Architecture) -> Iterator[tuple[str, str]]:
-    for name in (
-        "position", "norm", "norm_placement", "topology", "tied_embeddings", "layer_sharing", "attention_kernel",
-        "num_layers", "hidden_size",
-    ):  # fmt: skip
-        yield name, str(getattr(arch, name))
-    yield "size", str(_size_bin(arch))
-    for block in arch.unique_blocks:
-        mixer, part = block.mixer, block.feed_forward
-        yield "mixer", mixer.kind
-        yield "feed_forward", part.kind
-        if mixer.num_heads:
-            groups = "all" if mixer.num_kv_heads == mixer.num_heads else "one" if mixer.num_kv_heads == 1 else "some"
-            yield "kv_heads", groups
-        if part.kind in ("ffn", "moe"):
-            yield "activation", part.activation
+    sizes = {(name, str(getattr(arch, name))) for name in ("attention_kernel", "num_layers", "hidden_size")}
+    return tuple(sorted({*option_shares(arch), *sizes, ("size", str(_size_bin(arch)))}))
 
 
 def _size_bin(arch: Architecture) -> int:

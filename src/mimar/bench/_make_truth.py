@@ -89,8 +89,8 @@ def make_truth(
     _write(path, list(done.values()))
     known = {job[0]: architecture_from_json(json.loads(row["architecture"]), check=False) for job, row in done.items()}
     archs = tiny_architectures(plan.architectures, data.vocab_size, recipe.context_length, known)
-    missing = [job for job in plan.jobs if job not in done]
-    with _trainings(archs, data, recipe, missing, (processes, device)) as ended:
+    missing = {job: archs[job[0]] for job in plan.jobs if job not in done}
+    with _trainings(missing, data, recipe, (processes, device)) as ended:
         for row in ended:
             _append(path, row)
             done[row["id"], row["seed"]] = row
@@ -102,6 +102,44 @@ def make_truth(
     rows = [done[job] for job in sorted(done)]
     _write(path, rows)
     return rows
+
+
+def train_more(
+    path: Path,
+    archs: Sequence[Architecture],
+    data: TokenData,
+    recipe: Recipe,
+    *,
+    processes: int = 1,
+    on_row: Callable[[Row, int, int], None] = lambda _row, _done, _all: None,
+) -> dict[Architecture, float]:
+    """The loss of each of `archs`, trained with seed 0 like a table's and kept in the table of their own at `path`.
+
+    Those that are there are not trained again; one whose training failed has no loss. Otherwise as `make_truth`.
+    """
+    _check_same(path, _facts(data, recipe))
+    rows = _rows(path)
+    _write(path, rows)
+    known = {architecture_from_json(json.loads(row["architecture"]), check=False): row for row in rows}
+    missing = [arch for arch in dict.fromkeys(archs) if arch not in known]
+    jobs = {(len(known) + place, 0): arch for place, arch in enumerate(missing)}
+    with _trainings(jobs, data, recipe, (processes, "cpu")) as ended:
+        for row in ended:
+            _append(path, row)
+            known[jobs[row["id"], row["seed"]]] = row
+            on_row(row, len(known), len(rows) + len(missing))
+    return {arch: float(row["validation_loss"]) for arch, row in known.items() if row["validation_loss"]}
+
+
+def table_recipe(path: Path, data: TokenData) -> Recipe:
+    """How the table at `path` was trained; InputError where `data` is not its text in its tokens."""
+    beside = path.with_suffix(".json")
+    if not beside.is_file():
+        raise InputError(f"{path} has no {beside.name} beside it that says how it was made")
+    written = json.loads(beside.read_text(encoding="utf-8"))["recipe"]
+    recipe = Recipe(**{**written, "betas": tuple(written["betas"])})
+    _check_same(path, _facts(data, recipe))
+    return recipe
 
 
 def _fill_in(number: int, rows: dict[Job, Row]) -> None:
@@ -123,7 +161,7 @@ def _train_one(arch: Architecture, job: Job, data: TokenData, recipe: Recipe, de
 
     number, seed = job
     recipe = replace(recipe, seed=seed)
-    steps = {max(1, round(share * recipe.steps)): share for share in FIDELITIES}
+    steps = {share: max(1, round(share * recipe.steps)) for share in FIDELITIES}
     row: dict[str, Any] = {
         **dict.fromkeys(COLUMNS, ""),
         "id": number,
@@ -134,11 +172,13 @@ def _train_one(arch: Architecture, job: Job, data: TokenData, recipe: Recipe, de
     }
     model = build(arch, generator=torch.Generator().manual_seed(seed), device=device)
     try:
-        result = train(model, data, recipe, habits=Habits(validate_at=steps, validation_tokens=JUDGED_ON))
+        result = train(
+            model, data, recipe, habits=Habits(validate_at=frozenset(steps.values()), validation_tokens=JUDGED_ON)
+        )
     except CandidateError as error:
         return row | {"failure": str(error)}
     losses = {entry["step"]: entry["validation_loss"] for entry in result.rows if "validation_loss" in entry}
-    curve = {f"loss_at_{share:.0%}": round(losses[step], 5) for step, share in steps.items()}
+    curve = {f"loss_at_{share:.0%}": round(losses[step], 5) for share, step in steps.items()}
     return (
         row
         | curve
@@ -169,7 +209,7 @@ def _trained(arch: Architecture, job: Job) -> Row:
 
 @contextmanager
 def _trainings(
-    archs: Sequence[Architecture], data: TokenData, recipe: Recipe, jobs: Sequence[Job], where: tuple[int, str]
+    jobs: Mapping[Job, Architecture], data: TokenData, recipe: Recipe, where: tuple[int, str]
 ) -> Iterator[Iterator[Row]]:
     """Rows as trainings end. Whatever ends the block, those that have not begun never do."""
     processes, device = where
@@ -181,7 +221,7 @@ def _trainings(
         max_tasks_per_child=TRAININGS_OF_A_PROCESS,
     )
     try:
-        futures: list[Future[Row]] = [pool.submit(_trained, archs[job[0]], job) for job in jobs]
+        futures: list[Future[Row]] = [pool.submit(_trained, arch, job) for job, arch in jobs.items()]
         yield (future.result() for future in as_completed(futures))
     finally:
         pool.shutdown(cancel_futures=True)

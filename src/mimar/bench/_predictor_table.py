@@ -12,11 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mimar.bench._measures import tau
+from mimar.bench._options import decoder_features
 from mimar.bench._truth import Truth
 from mimar.bench.families import Cell201
 from mimar.errors import InputError
 from mimar.predict import LEARNERS, Calibration, Features, Learner, calibration, ridge
-from mimar.proxies import PROXIES, Proxy, ProxyInputs, Subject, adw
+from mimar.proxies import PROXIES, DecoderSubject, Proxy, ProxyInputs, Subject, adw
 
 Array = NDArray[np.float64]
 Choice = str | int | float
@@ -141,13 +142,21 @@ def predicted_quantity(truth: Truth) -> tuple[str, Array]:
 
 
 def truth_features(truth: Truth) -> Array:
-    """Features (n, d): what tells the architectures apart, as `Features` encodes it, and `closed_form_scores`."""
+    """Features (n, d): what tells the architectures apart and `closed_form_scores`.
+
+    Decoders of the design space by `decoder_features`, others choice by choice as `Features` encodes them.
+    """
+    forms = [proxy for proxy in PROXIES if proxy.cost == "closed form"]
+    decoders = [row.subject.arch for row in truth.rows if isinstance(row.subject, DecoderSubject)]
+    own = decoder_features(decoders) if len(decoders) == len(truth.rows) else _encoded(truth)
+    return np.hstack([own[:, np.ptp(own, axis=0) > 0], closed_form_scores(truth, forms)])
+
+
+def _encoded(truth: Truth) -> Array:
     rows = [dict(_choices(row.subject)) for row in truth.rows]
     columns = {name: [row.get(name, 0) for row in rows] for name in dict.fromkeys(name for row in rows for name in row)}
     variables = {name: tuple(dict.fromkeys(cells)) for name, cells in columns.items() if len(set(cells)) > 1}
-    encoded = Features(variables).encode([{name: columns[name][i] for name in variables} for i in range(len(rows))])
-    forms = [proxy for proxy in PROXIES if proxy.cost == "closed form"]
-    return np.hstack([encoded, closed_form_scores(truth, forms)])
+    return Features(variables).encode([{name: columns[name][i] for name in variables} for i in range(len(rows))])
 
 
 def closed_form_scores(truth: Truth, proxies: Sequence[Proxy]) -> Array:

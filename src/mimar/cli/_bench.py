@@ -236,17 +236,25 @@ def truth(
     gates: Annotated[str, typer.Option(help="Of the cascade, as for mimar design.")] = "score:2,10%:5,25%:4",
     score: Annotated[str, typer.Option(help="Of the gate score.")] = "adw",
     bins: Annotated[int, typer.Option(help="Of equal size.")] = 5,
+    data: Annotated[
+        list[str] | None, typer.Option(help="The table's text: judge weights shared by all architectures, too.")
+    ] = None,
+    validation: Annotated[list[str] | None, typer.Option(help="The text it was judged on.")] = None,
+    tokenizer: Annotated[str, typer.Option(help="The tokenizer of the table.")] = "train:1024",
     markdown: AsMarkdown = False,
     as_json: AsJson = False,
 ) -> None:
     """Say what a table of make-truth tells: its noise, what early losses are worth, which choices matter.
 
-    The cascade of mimar design is run on the table, in each bin of equal size.
+    The cascade of mimar design is run on the table, in each bin of equal size. With --data, weights that all its
+    architectures share are trained as well, which takes as long as about five of its trainings.
     """
     with errors_explained(as_json):
         from mimar.cli._bench_truth import bench_truth, print_truth
+        from mimar.cli._training import TextSource
 
-        result = bench_truth(table, gates, score, bins)
+        source = TextSource(tuple(data), tuple(validation or ()), tokenizer) if data else None
+        result = bench_truth(table, gates, score, bins, source)
         print_json(result) if as_json else print_truth(result, markdown)
 
 

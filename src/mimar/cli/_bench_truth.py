@@ -6,21 +6,34 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import typer
 
-from mimar.bench import BUILT_IN, TinyTable, cascade_rows, choice_effects, load_truth, measure
+from mimar.bench import (
+    BUILT_IN,
+    CheapLoss,
+    TinyTable,
+    cascade_rows,
+    cheap_loss,
+    choice_effects,
+    early_losses,
+    load_truth,
+    shared_losses,
+    table_recipe,
+)
 from mimar.cli._names import score_named
+from mimar.cli._output import say
 from mimar.cli._tables import figure, markdown_figures, print_figures
-from mimar.cli._training import read_gates
+from mimar.cli._training import TextSource, read_gates
 from mimar.errors import InputError
+from mimar.objectives import ONE_SHOT
 
 
-def bench_truth(truth: str, gates: str, score: str, bins: int) -> dict[str, Any]:
-    """Noise floor, what early losses tell, which choices matter, and what a cascade would have found; plain data."""
-    path = BUILT_IN.get(truth, Path(truth).expanduser())
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; expected a table of mimar bench make-truth, or {', '.join(BUILT_IN)}")
+def bench_truth(truth: str, gates: str, score: str, bins: int, source: TextSource | None) -> dict[str, Any]:
+    """Noise floor, what cheaper evaluations tell, which choices matter and what a cascade finds, as plain data.
+
+    source: the text of the table, to train shared weights on, which takes as long as many of its trainings; or None.
+    """
+    path = table_path(truth)
     table = TinyTable.read(path)
     allowed = [*next(iter(table.rows)).curve, "score"]
     wrong = [gate.fidelity for gate in read_gates(gates) if gate.fidelity not in allowed]
@@ -28,6 +41,9 @@ def bench_truth(truth: str, gates: str, score: str, bins: int) -> dict[str, Any]
         raise InputError(f"--gates: the table knows {', '.join(allowed)}, not {wrong[0]}")
     if not 1 <= bins <= len(table.rows) // 2:
         raise InputError(f"--bins must be from 1 to {len(table.rows) // 2}, got {bins}")
+    cheap = early_losses(table, load_truth(str(path)))
+    if source is not None:
+        cheap.append(_one_shot(table, path, source))
     found = cascade_rows(table, read_gates(gates), score_named(score, {}), bins)
     return {
         "truth": str(path),
@@ -35,7 +51,7 @@ def bench_truth(truth: str, gates: str, score: str, bins: int) -> dict[str, Any]
         "failed": table.failed,
         "loss": [min(row.loss for row in table.rows), max(row.loss for row in table.rows)],
         "noise": table.noise_floor().to_json(),
-        "fidelities": _fidelities(table, path),
+        "fidelities": [row.to_json() for row in cheap],
         "choices": [effect.to_json() for effect in choice_effects(table)],
         "gates": gates,
         "score": score,
@@ -43,23 +59,19 @@ def bench_truth(truth: str, gates: str, score: str, bins: int) -> dict[str, Any]
     }
 
 
-def _fidelities(table: TinyTable, path: Path) -> list[dict[str, Any]]:
-    """How well the loss on the way ranks the architectures by their loss in the end."""
-    truth = load_truth(str(path))
-    rows = {row.id: row for row in table.rows}
-    found: list[dict[str, Any]] = []
-    for name in next(iter(table.rows)).curve:
-        measures = measure(truth, np.asarray([-rows[row.id].curve[name] for row in truth.rows]))
-        found.append(
-            {
-                "share": name,
-                "tau": measures.tau,
-                "tau_iso": measures.tau_iso,
-                "regret_iso": measures.regret_iso,
-                "top10_overlap": measures.top10_overlap,
-            }
-        )
-    return found
+def table_path(truth: str) -> Path:
+    """Of a table that comes with the package, or of another; InputError where there is none."""
+    path = BUILT_IN.get(truth, Path(truth).expanduser())
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; expected a table of mimar bench make-truth, or {', '.join(BUILT_IN)}")
+    return path
+
+
+def _one_shot(table: TinyTable, path: Path, source: TextSource) -> CheapLoss:
+    _, data = source.read
+    recipe = table_recipe(path, data)
+    say(f"training weights that {len(table.rows)} architectures share")
+    return cheap_loss(ONE_SHOT, shared_losses(table, data, recipe), load_truth(str(path)))
 
 
 def print_truth(result: Mapping[str, Any], markdown: bool) -> None:
@@ -81,8 +93,8 @@ def _parts(result: Mapping[str, Any]) -> list[tuple[str, tuple[str, ...], list[t
         else "none was trained from several seeds yet"
     )
     fidelities = [
-        (row["share"], figure(row["tau"]), figure(row["tau_iso"]), figure(row["regret_iso"], ".2f"),
-         figure(row["top10_overlap"], ".2f"))
+        (row["name"], figure(row["tau"]), figure(row["tau_iso"]), figure(row["regret_iso"], ".2f"),
+         figure(row["top10_overlap"], ".2f"), figure(row["error"]), figure(row["within"], ".0%"))
         for row in result["fidelities"]
     ]  # fmt: skip
     choices = [
@@ -98,8 +110,9 @@ def _parts(result: Mapping[str, Any]) -> list[tuple[str, tuple[str, ...], list[t
         (
             f"{result['truth']}: {result['architectures']} architectures, {result['failed']} trainings failed; loss "
             f"{low:.3f} to {high:.3f} nats a token. At equal size the variance between architectures is "
-            f"{noise['equal_size']:.2g}; {repeats}. What the loss on the way tells of the loss in the end:",
-            ("after", "τ", "τ size", "regret %", "top10"),
+            f"{noise['equal_size']:.2g}; {repeats}. What the loss on the way tells of the loss in the end; error: "
+            "of the end that learning curves are expected to have, in 80 %: share of ends in that interval.",
+            ("after", "τ", "τ size", "regret %", "top10", "error", "in 80 %"),
             fidelities,
         ),
         (
