@@ -4,6 +4,7 @@ import csv
 import json
 import math
 import os
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -194,3 +195,28 @@ def test_weights_that_a_table_shares_judge_all_of_it(data, tmp_path):
     row = cheap_loss("one-shot", {**losses, "0": math.nan}, load_truth(str(path)))
     last = cheap_loss("one-shot", {**losses, "0": 100.0}, load_truth(str(path)))
     assert row == last
+
+
+def test_a_killed_process_costs_its_own_training_only(data, tmp_path, monkeypatch):
+    """As where the system ends what takes too much memory; the next run trains what is missing."""
+    path, train = tmp_path / "t.csv", _make_truth._train_one
+    monkeypatch.setattr(_make_truth, "_train_one", _killed_on_the_second)
+    rows = make_truth(path, data, RECIPE, TruthPlan(3, 1, 0), measure=False)
+    assert [row["id"] for row in rows] == [0, 2]
+    monkeypatch.setattr(_make_truth, "_train_one", train)
+    rows = make_truth(path, data, RECIPE, TruthPlan(3, 1, 0), measure=False)
+    assert [int(row["id"]) for row in rows] == [0, 1, 2]
+    assert float(rows[1]["validation_loss"]) > 0
+
+
+def _killed_on_the_second(arch, job, data, recipe, device):
+    if job[0] == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return _make_truth._described(arch, job)
+
+
+def test_more_trainings_than_processes_all_end(data, tmp_path):
+    told = []
+    plan = TruthPlan(5, 1, 0)
+    make_truth(tmp_path / "t.csv", data, RECIPE, plan, processes=2, measure=False, on_row=lambda *_: told.append(1))
+    assert len(told) == 5

@@ -14,8 +14,6 @@ from mimar.bench._predictor_table import PredictorRow, predicted_quantity, predi
 from mimar.bench._run import BASELINES, ProxyRow, proxy_table, standardiser_for
 from mimar.bench._search_run import (
     CONTROL,
-    GuidedSearcher,
-    MakeSearcher,
     SearchRun,
     SearchSummary,
     search_runs,
@@ -25,6 +23,9 @@ from mimar.bench._search_run import (
 from mimar.bench._search_truth import SEARCH_TRUTHS, SearchTruth, search_truth
 from mimar.bench._shared_losses import shared_losses
 from mimar.bench._table_cascade import CascadeRow, cascade_rows
+from mimar.bench._timed import GuidedSearcher, MakeSearcher, Searcher
+from mimar.bench._tiny_runs import TinyRun, TinySummary, tiny_runs, tiny_summaries
+from mimar.bench._tiny_search import TableExpectation, TinySearch
 from mimar.bench._tiny_table import NoiseFloor, TinyRow, TinyTable
 from mimar.bench._truth import Truth, TruthRow
 
@@ -50,7 +51,12 @@ __all__ = [
     "SearchRun",
     "SearchSummary",
     "SearchTruth",
+    "Searcher",
+    "TableExpectation",
     "TinyRow",
+    "TinyRun",
+    "TinySearch",
+    "TinySummary",
     "TinyTable",
     "Truth",
     "TruthPlan",
@@ -80,6 +86,8 @@ __all__ = [
     "table_recipe",
     "tables",
     "tiny_architectures",
+    "tiny_runs",
+    "tiny_summaries",
     "train_more",
     "truth_features",
     "without_llm",

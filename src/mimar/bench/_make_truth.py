@@ -9,9 +9,11 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
@@ -25,14 +27,13 @@ from mimar.shapes import nonembedding_parameters, parameters
 from mimar.space import Architecture, architecture_from_json, architecture_to_json
 from mimar.training import Recipe, TokenData
 
+_log = logging.getLogger(__name__)
+
 FIDELITIES = (0.1, 0.25, 0.5)
 """Shares of the training after which the loss is noted as well, on the way of one schedule."""
 
 JUDGED_ON = 65_536
 """Tokens of the validation text, spread over all of it."""
-
-TRAININGS_OF_A_PROCESS = 10
-"""Then a fresh one takes over: what the allocator keeps of models of all sizes adds up to gigabytes."""
 
 COLUMNS = (
     "id", "seed", "validation_loss", "bits_per_byte", *(f"loss_at_{share:.0%}" for share in FIDELITIES), "train_loss",
@@ -159,18 +160,12 @@ def _train_one(arch: Architecture, job: Job, data: TokenData, recipe: Recipe, de
     from mimar.models import build
     from mimar.training import Habits, train
 
-    number, seed = job
-    recipe = replace(recipe, seed=seed)
+    if device == "cpu":
+        torch.set_num_threads(1)
+    recipe = replace(recipe, seed=job[1])
     steps = {share: max(1, round(share * recipe.steps)) for share in FIDELITIES}
-    row: dict[str, Any] = {
-        **dict.fromkeys(COLUMNS, ""),
-        "id": number,
-        "seed": seed,
-        "params": parameters(arch),
-        "nonembedding_params": nonembedding_parameters(arch),
-        "architecture": json.dumps(architecture_to_json(arch)),
-    }
-    model = build(arch, generator=torch.Generator().manual_seed(seed), device=device)
+    row = _described(arch, job)
+    model = build(arch, generator=torch.Generator().manual_seed(recipe.seed), device=device)
     try:
         result = train(
             model, data, recipe, habits=Habits(validate_at=frozenset(steps.values()), validation_tokens=JUDGED_ON)
@@ -192,19 +187,29 @@ def _train_one(arch: Architecture, job: Job, data: TokenData, recipe: Recipe, de
     )
 
 
-_given: dict[str, Any] = {}
-"""What every training of a worker process shares, sent to it once."""
+def _described(arch: Architecture, job: Job) -> dict[str, Any]:
+    """The row before anything came of it."""
+    return {
+        **dict.fromkeys(COLUMNS, ""),
+        "id": job[0],
+        "seed": job[1],
+        "params": parameters(arch),
+        "nonembedding_params": nonembedding_parameters(arch),
+        "architecture": json.dumps(architecture_to_json(arch)),
+    }
 
 
-def _begin(data: TokenData, recipe: Recipe, device: str) -> None:
-    import torch
-
-    torch.set_num_threads(1)
-    _given.update(data=data, recipe=recipe, device=device)
-
-
-def _trained(arch: Architecture, job: Job) -> Row:
-    return _train_one(arch, job, _given["data"], _given["recipe"], _given["device"])
+def _in_a_process_of_its_own(arch: Architecture, job: Job, given: tuple[TokenData, Recipe, str]) -> Row | None:
+    """So that what the allocator keeps of models of all sizes does not add up; None where the process was killed."""
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        try:
+            return pool.submit(_train_one, arch, job, *given).result()
+        except BrokenProcessPool:
+            _log.warning(
+                "architecture %d, seed %d: its process was killed, as where memory runs out; run again to train it",
+                *job,
+            )
+            return None
 
 
 @contextmanager
@@ -213,16 +218,11 @@ def _trainings(
 ) -> Iterator[Iterator[Row]]:
     """Rows as trainings end. Whatever ends the block, those that have not begun never do."""
     processes, device = where
-    pool = ProcessPoolExecutor(
-        processes,
-        get_context("spawn"),
-        initializer=_begin,
-        initargs=(data, recipe, device),
-        max_tasks_per_child=TRAININGS_OF_A_PROCESS,
-    )
+    pool = ThreadPoolExecutor(processes)
+    given = (data, recipe, device)
     try:
-        futures: list[Future[Row]] = [pool.submit(_trained, arch, job) for job, arch in jobs.items()]
-        yield (future.result() for future in as_completed(futures))
+        futures = [pool.submit(_in_a_process_of_its_own, arch, job, given) for job, arch in jobs.items()]
+        yield (row for future in as_completed(futures) if (row := future.result()) is not None)
     finally:
         pool.shutdown(cancel_futures=True)
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 from statistics import median
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,30 +15,16 @@ from scipy.stats import mannwhitneyu
 
 from mimar import pareto
 from mimar.bench._search_truth import SearchTruth
+from mimar.bench._timed import Searcher, TimedStrategy, begun
 from mimar.errors import InputError, LLMError, ReplayError
-from mimar.llm import LLM, CallRecord, Recording, UniformLLM
+from mimar.llm import UniformLLM
 from mimar.objectives import complete_trials, losses
 from mimar.pareto import Points
 from mimar.space import Combination
-from mimar.strategy import Problem, Strategy
 from mimar.study import Study
-from mimar.trial import Proposal, Trial
-
-A = TypeVar("A")
+from mimar.trial import Trial
 
 _log = logging.getLogger(__name__)
-
-MakeSearcher = Callable[[Problem[Combination], int], Strategy[Combination]]
-"""From a problem and a seed to a fresh strategy: any object with `ask` and `tell`."""
-
-
-@dataclass(frozen=True, slots=True)
-class GuidedSearcher:
-    """A searcher that asks an LLM, whose calls are counted: from a problem, a seed and the LLM to a fresh strategy."""
-
-    llm: LLM
-    make: Callable[[Problem[Combination], int, LLM], Strategy[Combination]]
-
 
 TRADE_OFFS = np.linspace(0.05, 0.95, 10)
 """Weights of the first objective at which regret is taken."""
@@ -109,7 +94,7 @@ class SearchSummary:
 
 def search_runs(
     truth: SearchTruth,
-    searchers: Mapping[str, MakeSearcher | GuidedSearcher],
+    searchers: Mapping[str, Searcher[Combination]],
     budgets: Sequence[int],
     seeds: int,
     *,
@@ -129,7 +114,7 @@ def search_runs(
         for seed in range(seeds):
             if progress is not None:
                 progress(name, seed)
-            timed = _begun(make, truth.toy.problem, seed)
+            timed = begun(make, truth.toy.problem, seed)
             study = Study(truth.toy.problem, timed, truth.toy, batch=batch)
             try:
                 study.run(max(budgets))
@@ -139,13 +124,6 @@ def search_runs(
                 _log.warning("%s, seed %d: ended after %d evaluations: %s", name, seed, timed.evaluated, error)
             found += [_run(truth, (name, seed), study.trials, budget, timed) for budget in sorted(budgets)]
     return found
-
-
-def _begun(make: MakeSearcher | GuidedSearcher, problem: Problem[Combination], seed: int) -> _Timed[Combination]:
-    if not isinstance(make, GuidedSearcher):
-        return _Timed(make(problem, seed), [])
-    calls: list[CallRecord] = []
-    return _Timed(make.make(problem, seed, Recording(make.llm, (), calls.append)), calls, make.llm.name)
 
 
 def summarise(runs: Sequence[SearchRun]) -> list[SearchSummary]:
@@ -201,7 +179,7 @@ def _run(
     who: tuple[str, int],
     trials: Sequence[Trial[Combination]],
     budget: int,
-    timed: _Timed[Combination],
+    timed: TimedStrategy[Combination],
 ) -> SearchRun:
     done = complete_trials(trials)[:budget]
     last = done[-1].id if len(done) == budget else trials[-1].id if trials else 0
@@ -235,39 +213,3 @@ def _best_values(points: Points) -> NDArray[np.float64]:
     """Least weighted Chebyshev loss among points (n, 2) at each trade-off."""
     weights = np.stack([TRADE_OFFS, 1.0 - TRADE_OFFS], axis=1)
     return np.max(weights[:, None] * points, axis=2).min(axis=1)
-
-
-@dataclass
-class _Timed(Generic[A]):
-    """A strategy whose CPU time and LLM calls are kept. marks: evaluations told so far, seconds and calls then."""
-
-    inner: Strategy[A]
-    calls: Sequence[CallRecord]
-    llm: str = ""
-    seconds: float = 0.0
-    evaluated: int = 0
-    marks: list[tuple[int, float, int]] = field(default_factory=list[tuple[int, float, int]])
-
-    @property
-    def name(self) -> str:
-        """The strategy's own; objects without one are welcome."""
-        return str(getattr(self.inner, "name", "searcher"))
-
-    def ask(self, n: int) -> Sequence[Proposal[A]]:
-        begin = time.process_time()
-        found = self.inner.ask(n)
-        self.seconds += time.process_time() - begin
-        return found
-
-    def tell(self, trials: Sequence[Trial[A]]) -> None:
-        begin = time.process_time()
-        self.inner.tell(trials)
-        self.seconds += time.process_time() - begin
-        self.evaluated += sum(trial.status == "complete" for trial in trials)
-        self.marks.append((self.evaluated, self.seconds, len(self.calls)))
-
-    def spent_at(self, budget: int) -> tuple[float, list[CallRecord]]:
-        """CPU seconds and LLM calls until `budget` evaluations or a few more were told, or until the end."""
-        end = (self.evaluated, self.seconds, len(self.calls))
-        _, seconds, count = next((mark for mark in self.marks if mark[0] >= budget), end)
-        return seconds, list(self.calls[:count])

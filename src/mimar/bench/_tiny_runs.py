@@ -1,0 +1,158 @@
+"""Strategies in the space of a table of trained decoders, judged by training what they found."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import groupby
+from statistics import median
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mimar.bench._timed import Searcher, TimedStrategy, begun
+from mimar.bench._tiny_search import TinySearch
+from mimar.bench._tiny_table import TinyTable
+from mimar.errors import InputError, LLMError, ReplayError
+from mimar.objectives import complete_trials
+from mimar.space import Architecture
+from mimar.study import Study
+from mimar.trial import Trial
+
+_log = logging.getLogger(__name__)
+
+BEST_SHARE: Final = 0.1
+"""Of the table's architectures: as good as these is a hit."""
+
+
+@dataclass(frozen=True, slots=True)
+class TinyRun:
+    """One search, cut at `budget` evaluations.
+
+    best: of what it evaluated, by what guided it. expected: the loss that the table foretells of it, nats a token.
+    seconds: CPU time of ask and tell, with whatever the strategy trains for itself and a model in this process.
+    llm_cost: US dollars. trained: the loss of `best` after a real training, None where it was not trained.
+    """
+
+    strategy: str
+    seed: int
+    budget: int
+    best: Architecture
+    expected: float
+    seconds: float
+    llm_calls: int
+    llm_tokens: int
+    llm_cost: float
+    trained: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TinySummary:
+    """All seeds of a strategy at one budget: medians; trained_range: least and most of `trained`.
+
+    better: share of the table's architectures that are better than `trained`. hits: share of seeds whose best is as
+    good as the table's best tenth once it is trained. All three are None where something was not trained.
+    """
+
+    strategy: str
+    budget: int
+    seeds: int
+    expected: float
+    trained: float | None
+    trained_range: tuple[float, float] | None
+    better: float | None
+    hits: float | None
+    seconds: float
+    llm_calls: float
+    llm_tokens: float
+    llm_cost: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data."""
+        return asdict(self)
+
+
+def tiny_runs(
+    search: TinySearch,
+    searchers: Mapping[str, Searcher[Architecture]],
+    budgets: Sequence[int],
+    seeds: int,
+    *,
+    batch: int = 8,
+    progress: Callable[[str, int], None] = lambda _name, _seed: None,
+) -> list[TinyRun]:
+    """One search for each of `searchers` and seed, as long as the largest budget, and a row for each budget.
+
+    As `search_runs`: a search that ends before a budget counts with what it has. InputError for budgets or seeds below
+    1, or where one finds nothing at all.
+    """
+    if not budgets or min(budgets) < 1 or seeds < 1:
+        raise InputError(f"budgets and seeds must be at least 1, got {list(budgets)} and {seeds}")
+    found: list[TinyRun] = []
+    for name, make in searchers.items():
+        for seed in range(seeds):
+            progress(name, seed)
+            timed = begun(make, search.problem, seed)
+            study = Study(search.problem, timed, search, batch=batch)
+            try:
+                study.run(max(budgets))
+            except ReplayError:
+                raise
+            except LLMError as error:
+                _log.warning("%s, seed %d: ended after %d evaluations: %s", name, seed, timed.evaluated, error)
+            found += [_run(search, (name, seed), study.trials, budget, timed) for budget in sorted(budgets)]
+    return found
+
+
+def _run(
+    search: TinySearch,
+    who: tuple[str, int],
+    trials: Sequence[Trial[Architecture]],
+    budget: int,
+    timed: TimedStrategy[Architecture],
+) -> TinyRun:
+    done = complete_trials(trials)[:budget]
+    if not done:
+        raise InputError(f"{who[0]}, seed {who[1]}, found nothing to evaluate")
+    goal = search.guided_by
+    best = min(done, key=lambda trial: goal.sign * trial.metrics[goal.metric]).architecture
+    seconds, calls = timed.spent_at(budget)
+    usages = [call.usage for call in calls]
+    tokens = sum(usage.input_tokens + usage.output_tokens for usage in usages)
+    cost = sum(usage.cost for usage in usages)
+    return TinyRun(*who, budget, best, search.expectation(best), seconds, len(calls), tokens, cost)
+
+
+def tiny_summaries(runs: Sequence[TinyRun], table: TinyTable) -> list[TinySummary]:
+    """A row for each budget and strategy, the best first: by trained loss where all are trained, else as expected."""
+    found: list[TinySummary] = []
+    losses = np.sort([row.loss for row in table.rows])
+    for _, at_budget in groupby(sorted(runs, key=lambda run: run.budget), key=lambda run: run.budget):
+        grouped: dict[str, list[TinyRun]] = {}
+        for run in at_budget:
+            grouped.setdefault(run.strategy, []).append(run)
+        rows = [_summary(group, losses) for group in grouped.values()]
+        is_trained = all(row.trained is not None for row in rows)
+        found += sorted(rows, key=lambda row: (is_trained and row.trained) or row.expected)
+    return found
+
+
+def _summary(group: Sequence[TinyRun], losses: NDArray[np.float64]) -> TinySummary:
+    trained = [run.trained for run in group if run.trained is not None]
+    whole = len(trained) == len(group)
+    middle = median(trained) if whole else None
+    good = losses[max(0, int(BEST_SHARE * len(losses)) - 1)]
+    return TinySummary(
+        group[0].strategy, group[0].budget, len(group),
+        expected=median(run.expected for run in group),
+        trained=middle,
+        trained_range=(min(trained), max(trained)) if whole else None,
+        better=None if middle is None else float(np.mean(losses < middle)),
+        hits=float(np.mean(np.asarray(trained) <= good)) if whole else None,
+        seconds=median(run.seconds for run in group),
+        llm_calls=median(run.llm_calls for run in group),
+        llm_tokens=median(run.llm_tokens for run in group),
+        llm_cost=median(run.llm_cost for run in group),
+    )  # fmt: skip
