@@ -106,6 +106,13 @@ def test_export_code_runs_without_mimar(mimar, study: Path, tmp_path: Path) -> N
     assert "from mimar" not in source
 
 
+def test_only_llamas_are_designed_for_llama_cpp(mimar, tmp_path: Path) -> None:
+    options = ("--only", "llama", "--max-params", "8M", "--vocab", 256, "--ctx", 64, "--trials", 4, "--study")
+    assert mimar("design", *options, tmp_path / "llama.db").code == 0
+    done = mimar("export", tmp_path / "llama.db", tmp_path / "out", "--to", "gguf", "--json")
+    assert done.json["verdicts"]["llama.cpp"].startswith("ok"), done.err
+
+
 @pytest.mark.slow
 def test_export_hf_loads_in_a_fresh_process(mimar, study: Path, tmp_path: Path) -> None:
     found = mimar("export", study, tmp_path / "hf", "--to", "hf", "--json").json
@@ -149,7 +156,7 @@ def test_export_of_a_rejected_trial_says_why(mimar, design, serve) -> None:
 
 
 def test_unknown_export_form(mimar, study: Path) -> None:
-    mimar("export", study, "--to", "onnx2", "--json").refused(2, "onnx2", "json, code, hf, csv")
+    mimar("export", study, "--to", "onnx2", "--json").refused(2, "onnx2", "json, code, hf, gguf, csv")
 
 
 def test_strategies_are_listed_with_what_they_declare(mimar) -> None:

@@ -143,11 +143,25 @@ def test_what_was_trained_is_exported_with_its_weights(mimar, arch_file, text, t
         torch.testing.assert_close(theirs(input_ids=ids).logits, ours(ids), rtol=1e-3, atol=1e-4)
 
 
+def test_what_was_trained_runs_in_llama_cpp(mimar, arch_file, text, tmp_path):
+    llama = Architecture(
+        64, (Block(Mixer("attention", 2, 1, 32), FeedForward("swiglu", 128, "silu")),) * 2, vocab_size=300
+    )
+    arch_file.write_text(json.dumps(architecture_to_json(llama)))
+    options = ("--data", text, *SMALL, "--tokenizer", "train:300")
+    assert mimar("train", arch_file, *options, "--out", tmp_path / "run").code == 0
+    done = mimar("export", tmp_path / "run", tmp_path / "out", "--to", "gguf", "--weights", "Q8_0", "--json")
+    assert done.code == 0, done.err
+    assert done.json["verdicts"]["llama.cpp"].startswith("ok")
+    assert {"model-Q8_0.gguf", "tokenizer.json"} <= set(done.json["files"])
+    mimar("export", tmp_path / "run", tmp_path / "o", "--to", "gguf", "--weights", "Q9").refused(2, "Q9", "Q8_0")
+
+
 def test_what_is_no_training_is_not_exported(mimar, arch_file, text, tmp_path):
     (tmp_path / "empty").mkdir()
     mimar("export", tmp_path / "empty", "--to", "hf").refused(2, "not the folder of a finished mimar train")
     assert mimar("train", arch_file, "--data", text, *SMALL, "--out", tmp_path / "run").code == 0
-    mimar("export", tmp_path / "run", "--to", "csv").refused(2, "--to hf or --to code")
+    mimar("export", tmp_path / "run", "--to", "csv").refused(2, "--to hf, --to gguf or --to code")
     (tmp_path / "run" / "model.safetensors").write_bytes(b"nothing of the kind")
     mimar("export", tmp_path / "run", "--to", "hf").refused(3, "does not hold the weights")
     assert not (tmp_path / "run-hf").exists()

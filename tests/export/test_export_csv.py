@@ -80,4 +80,12 @@ def test_a_study_without_trials_is_a_header(tmp_path):
 
 
 def test_exported_names():
-    assert mimar.export.__all__ == ["ExportResult", "export_code", "export_csv", "export_hf", "export_json"]
+    assert mimar.export.__all__ == [
+        "QUANTIZATIONS",
+        "ExportResult",
+        "export_code",
+        "export_csv",
+        "export_gguf",
+        "export_hf",
+        "export_json",
+    ]

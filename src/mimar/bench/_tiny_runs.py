@@ -85,8 +85,8 @@ def tiny_runs(
 ) -> list[TinyRun]:
     """One search for each of `searchers` and seed, as long as the largest budget, and a row for each budget.
 
-    As `search_runs`: a search that ends before a budget counts with what it has. InputError for budgets or seeds below
-    1, or where one finds nothing at all.
+    As `search_runs`: a search that ends before a budget counts with what it has; one that found nothing has no row.
+    InputError for budgets or seeds below 1.
     """
     if not budgets or min(budgets) < 1 or seeds < 1:
         raise InputError(f"budgets and seeds must be at least 1, got {list(budgets)} and {seeds}")
@@ -102,7 +102,8 @@ def tiny_runs(
                 raise
             except LLMError as error:
                 _log.warning("%s, seed %d: ended after %d evaluations: %s", name, seed, timed.evaluated, error)
-            found += [_run(search, (name, seed), study.trials, budget, timed) for budget in sorted(budgets)]
+            cut = [_run(search, (name, seed), study.trials, budget, timed) for budget in sorted(budgets)]
+            found += [run for run in cut if run is not None]
     return found
 
 
@@ -112,10 +113,10 @@ def _run(
     trials: Sequence[Trial[Architecture]],
     budget: int,
     timed: TimedStrategy[Architecture],
-) -> TinyRun:
+) -> TinyRun | None:
     done = complete_trials(trials)[:budget]
     if not done:
-        raise InputError(f"{who[0]}, seed {who[1]}, found nothing to evaluate")
+        return None
     goal = search.guided_by
     best = min(done, key=lambda trial: goal.sign * trial.metrics[goal.metric]).architecture
     seconds, calls = timed.spent_at(budget)

@@ -26,7 +26,7 @@ from mimar.trial import FULL
 EXPECTED: Final = Objective("expected_loss", "min")
 SCORE: Final = Objective("score", "max")
 
-FOLDS: Final = 10
+FOLDS: Final = 5
 SIZE: Final = "nonembedding_params"
 BUDGETS: Final = (Budget(SIZE, "min", LEAST), Budget(SIZE, "max", MOST))
 
@@ -46,7 +46,7 @@ class TableExpectation:
 
     @staticmethod
     def fit(table: TinyTable, seed: int = 0) -> TableExpectation:
-        """InputError for a table of fewer than 20 architectures."""
+        """InputError for a table of fewer than 10 architectures."""
         if len(table.rows) < 2 * FOLDS:
             raise InputError(f"a search needs a table of at least {2 * FOLDS} architectures, got {len(table.rows)}")
         x, y = decoder_features([row.architecture for row in table.rows]), np.asarray([row.loss for row in table.rows])

@@ -120,7 +120,9 @@ def design(
     per_layer: Annotated[bool, typer.Option("--per-layer", help="Let layers differ from each other.")] = False,
     only: Annotated[
         list[str] | None,
-        typer.Option(help="VARIABLE=CHOICE,… keeps a variable to these choices; repeat it for another variable."),
+        typer.Option(
+            help="VARIABLE=CHOICE,… keeps a variable to these choices; llama to what llama.cpp runs. Repeatable."
+        ),
     ] = None,
     start: Annotated[
         str | None,
@@ -284,19 +286,21 @@ def train(
 def export(
     study: StudyMember,
     out: OutDir = None,
-    to: Annotated[str, typer.Option(help="json, code or hf for one trial; csv for a whole study.")] = "json",
+    to: Annotated[str, typer.Option(help="json, code, hf or gguf for one trial; csv for a whole study.")] = "json",
+    weights: Annotated[str, typer.Option(help="Of gguf: F32, F16, Q8_0, Q5_0 or Q4_0.", show_default="F16")] = "F16",
     tokenizer: Tokenizer = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the initial weights.")] = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Write a trial as JSON, code or a Hugging Face checkpoint, or a study as CSV; what is written is checked.
+    """Write a trial as JSON, code, a Hugging Face checkpoint or GGUF, or a study as CSV; what is written is checked.
 
-    The folder of a training is written with its weights and its tokenizer (hf), or as code.
+    The folder of a training is written with its weights and its tokenizer (hf, gguf), or as code. gguf is for what
+    llama.cpp runs: design it with --only llama.
     """
     with errors_explained(as_json):
-        from mimar.cli._export import export_study
+        from mimar.cli._export import Weights, export_study
 
-        result = export_study(study, out, to, tokenizer, seed)
+        result = export_study(study, out, to, Weights(tokenizer, seed, weights))
         if as_json:
             print_json(result)
         else:

@@ -9,6 +9,7 @@ import typer
 
 from mimar.cli._options import Anonymise, AsJson, LLMName, MaxCost
 from mimar.cli._output import errors_explained, print_json, say
+from mimar.errors import InputError
 
 if TYPE_CHECKING:  # the command line must start without numpy
     from mimar.hardware import Dtype
@@ -140,6 +141,13 @@ def search(
     batch: Annotated[int, typer.Option(min=1, help="Candidates asked for at a time.")] = 8,
     problem_seed: Annotated[int, typer.Option(min=0, help="Of a synthetic problem.")] = 0,
     data: DataDir = None,
+    text: Annotated[list[str] | None, typer.Option(help="Of decoder_tiny: its text, to train what is found.")] = None,
+    validation: Annotated[list[str] | None, typer.Option(help="The text that decoder_tiny was judged on.")] = None,
+    tokenizer: Annotated[str, typer.Option(help="The tokenizer of decoder_tiny.")] = "train:1024",
+    kept: Annotated[Path, typer.Option(help="Table of what was trained: nothing in it is trained again.")] = Path(
+        "winners.csv"
+    ),
+    processes: Annotated[int, typer.Option(min=1, help="Trainings at a time.")] = 1,
     plot: Annotated[Path | None, typer.Option(help="Draw it, too: FILE.svg.")] = None,
     markdown: AsMarkdown = False,
     as_json: AsJson = False,
@@ -149,30 +157,42 @@ def search(
     layerdrop is synthetic, nb201_cifar10 a table of all its cells, hwgpt_s an additive surrogate of one. Their fronts
     are known exactly, so that every share is one of the best there is. With --llm every strategy that asks it runs once
     more with uniform random choice in its place.
+
+    In the space of decoder_tiny, or of another table of make-truth, one model is searched: guided by the loss that the
+    table foretells, or behind :zero-shot by the default score. With --text what each search found best is trained.
     """
     with errors_explained(as_json):
-        from mimar.cli._bench_search import bench_search, print_search, search_markdown, search_svg
+        from mimar.cli._bench_tiny import is_table
 
-        result = bench_search(
-            truth,
-            strategy,
-            budget,
-            seeds=seeds,
-            llm=llm,
-            anonymise=anonymise,
-            max_cost=max_cost,
-            batch=batch,
-            problem_seed=problem_seed,
-            data=data,
-        )
-        if plot is not None:
-            plot.write_text(search_svg(result), encoding="utf-8")
+        if is_table(truth):
+            from mimar.cli._bench_tiny import Winners, bench_tiny, print_tiny, tiny_markdown
+            from mimar.cli._training import TextSource
+
+            if plot is not None:
+                raise InputError("--plot draws shares of a known front, which a table of make-truth does not have")
+            source = TextSource(tuple(text), tuple(validation or ()), tokenizer) if text else None
+            winners = Winners(source, kept, processes) if source else None
+            result = bench_tiny(
+                truth, strategy, budget, seeds=seeds, winners=winners, llm=llm, anonymise=anonymise, max_cost=max_cost,
+                batch=batch,
+            )  # fmt: skip
+            shown, as_markdown = print_tiny, tiny_markdown
+        else:
+            from mimar.cli._bench_search import bench_search, print_search, search_markdown, search_svg
+
+            result = bench_search(
+                truth, strategy, budget, seeds=seeds, llm=llm, anonymise=anonymise, max_cost=max_cost, batch=batch,
+                problem_seed=problem_seed, data=data,
+            )  # fmt: skip
+            if plot is not None:
+                plot.write_text(search_svg(result), encoding="utf-8")
+            shown, as_markdown = print_search, search_markdown
         if as_json:
             print_json(result)
         elif markdown:
-            typer.echo(search_markdown(result), nl=False)
+            typer.echo(as_markdown(result), nl=False)
         else:
-            print_search(result)
+            shown(result)
 
 
 @bench.command(short_help="Download published results.")

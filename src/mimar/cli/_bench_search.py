@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from mimar.bench import (
+    BUILT_IN,
     CONTROL,
     OUTSIDERS,
+    SEARCH_TRUTHS,
     GuidedSearcher,
-    MakeSearcher,
+    Searcher,
     SearchSummary,
-    SearchTruth,
     installed_outsiders,
     outsider,
     search_runs,
@@ -29,9 +30,9 @@ from mimar.cli._study_file import read_calls
 from mimar.cli._tables import figure, markdown_figures, print_figures
 from mimar.errors import InputError, UnknownNameError
 from mimar.llm import LLM, UniformLLM
+from mimar.objectives import TrainedLoss
 from mimar.report import lines_svg
-from mimar.space import Combination
-from mimar.strategy import AdaptivePortfolio, Brief, NichedEvolution, Problem, Strategy
+from mimar.strategy import AdaptivePortfolio, Brief, Darts, NichedEvolution, Problem, Strategy
 
 ONE_NICHE = "one-niche"
 """The strategy ``niches`` without its partition, for comparison."""
@@ -68,12 +69,14 @@ def bench_search(
     Raises UnknownNameError for a problem or strategy that does not exist, InputError for budgets that are no numbers, a
     table that is missing, or a strategy that needs an LLM where none is given.
     """
-    names = _wanted(strategy)
-    sizes = _numbers(budgets)
+    names = wanted_strategies(strategy)
+    sizes = budget_numbers(budgets)
+    if truth not in SEARCH_TRUTHS:
+        raise UnknownNameError("search problem", truth, (*SEARCH_TRUTHS, *BUILT_IN))
     found = search_truth(truth, data, problem_seed)
-    searchers = _searchers(names, found, open_llm(llm, read_calls=read_calls, max_cost=max_cost), anonymise)
-    for searcher in searchers.values():
-        _begin(searcher, found.toy.problem)  # one that cannot must not spoil hours of the others
+    brief = Brief("none", f"a benchmark: {found.note}", anonymous=anonymise)
+    searchers = entered(names, open_llm(llm, read_calls=read_calls, max_cost=max_cost), brief)
+    require_able(searchers, found.toy.problem)
     runs = search_runs(
         found, searchers, sizes, seeds, batch=batch, progress=lambda name, seed: say(f"{name}, seed {seed}")
     )
@@ -92,7 +95,8 @@ def bench_search(
     }
 
 
-def _wanted(strategy: str) -> tuple[str, ...]:
+def wanted_strategies(strategy: str) -> tuple[str, ...]:
+    """``NAME[:ARM],…`` and the names of groups → strategies, none twice; UnknownNameError lists all."""
     groups = {"default": (*CLASSIC, AdaptivePortfolio.name), "outside": installed_outsiders(), "guided": tuple(GUIDED)}
     groups["all"] = groups["default"] + groups["outside"]
     names: list[str] = []
@@ -115,27 +119,32 @@ def _require(strategy: str, arm: str, known: tuple[str, ...]) -> None:
     require_fitting(strategy, arm, {})
 
 
-def _numbers(budgets: str) -> tuple[int, ...]:
+def budget_numbers(budgets: str) -> tuple[int, ...]:
+    """``50,150`` → ascending numbers."""
     try:
         return tuple(sorted({int(part) for part in budgets.split(",")}))
     except ValueError as error:
         raise InputError(f"--budget must be numbers of evaluations, as 50,150; got {budgets!r}") from error
 
 
-def _searchers(
-    names: Sequence[str], truth: SearchTruth, llm: LLM | None, anonymise: bool
-) -> dict[str, MakeSearcher | GuidedSearcher]:
-    """By the name of its row; what asks an LLM has another row with uniform choice in the LLM's place."""
-    found: dict[str, MakeSearcher | GuidedSearcher] = {}
-    brief = Brief("none", f"a benchmark: {truth.note}", anonymous=anonymise)
+def entered(
+    names: Sequence[str], llm: LLM | None, brief: Brief, training: TrainedLoss | None = None
+) -> dict[str, Searcher[Any]]:
+    """By the name of its row; what asks an LLM has another row with uniform choice in the LLM's place.
+
+    training: what a strategy trains a model of its own with.
+    """
+    found: dict[str, Searcher[Any]] = {}
     for name in names:
         strategy, _, arm = name.partition(":")
         if name in OUTSIDERS:
             found[name] = partial(outsider, name)
         elif name == ONE_NICHE:
             found[name] = partial(NichedEvolution, partition=False)
-        elif llm is None or name in CLASSIC:
-            found[name] = partial(strategy_named, strategy, said=(None, brief), options=Options(arm=arm))
+        elif llm is None or name in CLASSIC or name == Darts.name:
+            found[name] = partial(
+                strategy_named, strategy, said=(None, brief), options=Options(arm=arm, training=training)
+            )
         else:
             found[name] = GuidedSearcher(llm, _Guided(strategy, arm, brief))
             if llm.name != CONTROL:
@@ -143,11 +152,13 @@ def _searchers(
     return found
 
 
-def _begin(searcher: MakeSearcher | GuidedSearcher, problem: Problem[Combination]) -> None:
-    if isinstance(searcher, GuidedSearcher):
-        searcher.make(problem, 0, searcher.llm)
-    else:
-        searcher(problem, 0)
+def require_able(searchers: Mapping[str, Searcher[Any]], problem: Problem[Any]) -> None:
+    """Begin each: one that cannot must not spoil hours of the others."""
+    for searcher in searchers.values():
+        if isinstance(searcher, GuidedSearcher):
+            searcher.make(problem, 0, searcher.llm)
+        else:
+            searcher(problem, 0)
 
 
 @dataclass(frozen=True)
@@ -158,7 +169,7 @@ class _Guided:
     arm: str
     brief: Brief
 
-    def __call__(self, problem: Problem[Combination], seed: int, llm: LLM) -> Strategy[Combination]:
+    def __call__(self, problem: Problem[Any], seed: int, llm: LLM) -> Strategy[Any]:
         return strategy_named(self.strategy, problem, seed, (llm, self.brief), Options(arm=self.arm))
 
 

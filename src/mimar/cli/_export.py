@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,15 +10,24 @@ from mimar.cli._output import say
 from mimar.cli._start import read_architecture
 from mimar.cli._study_file import StudyFile, open_study, split_reference
 from mimar.errors import InputError, UnknownNameError
-from mimar.export import ExportResult, export_code, export_csv, export_hf, export_json
+from mimar.export import ExportResult, export_code, export_csv, export_gguf, export_hf, export_json
 from mimar.objectives import front_trials
 from mimar.space import Architecture, architecture_to_json
 from mimar.trial import Trial
 
-FORMS = ("json", "code", "hf", "csv")
+FORMS = ("json", "code", "hf", "gguf", "csv")
 
 
-def export_study(reference: str, out: Path | None, form: str, tokenizer: Path | None, seed: int) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Weights:
+    """What comes with an architecture: a tokenizer, the seed of initial weights, and the type that GGUF keeps."""
+
+    tokenizer: Path | None
+    seed: int
+    kind: str
+
+
+def export_study(reference: str, out: Path | None, form: str, weights: Weights) -> dict[str, Any]:
     """Export what `reference` (``STUDY``, ``STUDY#ID`` or the folder of a training) names; returns form, path, files
     and verdicts.
 
@@ -27,16 +37,16 @@ def export_study(reference: str, out: Path | None, form: str, tokenizer: Path | 
     if form not in FORMS:
         raise UnknownNameError("export form", form, FORMS)
     if path.is_dir():
-        return _as_json(_export_training(path, out or path.with_name(f"{path.name}-{form}"), form, tokenizer), None)
+        return _as_json(_export_training(path, out or path.with_name(f"{path.name}-{form}"), form, weights), None)
     study = open_study(path)
     if form == "csv":
         return _as_json(export_csv(study.trials, out or path.with_suffix(".csv"), architecture_to_json), None)
     trial = _best(study) if number is None else study.trial(number)
     target = out or path.with_name(f"{path.stem}-{trial.id}-{form}")
-    return _as_json(_export(study, trial, target, form, (tokenizer, seed)), trial.id)
+    return _as_json(_export(study, trial, target, form, weights), trial.id)
 
 
-def _export_training(folder: Path, target: Path, form: str, tokenizer: Path | None) -> ExportResult:
+def _export_training(folder: Path, target: Path, form: str, given: Weights) -> ExportResult:
     """What `mimar train` left, with its weights and its tokenizer."""
     weights = folder / "model.safetensors"
     if not (folder / "architecture.json").is_file() or not weights.is_file():
@@ -46,20 +56,23 @@ def _export_training(folder: Path, target: Path, form: str, tokenizer: Path | No
     arch, _ = read_architecture(str(folder), "the training")
     if form == "code":
         return export_code(arch, target)
-    if form != "hf":
-        raise InputError(f"a training is exported --to hf or --to code, not {form}")
+    if form not in ("hf", "gguf"):
+        raise InputError(f"a training is exported --to hf, --to gguf or --to code, not {form}")
     own = folder / "tokenizer.json"
-    return export_hf(arch, target, weights=weights, tokenizer=tokenizer or (own if own.is_file() else None))
+    tokenizer = given.tokenizer or (own if own.is_file() else None)
+    if form == "gguf":
+        return export_gguf(arch, target, quantization=given.kind, weights=weights, tokenizer=tokenizer)
+    return export_hf(arch, target, weights=weights, tokenizer=tokenizer)
 
 
-def _export(
-    study: StudyFile, trial: Trial[Architecture], target: Path, form: str, weights: tuple[Path | None, int]
-) -> ExportResult:
-    arch, (tokenizer, seed) = trial.architecture, weights
+def _export(study: StudyFile, trial: Trial[Architecture], target: Path, form: str, given: Weights) -> ExportResult:
+    arch = trial.architecture
     if form == "code":
-        return export_code(arch, target, seed=seed)
+        return export_code(arch, target, seed=given.seed)
     if form == "hf":
-        return export_hf(arch, target, seed=seed, tokenizer=tokenizer)
+        return export_hf(arch, target, seed=given.seed, tokenizer=given.tokenizer)
+    if form == "gguf":
+        return export_gguf(arch, target, quantization=given.kind, seed=given.seed, tokenizer=given.tokenizer)
     metrics = dict(trial.metrics)
     if not metrics:
         raise InputError(f"trial {trial.id} was not evaluated: {'; '.join(trial.reasons)}")

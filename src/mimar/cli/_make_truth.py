@@ -32,11 +32,12 @@ def run_make_truth(
         processes=processes,
         device=device_named(device),
         measure=measure,
-        on_row=_report,
+        on_row=report_row,
     )
     return {"path": str(out), "rows": len(rows), "failed": sum(bool(row["failure"]) for row in rows)}
 
 
-def _report(row: Mapping[str, Any], done: int, of_all: int) -> None:
+def report_row(row: Mapping[str, Any], done: int, of_all: int) -> None:
+    """Say what came of a training."""
     ended = row["failure"] or f"loss {row['validation_loss']:.4f} in {row['seconds']:.0f} s"
     say(f"{done} of {of_all}: architecture {row['id']}, seed {row['seed']}: {ended}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import cast
+from typing import Final, cast
 
 from mimar.cli._names import require_score
 from mimar.cli._output import say
@@ -175,15 +175,22 @@ def _space(
     return space if start is None else space.including(start)
 
 
+LLAMA: Final = (
+    "mixer=attention", "feed_forward=swiglu", "position=rope", "norm=rmsnorm", "norm_placement=pre",
+    "topology=sequential", "layer_sharing=1",
+)  # fmt: skip
+"""What makes a Llama of a uniform architecture: stock classes and llama.cpp run it."""
+
+
 def _given(value: int | None, default: int) -> int:
     return default if value is None else value
 
 
 def _only(typed: Sequence[str], space: TransformerSpace) -> dict[str, list[Choice]]:
-    """``NAME=V1,V2`` → the choices of that variable, as values of the space."""
+    """``NAME=V1,V2`` → the choices of that variable, as values of the space; ``llama`` stands for several such."""
     domains = {**space.sizes, **space.layer, **space.final}
     found: dict[str, list[Choice]] = {}
-    for text in typed:
+    for text in (each for name in typed for each in (LLAMA if name == "llama" else (name,))):
         name, mark, values = text.partition("=")
         if name not in domains or not mark:
             raise InputError(f"--only must be VARIABLE=CHOICE,…, got {text!r}; variables are {', '.join(domains)}")

@@ -105,7 +105,10 @@ def strategy_named(
 def _darts(problem: Problem[Any], seed: int, options: Options[Any]) -> Strategy[Any]:
     training = options.training
     if training is None:
-        raise InputError("strategy darts trains a model of its own: add loss@200k to --objectives, and --data FILE")
+        raise InputError(
+            "strategy darts trains a model of its own on text: give mimar design loss@200k in --objectives and "
+            "--data FILE, mimar bench search --truth decoder_tiny and --text FILE"
+        )
     return Darts(problem, seed, training.data, replace(training.recipe, seed=seed), on_epoch=options.on_epoch)
 
 

@@ -1,4 +1,4 @@
-"""A winner leaves the study: as JSON, as Python code, as a Hugging Face checkpoint; a whole study as CSV.
+"""A winner leaves the study: as JSON, as Python code, as a Hugging Face checkpoint, as GGUF; a whole study as CSV.
 
 Each form is written aside, checked by reading it back (models in a fresh process, by their logits), and only then
 put in place, so that nothing half-written stays. Heavy libraries are loaded when an export runs.
@@ -6,8 +6,9 @@ put in place, so that nothing half-written stays. Heavy libraries are loaded whe
 
 from mimar.export._code import export_code
 from mimar.export._csv import export_csv
+from mimar.export._gguf import QUANTIZATIONS, export_gguf
 from mimar.export._hf import export_hf
 from mimar.export._json import export_json
 from mimar.export._publish import ExportResult
 
-__all__ = ["ExportResult", "export_code", "export_csv", "export_hf", "export_json"]
+__all__ = ["QUANTIZATIONS", "ExportResult", "export_code", "export_csv", "export_gguf", "export_hf", "export_json"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,6 +65,13 @@ class Expected:
         with torch.no_grad():
             return cls(tokens, model(tokens), model.state_dict())
 
+    def rounded_to(self, arch: Architecture, state: Mapping[str, Tensor]) -> Expected:
+        """The same of a module with the weights `state`."""
+        model = build(arch).eval()
+        model.load_state_dict(state)
+        with torch.no_grad():
+            return Expected(self.tokens, model(self.tokens), dict(state))
+
 
 def _load(model: nn.Module, weights: Path) -> None:
     try:
@@ -88,13 +95,7 @@ def check_logits(load: str, directory: Path, arguments: tuple[str, ...], expecte
     `load` is Python that finds `directory`, `arguments`, `tokens`, `torch`, `load_file` and sets `logits`.
     `ExportError`: it fails, or the logits differ by more than `TOLERANCE`.
     """
-    with TemporaryDirectory() as work:
-        given, answer = f"{work}/tokens.safetensors", f"{work}/logits.safetensors"
-        save_file({"tokens": expected.tokens}, given)
-        # -P: nothing is imported from the working directory; -B: no bytecode beside the exported files.
-        command = [sys.executable, "-P", "-B", "-c", f"{_BEFORE}{load}{_AFTER}"]
-        _run([*command, str(directory), given, answer, *arguments], work)
-        got = load_file(answer)["logits"]
+    got = fresh_logits(load, directory, arguments, expected.tokens)
     if got.shape != expected.logits.shape:
         raise ExportError(
             f"expected logits of shape {tuple(expected.logits.shape)} after the reload, got {tuple(got.shape)}"
@@ -107,6 +108,17 @@ def check_logits(load: str, directory: Path, arguments: tuple[str, ...], expecte
             f"logit is {largest:.1e}; nothing was exported"
         )
     return f"logits after a reload differ by at most {apart:.1e}"
+
+
+def fresh_logits(load: str, directory: Path, arguments: tuple[str, ...], tokens: Tensor) -> Tensor:
+    """The `logits` that `load` sets in a fresh process, as in `check_logits`. `ExportError`: it fails."""
+    with TemporaryDirectory() as work:
+        given, answer = f"{work}/tokens.safetensors", f"{work}/logits.safetensors"
+        save_file({"tokens": tokens}, given)
+        # -P: nothing is imported from the working directory; -B: no bytecode beside the exported files.
+        command = [sys.executable, "-P", "-B", "-c", f"{_BEFORE}{load}{_AFTER}"]
+        _run([*command, str(directory), given, answer, *arguments], work)
+        return load_file(answer)["logits"]
 
 
 def _run(command: list[str], work: str) -> None:

@@ -28,7 +28,7 @@ def read_tokenizer(source: Path, vocab_size: int) -> dict[str, int]:
     """
     from tokenizers import Tokenizer
 
-    file = _tokenizer_file(source)
+    file = tokenizer_file(source)
     try:
         tokenizer = Tokenizer.from_file(str(file))
     except Exception as error:  # the library raises no narrower one
@@ -46,10 +46,10 @@ def read_tokenizer(source: Path, vocab_size: int) -> dict[str, int]:
 
 def copy_tokenizer(source: Path, directory: Path) -> None:
     """Copy the tokenizer's files; without a configuration of its own it gets the plainest one that loads."""
-    home = _tokenizer_file(source).parent
+    home = tokenizer_file(source).parent
     for name in _FILES if source.is_dir() else ("tokenizer.json",):
         if name == "tokenizer.json":
-            shutil.copyfile(_tokenizer_file(source), directory / name)
+            shutil.copyfile(tokenizer_file(source), directory / name)
         elif (home / name).is_file():
             shutil.copyfile(home / name, directory / name)
     if not (directory / "tokenizer_config.json").exists():
@@ -57,7 +57,8 @@ def copy_tokenizer(source: Path, directory: Path) -> None:
         (directory / "tokenizer_config.json").write_text(plain + "\n", encoding="utf-8")
 
 
-def _tokenizer_file(source: Path) -> Path:
+def tokenizer_file(source: Path) -> Path:
+    """The tokenizer.json at or in `source`; InputError where there is none."""
     file = source / "tokenizer.json" if source.is_dir() else source
     if not file.is_file():
         raise InputError(f"expected a tokenizer.json or a directory with one, got {source}; save the tokenizer first")

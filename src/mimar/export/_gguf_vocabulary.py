@@ -1,0 +1,126 @@
+"""The vocabulary of a GGUF file, from a tokenizer of Hugging Face or from nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from string import ascii_letters
+from typing import TYPE_CHECKING, Any, Final
+
+from mimar.errors import InputError
+from mimar.export._tokenizer import copy_tokenizer, read_tokenizer, tokenizer_file
+
+if TYPE_CHECKING:
+    import gguf
+
+NORMAL: Final = 1
+CONTROL: Final = 3
+USER: Final = 4
+UNUSED: Final = 5
+"""Kinds of tokens, as `gguf.TokenType` has them."""
+
+SPLITS: Final = {("ByteLevel",): "gpt-2", ("Digits", "ByteLevel"): "smollm"}
+"""How text is cut before merging, by the tokenizer's parts → llama.cpp's name for it."""
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """Tokens by id, with their kinds; merges in their order; split: how text is cut before; special: name → id.
+
+    source: where the tokenizer's own files are, if any.
+    """
+
+    tokens: tuple[str, ...]
+    kinds: tuple[int, ...]
+    merges: tuple[str, ...]
+    split: str
+    special: Mapping[str, int]
+    source: Path | None
+
+    @staticmethod
+    def of(source: Path | None, size: int) -> Vocabulary:
+        """Of a tokenizer.json or a folder with one; None: the bytes. Ids up to `size` that are left over are unused.
+
+        InputError: the tokenizer is not byte-level BPE, or too large.
+        """
+        if source is None:
+            return _bytes(size)
+        special = read_tokenizer(source, size)
+        data = json.loads(tokenizer_file(source).read_text(encoding="utf-8"))
+        split = SPLITS.get(_parts(data.get("pre_tokenizer")))
+        if data["model"].get("type") != "BPE" or split is None:
+            raise InputError(
+                f"expected a byte-level BPE tokenizer for GGUF, as mimar train makes it with train:N, got {source}"
+            )
+        tokens, kinds = _unused(size)
+        for token, number in data["model"]["vocab"].items():
+            tokens[number], kinds[number] = token, NORMAL
+        for added in data.get("added_tokens", ()):
+            tokens[added["id"]], kinds[added["id"]] = added["content"], CONTROL if added["special"] else USER
+        merges = [pair if isinstance(pair, str) else " ".join(pair) for pair in data["model"]["merges"]]
+        return Vocabulary(tuple(tokens), tuple(kinds), _some(merges), split, special, source)
+
+    @property
+    def letter(self) -> int:
+        """The id of a token that is a letter, 0 where there is none."""
+        return next((number for number, token in enumerate(self.tokens) if token in ascii_letters), 0)
+
+    def write(self, writer: gguf.GGUFWriter) -> None:
+        """The keys of a file."""
+        writer.add_tokenizer_model("gpt2")
+        writer.add_tokenizer_pre(self.split)
+        writer.add_token_list(list(self.tokens))
+        writer.add_token_types(list(self.kinds))
+        writer.add_token_merges(list(self.merges))
+        writer.add_add_bos_token(False)
+        if "bos_token_id" in self.special:
+            writer.add_bos_token_id(self.special["bos_token_id"])
+        if "eos_token_id" in self.special:
+            writer.add_eos_token_id(self.special["eos_token_id"])
+
+    def copy(self, directory: Path) -> None:
+        """The tokenizer's own files, where there is one."""
+        if self.source is not None:
+            copy_tokenizer(self.source, directory)
+
+
+def _bytes(size: int) -> Vocabulary:
+    """Every byte is a token of its own."""
+    tokens, kinds = _unused(size)
+    for byte, letter in list(enumerate(byte_letters()))[:size]:
+        tokens[byte], kinds[byte] = letter, NORMAL
+    return Vocabulary(tuple(tokens), tuple(kinds), _some(()), "gpt-2", {}, None)
+
+
+def _unused(size: int) -> tuple[list[str], list[int]]:
+    return [f"<unused {number}>" for number in range(size)], [UNUSED] * size
+
+
+def _some(merges: Sequence[str]) -> tuple[str, ...]:
+    """llama.cpp wants at least one merge; what two bytes of 0 would merge to is no token and falls apart again."""
+    nothing = byte_letters()[0]
+    return tuple(merges) or (f"{nothing} {nothing}",)
+
+
+def _parts(pre_tokenizer: Mapping[str, Any] | None) -> tuple[str, ...]:
+    """Names of the steps that cut text; of one that cuts digits in groups or differently, another name."""
+    if pre_tokenizer is None:
+        return ()
+    steps = pre_tokenizer.get("pretokenizers", [pre_tokenizer])
+    return tuple(step["type"] if _is_plain(step) else f"other {step['type']}" for step in steps)
+
+
+def _is_plain(step: Mapping[str, Any]) -> bool:
+    wanted = {"ByteLevel": {"add_prefix_space": False}, "Digits": {"individual_digits": True}}
+    return all(step.get(key) == value for key, value in wanted.get(step["type"], {}).items())
+
+
+@lru_cache(maxsize=1)
+def byte_letters() -> tuple[str, ...]:
+    """The printable letter that stands for each byte in byte-level BPE (Radford et al., GPT-2, 2019)."""
+    printable = {*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)}
+    others = iter(range(256, 512))
+    return tuple(chr(byte) if byte in printable else chr(next(others)) for byte in range(256))
