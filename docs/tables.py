@@ -1,17 +1,22 @@
-"""Writes the tables of proxies.md, predictors.md and searchers.md anew. `make tables` runs it.
+"""Writes the tables of proxies.md, predictors.md, searchers.md and decoder_tiny.md anew. `make tables` runs it.
 
 Scores that need a module take hours; they are kept in `.scores.csv`, so that a run that was stopped goes on where it
-was. After a change to a score delete that file. `tables.py closed` writes tables of closed forms, and no predictors.
+was. After a change to a score delete that file. `tables.py closed` writes tables of closed forms, and no predictors;
+`tables.py tiny` those of decoder_tiny alone, for which architectures that the searches found are trained, and kept.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
 from mimar.cli._bench_predictors import bench_predictors, predictors_markdown
 from mimar.cli._bench_proxies import bench_proxies, proxy_markdown
 from mimar.cli._bench_search import bench_search, search_markdown, search_svg
+from mimar.cli._bench_tiny import ZERO_SHOT, Winners, bench_tiny, tiny_markdown
+from mimar.cli._bench_truth import bench_truth, truth_markdown
+from mimar.cli._training import TextSource
 
 DOCS = Path(__file__).parent
 SCORES = DOCS.parent / ".scores.csv"
@@ -44,6 +49,9 @@ SEARCHES = {
 """Problem, with a word where it has two tables → strategies and budgets."""
 GUIDED = {"nb201_cifar10, guided": ("zerolm,rz-nas,llm-nas,pel-nas,dialogue", "24")}
 """The same for strategies that ask the first of `JUDGES`; two seeds, as each takes many minutes."""
+TINY = "decoder_tiny"
+TINY_GATES = "score:3,10%:5,25%:3"
+TINY_SEARCHED = "random,local,evolution,nsga2,rl,darts,linas,adaptive,one-shot,zerolm,dialogue,rz-nas,llm-nas,pel-nas"
 DRAWN = {"nb201_cifar10": "searchers_nb201", "layerdrop, screened": "searchers_layerdrop"}
 """Table → its picture."""
 
@@ -55,7 +63,29 @@ def insert(page: Path, truth: str, table: str) -> None:
     page.write_text(f"{before}{mark}{table}<!-- end -->{rest.split('<!-- end -->', 1)[1]}", encoding="utf-8")
 
 
+def write_tiny() -> None:
+    """All of decoder_tiny.md; the text is that of the folder that MIMAR_DATA names."""
+    page, text = DOCS / "decoder_tiny.md", Path(os.environ["MIMAR_DATA"]) / "text" / "wikitext-2"
+    source = TextSource((str(text / "train.txt.gz"),), (str(text / "valid.txt.gz"),), "train:1024")
+    told = truth_markdown(bench_truth(TINY, TINY_GATES, "adw", 5, source))
+    for part, table in zip(("cheaper", "choices", "cascade"), told, strict=True):
+        insert(page, part, table)
+    insert(page, "scores", proxy_markdown(bench_proxies(TINY, "all", scores=SCORES)))
+    insert(
+        page,
+        "predictors",
+        predictors_markdown(bench_predictors(TINY, "all", "25,50,100", seeds=5, label=None, data=None)),
+    )
+    winners = Winners(source, DOCS.parent / ".winners.csv", os.cpu_count() or 1)
+    for name in (TINY, TINY + ZERO_SHOT):
+        result = bench_tiny(name, TINY_SEARCHED, "32", seeds=2, winners=winners, llm=JUDGES[0])
+        insert(page, name, tiny_markdown(result))
+
+
 if __name__ == "__main__":
+    if sys.argv[1:] == ["tiny"]:
+        write_tiny()
+        raise SystemExit
     quick = sys.argv[1:] == ["closed"]
     for name, group in TRUTHS.items():
         result = bench_proxies(name, "closed" if quick else group, scores=SCORES)
@@ -74,3 +104,5 @@ if __name__ == "__main__":
     for name, (strategies, budgets) in () if quick else GUIDED.items():
         result = bench_search(name.partition(",")[0], strategies, budgets, seeds=2, llm=JUDGES[0])
         insert(DOCS / "searchers.md", name, search_markdown(result))
+    if not quick:
+        write_tiny()

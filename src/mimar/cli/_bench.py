@@ -253,7 +253,7 @@ def make_truth(
 @bench.command(short_help="Say what a table of make-truth tells.")
 def truth(
     table: Annotated[str, typer.Argument(metavar="NAME|FILE.csv", help="decoder_tiny, or a table of make-truth.")],
-    gates: Annotated[str, typer.Option(help="Of the cascade, as for mimar design.")] = "score:2,10%:5,25%:4",
+    gates: Annotated[str, typer.Option(help="Of the cascade, as for mimar design.")] = "score:3,10%:5,25%:3",
     score: Annotated[str, typer.Option(help="Of the gate score.")] = "adw",
     bins: Annotated[int, typer.Option(help="Of equal size.")] = 5,
     data: Annotated[
@@ -270,12 +270,17 @@ def truth(
     architectures share are trained as well, which takes as long as about five of its trainings.
     """
     with errors_explained(as_json):
-        from mimar.cli._bench_truth import bench_truth, print_truth
+        from mimar.cli._bench_truth import bench_truth, print_truth, truth_markdown
         from mimar.cli._training import TextSource
 
         source = TextSource(tuple(data), tuple(validation or ()), tokenizer) if data else None
         result = bench_truth(table, gates, score, bins, source)
-        print_json(result) if as_json else print_truth(result, markdown)
+        if as_json:
+            print_json(result)
+        elif markdown:
+            typer.echo("\n".join(truth_markdown(result)), nl=False)
+        else:
+            print_truth(result)
 
 
 @bench.command(short_help="Compare the hardware models with measurements.")

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import typer
-
 from mimar.bench import (
     BUILT_IN,
     CheapLoss,
@@ -74,13 +72,15 @@ def _one_shot(table: TinyTable, path: Path, source: TextSource) -> CheapLoss:
     return cheap_loss(ONE_SHOT, shared_losses(table, data, recipe), load_truth(str(path)))
 
 
-def print_truth(result: Mapping[str, Any], markdown: bool) -> None:
-    """Three tables, a sentence before each."""
+def print_truth(result: Mapping[str, Any]) -> None:
+    """Three tables on a terminal, a sentence before each."""
     for before, columns, lines in _parts(result):
-        if markdown:
-            typer.echo(f"{before}\n\n{markdown_figures(columns, lines)}\n")
-        else:
-            print_figures(columns, lines, before=before, after="")
+        print_figures(columns, lines, before=before, after="")
+
+
+def truth_markdown(result: Mapping[str, Any]) -> tuple[str, ...]:
+    """The same as Markdown: what cheaper evaluations tell, which choices matter, what the cascade finds."""
+    return tuple(f"{before}\n\n{markdown_figures(columns, lines)}\n" for before, columns, lines in _parts(result))
 
 
 def _parts(result: Mapping[str, Any]) -> list[tuple[str, tuple[str, ...], list[tuple[str, ...]]]]:
