@@ -72,14 +72,13 @@ class Work:
             path.write_text(json.dumps(found, indent=1), encoding="utf-8")
         return json.loads(path.read_text(encoding="utf-8"))
 
-    def trained(self, run: str, reference: str, tokens: str, *options: str) -> float:
-        """Validation loss of a training in the folder `run`."""
+    def train(self, run: str, reference: str, tokens: str, *options: str) -> None:
+        """Into the folder `run`."""
         text = ("--data", self.data, "--validation", self.validation, "--tokenizer", f"train:{VOCABULARY}")
         if not (self.folder / run / "train.json").exists():
             self.mimar(
                 "train", reference, *text, "--tokens", tokens, "--batch-tokens", str(STEP), "--out", run, *options
             )
-        return float(json.loads((self.folder / run / "train.json").read_text(encoding="utf-8"))["validation_loss"])
 
     def designed(self, name: str, most: str) -> str:
         """``STUDY#ID`` of the best score within so many parameters."""
@@ -167,6 +166,11 @@ class Bench:
             train(model, self.data, recipe)
         return permanent(model)
 
+    def loss_pruned(self, work: Work, method: Callable[[nn.Module], None], heal: bool) -> float:
+        """Of such a copy, nats a token."""
+        name = f"{method.__name__}{'-healed' if heal else ''}"
+        return work.kept(name, lambda: validation_loss(self.pruned(method, heal).eval(), self.batches))
+
 
 def read_run(folder: Path) -> tuple[Architecture, nn.Module]:
     """What `mimar train` left."""
@@ -179,16 +183,20 @@ def read_run(folder: Path) -> tuple[Architecture, nn.Module]:
 def chain(work: Work, data: TokenData, batches: Sequence[Batch]) -> list[dict[str, Any]]:
     """Each step with its loss; all after the teacher are of one architecture."""
     student, teacher = work.designed("student", "4M"), work.designed("teacher", "10M")
-    losses = {
-        "teacher, trained on 800k tokens": work.trained("teacher", teacher, "800k"),
-        "student, trained on 400k tokens": work.trained("alone", student, "400k"),
-        "student, taught on the same 400k tokens": work.trained("taught", student, "400k", "--teacher", "teacher"),
+    work.train("teacher", teacher, "800k")
+    work.train("alone", student, "400k")
+    work.train("taught", student, "400k", "--teacher", "teacher")
+    steps = {
+        "teacher, trained on 800k tokens": "teacher",
+        "student, trained on 400k tokens": "alone",
+        "student, taught on the same 400k tokens": "taught",
     }
+    losses = {step: validation_loss(read_run(work.folder / run)[1], batches) for step, run in steps.items()}
     bench = Bench(read_run(work.folder / "taught")[1], data, batches)
+    for name, method in (("half of all weights", unstructured), ("2 of 4 weights", two_of_four)):
+        losses[f"taught, {name} zero"] = bench.loss_pruned(work, method, heal=False)
     for name, method in (("nothing", nothing), ("half of all weights", unstructured), ("2 of 4 weights", two_of_four)):
-        for heal in (False, True):
-            then = ", 100k tokens more" if heal else ""
-            losses[f"taught, {name} zero{then}"] = validation_loss(bench.pruned(method, heal).eval(), batches)
+        losses[f"taught, {name} zero, 100k tokens more"] = bench.loss_pruned(work, method, heal=True)
     return [{"step": step, "loss": loss} for step, loss in losses.items()]
 
 
