@@ -26,7 +26,9 @@ from scipy.stats import kendalltau
 from torch import nn
 from torch.nn.utils import prune
 
+from mimar.cli._request import LLAMA
 from mimar.cli._tables import markdown_figures
+from mimar.export import QUANTIZATIONS
 from mimar.models import build
 from mimar.proxies import PROXIES, DecoderSubject, ProxyInputs
 from mimar.shapes import parameters
@@ -36,13 +38,12 @@ from mimar.training import Batch, Recipe, TokenData, read_texts, tokenizer_named
 PAGE = Path(__file__).parent / "handover.md"
 VOCABULARY, CONTEXT, STEP = 1024, 256, 2048
 DESIGN = "design --only llama --untied --vocab 1024 --ctx 256 --trials 60 --objectives score,decode_tokens_per_second"
-LLAMA = {
-    "mixer": ["attention"], "feed_forward": ["swiglu"], "position": ["rope"], "norm": ["rmsnorm"],
-    "norm_placement": ["pre"], "topology": ["sequential"], "layer_sharing": [1], "activation": ["silu"],
-}  # fmt: skip
 TYPES = ("F16", "Q8_0", "Q5_0", "Q4_0")
 JUDGED_ON = 65_536
 HEALED_FOR = 100_000
+ASKED_FOR = 400_000
+"""Tokens that each of those is trained on which scores are asked about."""
+ONLY = {name: [1 if value == "1" else value] for name, _, value in (choice.partition("=") for choice in LLAMA)}
 SENSITIVE = ("quantization_int8", "quantization_int4", "activation_outliers", "activation_sparsity", "adw", "params")
 """Scores that are asked what rounding and pruning will cost; the last two know nothing of it."""
 ASKED = 12
@@ -82,7 +83,10 @@ class Work:
 
     def designed(self, name: str, most: str) -> str:
         """``STUDY#ID`` of the best score within so many parameters."""
-        found = self.kept(name, lambda: self.mimar(*DESIGN.split(), "--max-params", most, "--study", f"{name}.db"))
+        study = self.folder / f"{name}.db"
+        begun = ("--resume",) if study.exists() else ()
+        options = (*DESIGN.split(), "--max-params", most, "--study", study.name, *begun)
+        found = self.kept(name, lambda: self.mimar(*options))
         best = max(found["front"], key=lambda member: member["metrics"]["score"])
         return f"{name}.db#{best['id']}"
 
@@ -129,12 +133,14 @@ def int8(model: nn.Module) -> nn.Module:
 
 
 def rounded(model: nn.Module, kind: str) -> nn.Module:
-    """Matrices of the layers as a GGUF type keeps them."""
-    quantization = gguf.GGMLQuantizationType[kind]
+    """All matrices as a GGUF file of this type keeps them."""
+    layers = {id(part.weight) for part in matrices(model)}
     with torch.no_grad():
-        for part in matrices(model):
-            data = gguf.quants.quantize(part.weight.detach().numpy(), quantization)
-            part.weight.copy_(torch.from_numpy(gguf.quants.dequantize(data, quantization)))
+        for weight in (each for each in model.parameters() if each.dim() > 1):
+            inner, ends = QUANTIZATIONS[kind]
+            quantization = gguf.GGMLQuantizationType[inner if id(weight) in layers else ends]
+            data = gguf.quants.quantize(weight.detach().numpy(), quantization)
+            weight.copy_(torch.from_numpy(gguf.quants.dequantize(data, quantization)))
     return model
 
 
@@ -218,7 +224,7 @@ def files(work: Work, data: TokenData, batches: Sequence[Batch]) -> list[dict[st
 
 def asked(work: Work, data: TokenData, batches: Sequence[Batch]) -> list[dict[str, Any]]:
     """Llamas of about equal size, each with its scores before training and what rounding and pruning cost after it."""
-    space = TransformerSpace(defaults=Defaults(VOCABULARY, CONTEXT, tied_embeddings=False)).restricted(**LLAMA)
+    space = TransformerSpace(defaults=Defaults(VOCABULARY, CONTEXT, tied_embeddings=False)).restricted(**ONLY)
     rng, archs = np.random.default_rng(0), list[Architecture]()
     while len(archs) < ASKED:
         arch = space.sample(rng)
@@ -232,7 +238,7 @@ def _asked(arch: Architecture, data: TokenData, batches: Sequence[Batch]) -> dic
     inputs = ProxyInputs(DecoderSubject(arch))
     found: dict[str, Any] = {name: float(scores[name](inputs)) for name in SENSITIVE if name in scores}
     model = build(arch, generator=torch.Generator().manual_seed(0))
-    train(model, data, Recipe(HEALED_FOR, CONTEXT, STEP))
+    train(model, data, Recipe(ASKED_FOR, CONTEXT, STEP))
     bench = Bench(model.eval(), data, batches)
     loss = validation_loss(model, batches)
     found |= {"params": parameters(arch), "loss": loss, "int8": bench.loss(int8) - loss}

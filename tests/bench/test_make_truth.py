@@ -173,6 +173,7 @@ def test_more_architectures_are_trained_alike_and_kept(data, tmp_path):
     both = train_more(more, [archs[1], archs[0], archs[0]], data, RECIPE, on_row=lambda *each: told.append(each))
     assert both == {arch: float(row["validation_loss"]) for arch, row in zip(archs, rows, strict=True)}
     assert [(row["id"], done, of_all) for row, done, of_all in told] == [(1, 2, 2)]
+    assert train_more(more, archs[:1], data, RECIPE) == {archs[0]: both[archs[0]]}
 
 
 def test_the_recipe_of_a_table_is_for_its_own_text(data, tmp_path):
@@ -180,7 +181,7 @@ def test_the_recipe_of_a_table_is_for_its_own_text(data, tmp_path):
     assert table_recipe(tmp_path / "table.csv", data) == RECIPE
     with pytest.raises(InputError, match="train_sha256"):
         table_recipe(tmp_path / "table.csv", replace(data, train=data.train[1:]))
-    with pytest.raises(InputError, match=r"no table\.json"):
+    with pytest.raises(InputError, match=r"table\.json beside it"):
         table_recipe(tmp_path / "elsewhere" / "table.csv", data)
 
 
@@ -192,6 +193,8 @@ def test_weights_that_a_table_shares_judge_all_of_it(data, tmp_path):
     assert list(losses) == [row.id for row in table.rows]
     assert len(set(losses.values())) == 4
     assert all(3.0 < loss < 6.0 for loss in losses.values())  # ln 64 = 4.16
+    with pytest.raises(InputError, match="one-shot"):
+        cheap_loss("one-shot", dict.fromkeys(losses, math.nan), load_truth(str(path)))
     row = cheap_loss("one-shot", {**losses, "0": math.nan}, load_truth(str(path)))
     last = cheap_loss("one-shot", {**losses, "0": 100.0}, load_truth(str(path)))
     assert row == last
@@ -207,6 +210,18 @@ def test_a_killed_process_costs_its_own_training_only(data, tmp_path, monkeypatc
     rows = make_truth(path, data, RECIPE, TruthPlan(3, 1, 0), measure=False)
     assert [int(row["id"]) for row in rows] == [0, 1, 2]
     assert float(rows[1]["validation_loss"]) > 0
+
+
+def test_what_was_killed_leaves_its_number_free(data, tmp_path, monkeypatch):
+    """So that no two architectures are taken for seeds of one."""
+    archs, train = tiny_architectures(3, 64, 64), _make_truth._train_one
+    monkeypatch.setattr(_make_truth, "_train_one", _killed_on_the_second)
+    train_more(tmp_path / "more.csv", archs, data, RECIPE)
+    monkeypatch.setattr(_make_truth, "_train_one", train)
+    assert list(train_more(tmp_path / "more.csv", archs, data, RECIPE)) == [archs[1]]
+    with (tmp_path / "more.csv").open(newline="") as file:
+        rows = {row["id"]: architecture_from_json(json.loads(row["architecture"])) for row in csv.DictReader(file)}
+    assert rows == {"0": archs[0], "2": archs[2], "3": archs[1]}
 
 
 def _killed_on_the_second(arch, job, data, recipe, device):

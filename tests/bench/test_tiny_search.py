@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from mimar.bench import (
     TinySearch,
     TinyTable,
     TruthPlan,
+    good_loss,
     make_truth,
     tiny_architectures,
     tiny_runs,
@@ -137,8 +139,26 @@ def test_hits_are_as_good_as_the_best_tenth_once_trained(table):
     assert rows["b"].better == pytest.approx(0.1)
     assert rows["a"].trained_range == (good, middle)
     assert list(rows) == ["b", "a"]  # by the median of what was trained
-    failed = tiny_summaries([*runs, run_of("c", 0, table, 0, None)], table)
-    assert next(row for row in failed if row.strategy == "c").trained is None
+    assert good_loss(table) == good
+
+
+def test_what_fails_in_training_is_worse_than_anything_and_what_was_not_trained_stands_last(table):
+    runs = [
+        run_of("fails", 0, table, 0, math.inf),
+        run_of("fails", 1, table, 1, 4.0),
+        run_of("fails", 2, table, 2, math.inf),
+    ]
+    runs += [run_of("once", 0, table, 0, 4.5), run_of("once", 1, table, 1, 4.6), run_of("once", 2, table, 2, math.inf)]
+    runs += [run_of("untrained", 0, table, 0, None)]
+    rows = tiny_summaries(runs, table)
+    assert [(row.strategy, row.trained, row.failed) for row in rows] == [
+        ("once", 4.6, 1), ("untrained", None, 0), ("fails", None, 2),
+    ]  # fmt: skip
+    assert rows[2].hits == pytest.approx(1 / 3 if good_loss(table) >= 4.0 else 0.0)
+    assert rows[2].better == 1.0
+    assert rows[1].hits is rows[1].better is None
+    plain = json.loads(json.dumps(runs[0].to_json(), allow_nan=False))
+    assert (plain["trained"], plain["failed"]) == (None, True)
 
 
 @pytest.mark.parametrize(("budgets", "seeds"), [((), 1), ((0,), 1), ((5,), 0)])
@@ -188,6 +208,8 @@ def test_the_command_trains_what_is_found_once(monkeypatch, capsys, tmp_path):
         (("decoder_tiny", "--strategy", "darts"), "--text FILE"),
         (("decoder_tiny", "--plot", "x.svg"), "--plot"),
         (("decoder_tiny:zero-shot", "--strategy", "zerolm"), "needs a language model"),
+        (("decoder_tiny", "--validation", "x.txt"), "--text"),
+        (("layerdrop", "--text", "x.txt"), "decoder_tiny"),
         (("gone.csv",), "no such file"),
         (("decoder_tin",), "decoder_tiny"),
     ],

@@ -173,6 +173,7 @@ def test_the_command_prints_what_it_finds(monkeypatch, capsys, path):
         (("decoder_tiny", "--gates", "30%:2"), "10%, 25%, 50%, score"),
         (("decoder_tiny", "--gates", "score:2,predictor:2"), "predictor"),
         (("decoder_tiny", "--bins", 0), "--bins"),
+        (("decoder_tiny", "--validation", "x.txt"), "--data"),
         (("decoder_tiny", "--score", "none"), "score"),
     ],
 )

@@ -56,6 +56,8 @@ LEGAL = architecture_to_json(FAMILIAR["SmolLM2-135M"])
         (("--max-power", "nan"), ("power_w", "positive", "nan")),
         (("--only", "colour=red"), ("--only", "colour=red", "hidden_size")),
         (("--only", "position"), ("VARIABLE=CHOICE", "'position'")),
+        (("--only", "llama", "--only", "mixer=attention"), ("mixer", "llama names")),
+        (("--only", "llama", "--per-layer"), ("--only llama", "--per-layer")),
         (("--only", "position=up"), ("position", "'up'", "rope")),
         (("--only", "mixer=linear", "--only", "position=rope"), ("mixer", "allow more")),
         (("--only", "mixer=linear", "--only", "mixer=attention"), ("--only", "mixer", "more than once", "V1,V2")),

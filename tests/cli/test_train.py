@@ -155,6 +155,7 @@ def test_what_was_trained_runs_in_llama_cpp(mimar, arch_file, text, tmp_path):
     assert done.json["verdicts"]["llama.cpp"].startswith("ok")
     assert {"model-Q8_0.gguf", "tokenizer.json"} <= set(done.json["files"])
     mimar("export", tmp_path / "run", tmp_path / "o", "--to", "gguf", "--weights", "Q9").refused(2, "Q9", "Q8_0")
+    mimar("export", tmp_path / "run", tmp_path / "o", "--to", "hf", "--weights", "Q8_0").refused(2, "--weights", "gguf")
 
 
 def test_what_is_no_training_is_not_exported(mimar, arch_file, text, tmp_path):

@@ -1,6 +1,7 @@
 """GGUF: llama.cpp computes what the reference computes, and reads text as the tokenizer does."""
 
 import json
+from dataclasses import replace
 
 import gguf
 import numpy as np
@@ -14,7 +15,7 @@ from mimar.export import QUANTIZATIONS, _gguf, export_gguf
 from mimar.export._gguf_vocabulary import Vocabulary, byte_letters
 from mimar.models import build
 from mimar.space import Architecture, Block, FeedForward, Mixer
-from mimar.training import tokenizer_named
+from mimar.training import END, tokenizer_named
 
 SWIGLU = FeedForward("swiglu", 192, "silu")
 GROUPED = Mixer("attention", 4, 2, 16)
@@ -85,15 +86,42 @@ _of = Vocabulary.of
 
 def _shuffled(source, size):
     found = _of(source, size)
-    return Vocabulary(found.tokens[::-1], found.kinds[::-1], found.merges, found.split, {}, source)
+    return replace(found, tokens=found.tokens[::-1], kinds=found.kinds[::-1])
 
 
-def test_wrong_weights_in_the_file_are_noticed(tmp_path, monkeypatch):
+@pytest.mark.parametrize("kind", ["F32", "F16"])
+def test_wrong_weights_in_the_file_are_noticed(tmp_path, monkeypatch, kind):
+    """Those of all layers, which at initial weights change little."""
+    name = _gguf._gguf_name
+    monkeypatch.setattr(_gguf, "_gguf_name", lambda theirs: _swapped(name(theirs)))
+    with pytest.raises(ExportError, match="same log-probabilities"):
+        export_gguf(llama(), tmp_path / "out", quantization=kind)
+
+
+def _swapped(name):
+    """What opens the feed-forward part and what goes through it, the other way round."""
+    return name.replace("ffn_gate", "x").replace("ffn_up", "ffn_gate").replace("x", "ffn_up")
+
+
+@pytest.mark.parametrize("kind", ["F16", "Q8_0"])
+def test_rows_in_the_order_of_another_rotation_are_noticed(tmp_path, monkeypatch, kind):
     arch = llama()
     weights = trained(arch, tmp_path / "model.safetensors")
     monkeypatch.setattr(_gguf, "_turns", lambda arch, name: ((lambda rows: rows), (lambda rows: rows)))
     with pytest.raises(ExportError, match="same log-probabilities"):
-        export_gguf(arch, tmp_path / "out", weights=weights)
+        export_gguf(arch, tmp_path / "out", quantization=kind, weights=weights)
+
+
+def test_a_text_ends_with_its_own_token_or_one_that_no_text_has(tmp_path):
+    """llama.cpp would take the eleventh, a letter, for the end."""
+    tokenizer_named("train:300", ["The year 1984 was long. " * 40]).save(tmp_path)
+    of_tokenizer, of_bytes = Vocabulary.of(tmp_path, 310), Vocabulary.of(None, 300)
+    assert of_tokenizer.tokens[of_tokenizer.ends[1]] == END
+    assert of_bytes.ends == (256, 256)
+    assert Vocabulary.of(None, 256).ends == (0, 0)
+    export_gguf(llama(), tmp_path / "out")
+    fields = gguf.GGUFReader(tmp_path / "out" / "model-F16.gguf").fields
+    assert fields["tokenizer.ggml.eos_token_id"].contents() == fields["tokenizer.ggml.bos_token_id"].contents() == 256
 
 
 @pytest.mark.parametrize(
@@ -117,6 +145,19 @@ def test_other_types_and_tokenizers_are_refused(tmp_path):
     library = Tokenizer(models.WordLevel({"a": 0, "b": 1}, unk_token="a"))
     library.pre_tokenizer = pre_tokenizers.Whitespace()
     library.save(str(tmp_path / "tokenizer.json"))
+    with pytest.raises(InputError, match="byte-level BPE"):
+        export_gguf(llama(), tmp_path / "out", tokenizer=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [("normalizer", {"type": "NFC"}), ("pre_tokenizer", {"type": "ByteLevel", "add_prefix_space": True})],
+)
+def test_tokenizers_that_change_or_cut_text_in_another_way_are_refused(tmp_path, setting, value):
+    tokenizer_named("train:300", ["The year 1984 was long. " * 40]).save(tmp_path)
+    data = json.loads((tmp_path / "tokenizer.json").read_text())
+    defaults = {"trim_offsets": True, "use_regex": True} if setting == "pre_tokenizer" else {}
+    (tmp_path / "tokenizer.json").write_text(json.dumps(data | {setting: value | defaults}))
     with pytest.raises(InputError, match="byte-level BPE"):
         export_gguf(llama(), tmp_path / "out", tokenizer=tmp_path)
 

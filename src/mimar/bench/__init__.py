@@ -24,7 +24,7 @@ from mimar.bench._search_truth import SEARCH_TRUTHS, SearchTruth, search_truth
 from mimar.bench._shared_losses import shared_losses
 from mimar.bench._table_cascade import CascadeRow, cascade_rows
 from mimar.bench._timed import GuidedSearcher, MakeSearcher, Searcher
-from mimar.bench._tiny_runs import TinyRun, TinySummary, tiny_runs, tiny_summaries
+from mimar.bench._tiny_runs import TinyRun, TinySummary, good_loss, tiny_runs, tiny_summaries
 from mimar.bench._tiny_search import TableExpectation, TinySearch
 from mimar.bench._tiny_table import NoiseFloor, TinyRow, TinyTable
 from mimar.bench._truth import Truth, TruthRow
@@ -67,6 +67,7 @@ __all__ = [
     "early_losses",
     "equal_size_bins",
     "fetch",
+    "good_loss",
     "installed_outsiders",
     "judge_bins",
     "licence_of",

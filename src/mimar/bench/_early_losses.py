@@ -12,12 +12,16 @@ from numpy.typing import NDArray
 from mimar.bench._measures import measure
 from mimar.bench._tiny_table import TinyTable
 from mimar.bench._truth import Truth
+from mimar.errors import InputError
 from mimar.predict import LearningCurves, calibration
 
 Floats = NDArray[np.float64]
 
 FOLDS: Final = 5
 """Parts of the table, of which each is predicted from the others."""
+
+FEWEST: Final = 5
+"""Rows of a table whose ends are predicted."""
 
 LEVEL: Final = 0.8
 """Of the interval that is checked."""
@@ -28,8 +32,8 @@ class CheapLoss:
     """One cheaper evaluation against the loss in the end.
 
     name: share of the training, or how else. tau to top10_overlap: as in `Measures`, for the loss as it stands. error:
-    root mean square error in nats of what `LearningCurves` expects from the readings until then, its other rows held
-    out; within: share of the losses in its 80 % interval; None where there is no curve.
+    root mean square error in nats of what `LearningCurves` expects from the readings until then, fitted to other rows;
+    within: share of the losses in its 80 % interval; None where there is no curve, or too few rows.
     """
 
     name: str
@@ -46,10 +50,15 @@ class CheapLoss:
 
 
 def cheap_loss(name: str, losses: Mapping[str, float], truth: Truth) -> CheapLoss:
-    """`losses` by id, nan where an evaluation failed, against `truth`, the same table as `load_truth` reads it."""
+    """`losses` by id against `truth`, the same table as `load_truth` reads it; those that are no numbers rank last.
+
+    InputError: none is a number.
+    """
     found = np.asarray([losses[row.id] for row in truth.rows])
-    worst = np.nanmax(found)
-    measures = measure(truth, -np.where(np.isnan(found), worst + 1.0, found))
+    usable = np.isfinite(found)
+    if not usable.any():
+        raise InputError(f"{name}: every loss of {truth.name} is infinite or no number")
+    measures = measure(truth, -np.where(usable, found, found[usable].max() + 1.0))
     return CheapLoss(name, measures.tau, measures.tau_iso, measures.regret_iso, measures.top10_overlap)
 
 
@@ -61,6 +70,9 @@ def early_losses(table: TinyTable, truth: Truth) -> list[CheapLoss]:
     found: list[CheapLoss] = []
     for count, name in enumerate(names, 1):
         row = cheap_loss(name, {row.id: row.curve[name] for row in table.rows}, truth)
+        if len(ends) < FEWEST:
+            found.append(row)
+            continue
         report = calibration(*_extrapolated(curves[:, :count], ends), ends)
         found.append(replace(row, error=report.rmse, within=report.within[LEVEL]))
     return found

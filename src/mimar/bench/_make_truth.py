@@ -22,7 +22,7 @@ from typing import Any
 
 from mimar.bench._decoder_tiny import tiny_architectures
 from mimar.bench._measured_columns import MEASURED, SCORES, measured_columns
-from mimar.errors import CandidateError, InputError
+from mimar.errors import CandidateError, InputError, memory_explained
 from mimar.shapes import nonembedding_parameters, parameters
 from mimar.space import Architecture, architecture_from_json, architecture_to_json
 from mimar.training import Recipe, TokenData
@@ -82,7 +82,8 @@ def make_truth(
 
     measure: in the end, fill in speed and memory on this machine and every score, where they are missing. processes:
     trainings at a time, each on one core where `device` is ``cpu``. on_row: told each new row, how many there are, and
-    how many there shall be. A training that fails is a row with its reason. InputError: the table there was made in
+    how many there shall be. A training that fails is a row with its reason; one whose process is killed has none, and
+    the next run trains it. InputError: the table there was made in
     another way.
     """
     _check_same(path, _facts(data, recipe))
@@ -123,20 +124,22 @@ def train_more(
     _write(path, rows)
     known = {architecture_from_json(json.loads(row["architecture"]), check=False): row for row in rows}
     missing = [arch for arch in dict.fromkeys(archs) if arch not in known]
-    jobs = {(len(known) + place, 0): arch for place, arch in enumerate(missing)}
+    first = 1 + max((int(row["id"]) for row in rows), default=-1)
+    jobs = {(first + place, 0): arch for place, arch in enumerate(missing)}
     with _trainings(jobs, data, recipe, (processes, "cpu")) as ended:
         for row in ended:
             _append(path, row)
             known[jobs[row["id"], row["seed"]]] = row
             on_row(row, len(known), len(rows) + len(missing))
-    return {arch: float(row["validation_loss"]) for arch, row in known.items() if row["validation_loss"]}
+    ended = {arch: known[arch]["validation_loss"] for arch in archs if arch in known}
+    return {arch: float(loss) for arch, loss in ended.items() if loss}
 
 
 def table_recipe(path: Path, data: TokenData) -> Recipe:
     """How the table at `path` was trained; InputError where `data` is not its text in its tokens."""
     beside = path.with_suffix(".json")
-    if not beside.is_file():
-        raise InputError(f"{path} has no {beside.name} beside it that says how it was made")
+    if not path.is_file() or not beside.is_file():
+        raise InputError(f"{path}: expected a table with {beside.name} beside it that says how it was made")
     written = json.loads(beside.read_text(encoding="utf-8"))["recipe"]
     recipe = Recipe(**{**written, "betas": tuple(written["betas"])})
     _check_same(path, _facts(data, recipe))
@@ -165,11 +168,11 @@ def _train_one(arch: Architecture, job: Job, data: TokenData, recipe: Recipe, de
     recipe = replace(recipe, seed=job[1])
     steps = {share: max(1, round(share * recipe.steps)) for share in FIDELITIES}
     row = _described(arch, job)
-    model = build(arch, generator=torch.Generator().manual_seed(recipe.seed), device=device)
+    habits = Habits(validate_at=frozenset(steps.values()), validation_tokens=JUDGED_ON)
     try:
-        result = train(
-            model, data, recipe, habits=Habits(validate_at=frozenset(steps.values()), validation_tokens=JUDGED_ON)
-        )
+        with memory_explained("its training"):
+            model = build(arch, generator=torch.Generator().manual_seed(recipe.seed), device=device)
+            result = train(model, data, recipe, habits=habits)
     except CandidateError as error:
         return row | {"failure": str(error)}
     losses = {entry["step"]: entry["validation_loss"] for entry in result.rows if "validation_loss" in entry}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
@@ -10,14 +11,13 @@ from statistics import median
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mimar.bench._timed import Searcher, TimedStrategy, begun
 from mimar.bench._tiny_search import TinySearch
 from mimar.bench._tiny_table import TinyTable
 from mimar.errors import InputError, LLMError, ReplayError
 from mimar.objectives import complete_trials
-from mimar.space import Architecture
+from mimar.space import Architecture, architecture_to_json
 from mimar.study import Study
 from mimar.trial import Trial
 
@@ -33,7 +33,8 @@ class TinyRun:
 
     best: of what it evaluated, by what guided it. expected: the loss that the table foretells of it, nats a token.
     seconds: CPU time of ask and tell, with whatever the strategy trains for itself and a model in this process.
-    llm_cost: US dollars. trained: the loss of `best` after a real training, None where it was not trained.
+    llm_cost: US dollars. trained: the loss of `best` after a real training, infinite where that failed, None where
+    there was none.
     """
 
     strategy: str
@@ -47,13 +48,20 @@ class TinyRun:
     llm_cost: float
     trained: float | None = None
 
+    def to_json(self) -> dict[str, Any]:
+        """Plain data; `failed` where the training did, without a loss."""
+        failed = self.trained == math.inf
+        plain = asdict(self) | {"best": architecture_to_json(self.best), "failed": failed}
+        return plain | {"trained": None} if failed else plain
+
 
 @dataclass(frozen=True, slots=True)
 class TinySummary:
     """All seeds of a strategy at one budget: medians; trained_range: least and most of `trained`.
 
     better: share of the table's architectures that are better than `trained`. hits: share of seeds whose best is as
-    good as the table's best tenth once it is trained. All three are None where something was not trained.
+    good as the table's best tenth once it is trained. All four are None where nothing was trained; a training that
+    failed, `failed` of them, is worse than any other, and where half of them did there is no `trained`.
     """
 
     strategy: str
@@ -64,6 +72,7 @@ class TinySummary:
     trained_range: tuple[float, float] | None
     better: float | None
     hits: float | None
+    failed: int
     seconds: float
     llm_calls: float
     llm_tokens: float
@@ -127,31 +136,36 @@ def _run(
 
 
 def tiny_summaries(runs: Sequence[TinyRun], table: TinyTable) -> list[TinySummary]:
-    """A row for each budget and strategy, the best first: by trained loss where all are trained, else as expected."""
+    """A row for each budget and strategy, the best first: by the loss after training, then by the expected one."""
     found: list[TinySummary] = []
-    losses = np.sort([row.loss for row in table.rows])
     for _, at_budget in groupby(sorted(runs, key=lambda run: run.budget), key=lambda run: run.budget):
         grouped: dict[str, list[TinyRun]] = {}
         for run in at_budget:
             grouped.setdefault(run.strategy, []).append(run)
-        rows = [_summary(group, losses) for group in grouped.values()]
-        is_trained = all(row.trained is not None for row in rows)
-        found += sorted(rows, key=lambda row: (is_trained and row.trained) or row.expected)
+        rows = [_summary(group, table) for group in grouped.values()]
+        found += sorted(rows, key=lambda row: (math.inf if row.trained is None else row.trained, row.expected))
     return found
 
 
-def _summary(group: Sequence[TinyRun], losses: NDArray[np.float64]) -> TinySummary:
+def good_loss(table: TinyTable) -> float:
+    """The worst loss of the table's best tenth: what is as good is a hit."""
+    losses = sorted(row.loss for row in table.rows)
+    return losses[max(0, int(BEST_SHARE * len(losses)) - 1)]
+
+
+def _summary(group: Sequence[TinyRun], table: TinyTable) -> TinySummary:
     trained = [run.trained for run in group if run.trained is not None]
-    whole = len(trained) == len(group)
-    middle = median(trained) if whole else None
-    good = losses[max(0, int(BEST_SHARE * len(losses)) - 1)]
+    ended = [loss for loss in trained if loss < math.inf]
+    middle = median(trained) if trained else math.inf
+    losses = np.asarray([row.loss for row in table.rows])
     return TinySummary(
         group[0].strategy, group[0].budget, len(group),
         expected=median(run.expected for run in group),
-        trained=middle,
-        trained_range=(min(trained), max(trained)) if whole else None,
-        better=None if middle is None else float(np.mean(losses < middle)),
-        hits=float(np.mean(np.asarray(trained) <= good)) if whole else None,
+        trained=middle if middle < math.inf else None,
+        trained_range=(min(ended), max(ended)) if ended else None,
+        better=float(np.mean(losses < middle)) if trained else None,
+        hits=float(np.mean(np.asarray(trained) <= good_loss(table))) if trained else None,
+        failed=len(trained) - len(ended),
         seconds=median(run.seconds for run in group),
         llm_calls=median(run.llm_calls for run in group),
         llm_tokens=median(run.llm_tokens for run in group),

@@ -35,8 +35,8 @@ BUDGETS: Final = (Budget(SIZE, "min", LEAST), Budget(SIZE, "max", MOST))
 class TableExpectation:
     """What a table foretells of an architecture that it does not hold.
 
-    learner: the one of all with the least error on rows that it did not see. report: that error; tau: how it ranks
-    those rows.
+    learner: the one of all with the least error on rows that it did not see. report: that error, the least of several
+    and so a little too good; tau: how it ranks those rows.
     """
 
     learner: str

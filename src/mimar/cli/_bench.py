@@ -170,6 +170,7 @@ def search(
 
             if plot is not None:
                 raise InputError("--plot draws shares of a known front, which a table of make-truth does not have")
+            _require_text(text, validation, "--text")
             source = TextSource(tuple(text), tuple(validation or ()), tokenizer) if text else None
             winners = Winners(source, kept, processes) if source else None
             result = bench_tiny(
@@ -180,6 +181,10 @@ def search(
         else:
             from mimar.cli._bench_search import bench_search, print_search, search_markdown, search_svg
 
+            if text or validation:
+                raise InputError(
+                    f"--text and --validation are for decoder_tiny and tables of make-truth, not for {truth}"
+                )
             result = bench_search(
                 truth, strategy, budget, seeds=seeds, llm=llm, anonymise=anonymise, max_cost=max_cost, batch=batch,
                 problem_seed=problem_seed, data=data,
@@ -246,8 +251,13 @@ def make_truth(
             out, TextSource(tuple(data), tuple(validation or ()), tokenizer), tokens, plan, (processes, device, measure)
         )
         print_json(result) if as_json else say(
-            f"wrote {result['path']}: {result['rows']} rows, {result['failed']} failed"
+            f"wrote {result['path']}: {result['rows']} rows, {result['failed']} failed, {result['missing']} missing"
         )
+
+
+def _require_text(text: list[str] | None, validation: list[str] | None, option: str) -> None:
+    if validation and not text:
+        raise InputError(f"--validation judges what is trained on {option}: give both, or neither")
 
 
 @bench.command(short_help="Say what a table of make-truth tells.")
@@ -273,6 +283,7 @@ def truth(
         from mimar.cli._bench_truth import bench_truth, print_truth, truth_markdown
         from mimar.cli._training import TextSource
 
+        _require_text(data, validation, "--data")
         source = TextSource(tuple(data), tuple(validation or ()), tokenizer) if data else None
         result = bench_truth(table, gates, score, bins, source)
         if as_json:

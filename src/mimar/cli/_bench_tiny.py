@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ from mimar.bench import (
     TinySearch,
     TinySummary,
     TinyTable,
+    good_loss,
     table_recipe,
     tiny_runs,
     tiny_summaries,
@@ -29,7 +31,6 @@ from mimar.cli._study_file import read_calls
 from mimar.cli._tables import figure, markdown_figures, print_figures
 from mimar.cli._training import TextSource
 from mimar.objectives import TrainedLoss
-from mimar.space import architecture_to_json
 from mimar.strategy import Brief
 from mimar.training import Recipe, TokenData
 
@@ -73,16 +74,16 @@ def bench_tiny(
     batch: int = 8,
 ) -> dict[str, Any]:
     """Runs and their summary as plain data; winners: None to train none of what is found. Errors as `bench_search`."""
+    names, sizes = wanted_strategies(strategy), budget_numbers(budgets)
     path = table_path(truth.removesuffix(ZERO_SHOT))
     table = TinyTable.read(path)
-    search = TinySearch.over(table, truth.endswith(ZERO_SHOT))
     training = None if winners is None else _training(path, winners)
+    search = TinySearch.over(table, truth.endswith(ZERO_SHOT))
     brief = Brief("none", "a small decoder-only language model", anonymous=anonymise)
-    model = open_llm(llm, read_calls=read_calls, max_cost=max_cost)
-    searchers = entered(wanted_strategies(strategy), model, brief, training)
+    searchers = entered(names, open_llm(llm, read_calls=read_calls, max_cost=max_cost), brief, training)
     require_able(searchers, search.problem)
     runs = tiny_runs(
-        search, searchers, budget_numbers(budgets), seeds, batch=batch,
+        search, searchers, sizes, seeds, batch=batch,
         progress=lambda name, seed: say(f"{name}, seed {seed}"),
     )  # fmt: skip
     if winners is not None and training is not None:
@@ -94,7 +95,7 @@ def bench_tiny(
         "architectures": len(losses),
         "table": {
             "best": min(losses),
-            "best_tenth": float(np.quantile(losses, 0.1)),
+            "best_tenth": good_loss(table),
             "median": float(np.median(losses)),
         },
         "learner": search.expectation.learner,
@@ -103,20 +104,23 @@ def bench_tiny(
         "llm": llm,
         "batch": batch,
         "summary": [row.to_json() for row in tiny_summaries(runs, table)],
-        "runs": [asdict(run) | {"best": architecture_to_json(run.best)} for run in runs],
+        "runs": [run.to_json() for run in runs],
     }
 
 
 def _training(path: Path, winners: Winners) -> TrainedLoss:
+    """What the table was trained with; InputError, before hours are spent, where other trainings are kept already."""
     _, data = winners.source.read
-    return TrainedLoss(data, table_recipe(path, data))
+    recipe = table_recipe(path, data)
+    train_more(winners.kept, [], data, recipe)
+    return TrainedLoss(data, recipe)
 
 
 def _trained(runs: Sequence[TinyRun], winners: Winners, data: TokenData, recipe: Recipe) -> list[TinyRun]:
     best = list(dict.fromkeys(run.best for run in runs))
     say(f"training {len(best)} architectures, or what {winners.kept} does not hold of them")
     losses = train_more(winners.kept, best, data, recipe, processes=winners.processes, on_row=report_row)
-    return [replace(run, trained=losses.get(run.best)) for run in runs]
+    return [replace(run, trained=losses.get(run.best, math.inf)) for run in runs]
 
 
 def print_tiny(result: Mapping[str, Any]) -> None:

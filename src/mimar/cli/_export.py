@@ -20,11 +20,11 @@ FORMS = ("json", "code", "hf", "gguf", "csv")
 
 @dataclass(frozen=True)
 class Weights:
-    """What comes with an architecture: a tokenizer, the seed of initial weights, and the type that GGUF keeps."""
+    """What comes with an architecture: a tokenizer, the seed of initial weights, and the type of a GGUF file's."""
 
     tokenizer: Path | None
     seed: int
-    kind: str
+    quantization: str | None
 
 
 def export_study(reference: str, out: Path | None, form: str, weights: Weights) -> dict[str, Any]:
@@ -36,6 +36,8 @@ def export_study(reference: str, out: Path | None, form: str, weights: Weights) 
     path, number = split_reference(reference)
     if form not in FORMS:
         raise UnknownNameError("export form", form, FORMS)
+    if weights.quantization is not None and form != "gguf":
+        raise InputError(f"--weights is the type of the weights of --to gguf, not of --to {form}")
     if path.is_dir():
         return _as_json(_export_training(path, out or path.with_name(f"{path.name}-{form}"), form, weights), None)
     study = open_study(path)
@@ -61,7 +63,7 @@ def _export_training(folder: Path, target: Path, form: str, given: Weights) -> E
     own = folder / "tokenizer.json"
     tokenizer = given.tokenizer or (own if own.is_file() else None)
     if form == "gguf":
-        return export_gguf(arch, target, quantization=given.kind, weights=weights, tokenizer=tokenizer)
+        return export_gguf(arch, target, quantization=given.quantization or "F16", weights=weights, tokenizer=tokenizer)
     return export_hf(arch, target, weights=weights, tokenizer=tokenizer)
 
 
@@ -72,7 +74,9 @@ def _export(study: StudyFile, trial: Trial[Architecture], target: Path, form: st
     if form == "hf":
         return export_hf(arch, target, seed=given.seed, tokenizer=given.tokenizer)
     if form == "gguf":
-        return export_gguf(arch, target, quantization=given.kind, seed=given.seed, tokenizer=given.tokenizer)
+        return export_gguf(
+            arch, target, quantization=given.quantization or "F16", seed=given.seed, tokenizer=given.tokenizer
+        )
     metrics = dict(trial.metrics)
     if not metrics:
         raise InputError(f"trial {trial.id} was not evaluated: {'; '.join(trial.reasons)}")

@@ -17,7 +17,8 @@ from mimar.training import Recipe
 def run_make_truth(
     out: Path, source: TextSource, tokens: str, plan: TruthPlan, how: tuple[int, str, bool]
 ) -> dict[str, Any]:
-    """Make or extend the table; returns its path and how many rows it has and how many of them failed.
+    """Make or extend the table; returns its path, how many rows it has, how many of them failed, and how
+    many are missing since their process was killed.
 
     how: trainings at a time, their device, and whether to measure in the end.
     """
@@ -34,7 +35,9 @@ def run_make_truth(
         measure=measure,
         on_row=report_row,
     )
-    return {"path": str(out), "rows": len(rows), "failed": sum(bool(row["failure"]) for row in rows)}
+    missing = len({*plan.jobs} - {(int(row["id"]), int(row["seed"])) for row in rows})
+    failed = sum(bool(row["failure"]) for row in rows)
+    return {"path": str(out), "rows": len(rows), "failed": failed, "missing": missing}
 
 
 def report_row(row: Mapping[str, Any], done: int, of_all: int) -> None:

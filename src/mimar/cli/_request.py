@@ -17,6 +17,7 @@ from mimar.cli._training import DEFAULT_GATES, TextSource, TrainingSettings, los
 from mimar.design import objective_for, restricted_to_device
 from mimar.errors import ArchitectureError, InputError, UnknownNameError
 from mimar.hardware import DeviceProfile, Dtype, Workload, load_profile
+from mimar.models import stock_family
 from mimar.objectives import LOSS_PREFIX, Budget
 from mimar.space import Architecture, Choice, Defaults, TransformerSpace, illegal_reasons
 from mimar.strategy import Scalarised, checked_weights
@@ -170,6 +171,10 @@ def _space(
             f"the vocabulary must have at least 2 tokens and the context at least 1, got {defaults.vocab_size} and "
             f"{defaults.context_length}: check --vocab, --tokenizer and --ctx"
         )
+    if "llama" in request.only and (request.per_layer or (start is not None and stock_family(start) != "llama")):
+        raise InputError(
+            "--only llama is for layers that are all alike: leave out --per-layer, and --start from a Llama"
+        )
     space = TransformerSpace("per-layer" if request.per_layer else "uniform", defaults)
     space = restricted_to_device(space, profile).restricted(**_only(request.only, space))
     return space if start is None else space.including(start)
@@ -190,12 +195,17 @@ def _only(typed: Sequence[str], space: TransformerSpace) -> dict[str, list[Choic
     """``NAME=V1,V2`` → the choices of that variable, as values of the space; ``llama`` stands for several such."""
     domains = {**space.sizes, **space.layer, **space.final}
     found: dict[str, list[Choice]] = {}
-    for text in (each for name in typed for each in (LLAMA if name == "llama" else (name,))):
+    for text in (each for name in dict.fromkeys(typed) for each in (LLAMA if name == "llama" else (name,))):
         name, mark, values = text.partition("=")
         if name not in domains or not mark:
-            raise InputError(f"--only must be VARIABLE=CHOICE,…, got {text!r}; variables are {', '.join(domains)}")
+            raise InputError(
+                f"--only must be llama or VARIABLE=CHOICE,…, got {text!r}; variables are {', '.join(domains)}"
+            )
         if name in found:
-            raise InputError(f"--only names {name} more than once: list its choices in one, as --only {name}=V1,V2")
+            raise InputError(
+                f"--only names {name} more than once (llama names {', '.join(part.split('=')[0] for part in LLAMA)}): "
+                f"list its choices in one, as --only {name}=V1,V2"
+            )
         known = {f"{choice:.4g}" if isinstance(choice, float) else str(choice): choice for choice in domains[name]}
         unknown = [value for value in values.split(",") if value not in known]
         if unknown:

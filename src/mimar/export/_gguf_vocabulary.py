@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from mimar.errors import InputError
 from mimar.export._tokenizer import copy_tokenizer, read_tokenizer, tokenizer_file
+from mimar.training import END
 
 if TYPE_CHECKING:
     import gguf
@@ -28,7 +29,8 @@ SPLITS: Final = {("ByteLevel",): "gpt-2", ("Digits", "ByteLevel"): "smollm"}
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """Tokens by id, with their kinds; merges in their order; split: how text is cut before; special: name → id.
+    """Tokens by id, with their kinds; merges in their order; split: how text is cut before; ends: ids of the begin and
+    the end of a text, which llama.cpp would take to be 11 if nothing were said.
 
     source: where the tokenizer's own files are, if any.
     """
@@ -37,7 +39,7 @@ class Vocabulary:
     kinds: tuple[int, ...]
     merges: tuple[str, ...]
     split: str
-    special: Mapping[str, int]
+    ends: tuple[int, int]
     source: Path | None
 
     @staticmethod
@@ -49,24 +51,28 @@ class Vocabulary:
         if source is None:
             return _bytes(size)
         special = read_tokenizer(source, size)
-        data = json.loads(tokenizer_file(source).read_text(encoding="utf-8"))
-        split = SPLITS.get(_parts(data.get("pre_tokenizer")))
-        if data["model"].get("type") != "BPE" or split is None:
+        data = _whole(source)
+        split = SPLITS.get(_parts(data["pre_tokenizer"]))
+        model = data["model"]
+        if model["type"] != "BPE" or model["ignore_merges"] or data["normalizer"] is not None or split is None:
             raise InputError(
-                f"expected a byte-level BPE tokenizer for GGUF, as mimar train makes it with train:N, got {source}"
+                f"expected a byte-level BPE tokenizer without normalisation for GGUF, as mimar train makes it with "
+                f"train:N, got {source}"
             )
         tokens, kinds = _unused(size)
-        for token, number in data["model"]["vocab"].items():
+        for token, number in model["vocab"].items():
             tokens[number], kinds[number] = token, NORMAL
         for added in data.get("added_tokens", ()):
             tokens[added["id"]], kinds[added["id"]] = added["content"], CONTROL if added["special"] else USER
-        merges = [pair if isinstance(pair, str) else " ".join(pair) for pair in data["model"]["merges"]]
-        return Vocabulary(tuple(tokens), tuple(kinds), _some(merges), split, special, source)
+        merges = [pair if isinstance(pair, str) else " ".join(pair) for pair in model["merges"]]
+        end = special.get("eos_token_id", tokens.index(END) if END in tokens else _nowhere(kinds))
+        ends = special.get("bos_token_id", end), end
+        return Vocabulary(tuple(tokens), tuple(kinds), _some(merges), split, ends, source)
 
     @property
     def letter(self) -> int:
         """The id of a token that is a letter, 0 where there is none."""
-        return next((number for number, token in enumerate(self.tokens) if token in ascii_letters), 0)
+        return next((number for number, token in enumerate(self.tokens) if token in {*ascii_letters}), 0)
 
     def write(self, writer: gguf.GGUFWriter) -> None:
         """The keys of a file."""
@@ -76,10 +82,9 @@ class Vocabulary:
         writer.add_token_types(list(self.kinds))
         writer.add_token_merges(list(self.merges))
         writer.add_add_bos_token(False)
-        if "bos_token_id" in self.special:
-            writer.add_bos_token_id(self.special["bos_token_id"])
-        if "eos_token_id" in self.special:
-            writer.add_eos_token_id(self.special["eos_token_id"])
+        begin, end = self.ends
+        writer.add_bos_token_id(begin)
+        writer.add_eos_token_id(end)
 
     def copy(self, directory: Path) -> None:
         """The tokenizer's own files, where there is one."""
@@ -92,11 +97,23 @@ def _bytes(size: int) -> Vocabulary:
     tokens, kinds = _unused(size)
     for byte, letter in list(enumerate(byte_letters()))[:size]:
         tokens[byte], kinds[byte] = letter, NORMAL
-    return Vocabulary(tuple(tokens), tuple(kinds), _some(()), "gpt-2", {}, None)
+    return Vocabulary(tuple(tokens), tuple(kinds), _some(()), "gpt-2", (_nowhere(kinds), _nowhere(kinds)), None)
 
 
 def _unused(size: int) -> tuple[list[str], list[int]]:
     return [f"<unused {number}>" for number in range(size)], [UNUSED] * size
+
+
+def _nowhere(kinds: Sequence[int]) -> int:
+    """An id that no text has, for the end of a text that has none: an unused one, else the byte 0."""
+    return kinds.index(UNUSED) if UNUSED in kinds else 0
+
+
+def _whole(source: Path) -> Mapping[str, Any]:
+    """The tokenizer with every setting written out, whichever version wrote the file."""
+    from tokenizers import Tokenizer
+
+    return json.loads(Tokenizer.from_file(str(tokenizer_file(source))).to_str())
 
 
 def _some(merges: Sequence[str]) -> tuple[str, ...]:
@@ -114,7 +131,7 @@ def _parts(pre_tokenizer: Mapping[str, Any] | None) -> tuple[str, ...]:
 
 
 def _is_plain(step: Mapping[str, Any]) -> bool:
-    wanted = {"ByteLevel": {"add_prefix_space": False}, "Digits": {"individual_digits": True}}
+    wanted = {"ByteLevel": {"add_prefix_space": False, "use_regex": True}, "Digits": {"individual_digits": True}}
     return all(step.get(key) == value for key, value in wanted.get(step["type"], {}).items())
 
 

@@ -10,7 +10,7 @@ from mimar.training._data import Batch, TokenData
 from mimar.training._fidelity import Fidelity, narrower, shallower
 from mimar.training._recipe import Precision, Recipe, precision_named
 from mimar.training._texts import read_texts
-from mimar.training._tokenizer import ByteTokenizer, SubwordTokenizer, Tokenizer, tokenizer_named
+from mimar.training._tokenizer import END, ByteTokenizer, SubwordTokenizer, Tokenizer, tokenizer_named
 
 if TYPE_CHECKING:
     from mimar.training._distillation import Distillation
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mimar.training._team import Team, team
 
 __all__ = [
+    "END",
     "Batch",
     "ByteTokenizer",
     "Distillation",
