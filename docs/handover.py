@@ -41,7 +41,7 @@ DESIGN = "design --only llama --untied --vocab 1024 --ctx 256 --trials 60 --obje
 TYPES = ("F16", "Q8_0", "Q5_0", "Q4_0")
 JUDGED_ON = 65_536
 HEALED_FOR = 100_000
-ASKED_FOR = 400_000
+ASKED_FOR = 100_000
 """Tokens that each of those is trained on which scores are asked about."""
 ONLY = {name: [1 if value == "1" else value] for name, _, value in (choice.partition("=") for choice in LLAMA)}
 SENSITIVE = ("quantization_int8", "quantization_int4", "activation_outliers", "activation_sparsity", "adw", "params")
