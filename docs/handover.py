@@ -2,7 +2,7 @@
 
     python docs/handover.py --data wiki.train.txt --validation wiki.valid.txt --work handover
 
-needs mimar[gguf] and torchao. What lies in the work folder already is not made again; all of it takes an hour.
+needs mimar[gguf] and torchao. What lies in the work folder already is not made again.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from mimar.bench._measures import measure
 from mimar.bench._tiny_table import TinyTable
 from mimar.bench._truth import Truth
 from mimar.errors import InputError
-from mimar.predict import LearningCurves, calibration
+from mimar.predict import Learner, LearningCurves, calibration, held_out
 
 Floats = NDArray[np.float64]
 
@@ -80,9 +80,7 @@ def early_losses(table: TinyTable, truth: Truth) -> list[CheapLoss]:
 
 def _extrapolated(curves: Floats, ends: Floats) -> tuple[Floats, Floats]:
     """Expected ends and deviations (n,), each row from a fit to the other parts."""
-    mean, deviation = np.empty(len(ends)), np.empty(len(ends))
-    parts = np.random.default_rng(0).permutation(np.arange(len(ends)) % FOLDS)
-    for part in np.unique(parts):
-        test = parts == part
-        mean[test], deviation[test] = LearningCurves.fit(curves[~test], ends[~test]).predict(curves[test])
-    return mean, deviation
+    rng = np.random.default_rng(0)
+    parts = rng.permutation(np.arange(len(ends)) % FOLDS)
+    curve = Learner("learning curves", "mimar", lambda x, y, _: LearningCurves.fit(x, y))
+    return held_out(curve, curves, ends, parts, rng)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import groupby
@@ -15,16 +14,12 @@ from scipy.stats import mannwhitneyu
 
 from mimar import pareto
 from mimar.bench._search_truth import SearchTruth
-from mimar.bench._timed import Searcher, TimedStrategy, begun
-from mimar.errors import InputError, LLMError, ReplayError
+from mimar.bench._timed import Searcher, TimedStrategy, require_budgets, searched
 from mimar.llm import UniformLLM
 from mimar.objectives import complete_trials, losses
 from mimar.pareto import Points
 from mimar.space import Combination
-from mimar.study import Study
 from mimar.trial import Trial
-
-_log = logging.getLogger(__name__)
 
 TRADE_OFFS = np.linspace(0.05, 0.95, 10)
 """Weights of the first objective at which regret is taken."""
@@ -107,22 +102,14 @@ def search_runs(
     asked for at a time. A search that finds nothing new before a budget, or whose LLM fails for good, counts with what
     it has. InputError for budgets or seeds below 1.
     """
-    if not budgets or min(budgets) < 1 or seeds < 1:
-        raise InputError(f"budgets and seeds must be at least 1, got {list(budgets)} and {seeds}")
+    require_budgets(budgets, seeds)
     found: list[SearchRun] = []
     for name, make in searchers.items():
         for seed in range(seeds):
             if progress is not None:
                 progress(name, seed)
-            timed = begun(make, truth.toy.problem, seed)
-            study = Study(truth.toy.problem, timed, truth.toy, batch=batch)
-            try:
-                study.run(max(budgets))
-            except ReplayError:
-                raise
-            except LLMError as error:
-                _log.warning("%s, seed %d: ended after %d evaluations: %s", name, seed, timed.evaluated, error)
-            found += [_run(truth, (name, seed), study.trials, budget, timed) for budget in sorted(budgets)]
+            trials, timed = searched((name, seed), make, truth.toy.problem, truth.toy, (max(budgets), batch))
+            found += [_run(truth, (name, seed), trials, budget, timed) for budget in sorted(budgets)]
     return found
 
 

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeAlias, TypeVar
 
+from mimar.errors import InputError, LLMError, ReplayError
 from mimar.llm import LLM, CallRecord, Recording
+from mimar.objectives import Evaluator
 from mimar.strategy import Problem, Strategy
+from mimar.study import Study
 from mimar.trial import Proposal, Trial
+
+_log = logging.getLogger(__name__)
 
 A = TypeVar("A")
 
@@ -34,6 +40,31 @@ def begun(make: Searcher[A], problem: Problem[A], seed: int) -> TimedStrategy[A]
         return TimedStrategy(make(problem, seed), [])
     calls: list[CallRecord] = []
     return TimedStrategy(make.make(problem, seed, Recording(make.llm, (), calls.append)), calls, make.llm.name)
+
+
+def require_budgets(budgets: Sequence[int], seeds: int) -> None:
+    """InputError for budgets or seeds below 1."""
+    if not budgets or min(budgets) < 1 or seeds < 1:
+        raise InputError(f"budgets and seeds must be at least 1, got {list(budgets)} and {seeds}")
+
+
+def searched(
+    who: tuple[str, int], make: Searcher[A], problem: Problem[A], evaluator: Evaluator[A], size: tuple[int, int]
+) -> tuple[Sequence[Trial[A]], TimedStrategy[A]]:
+    """The trials of a fresh search, and what it spent; one whose LLM fails for good has those until then.
+
+    who: its name and seed. size: evaluations, and candidates asked for at a time.
+    """
+    name, seed = who
+    timed = begun(make, problem, seed)
+    study = Study(problem, timed, evaluator, batch=size[1])
+    try:
+        study.run(size[0])
+    except ReplayError:
+        raise
+    except LLMError as error:
+        _log.warning("%s, seed %d: ended after %d evaluations: %s", name, seed, timed.evaluated, error)
+    return study.trials, timed
 
 
 @dataclass

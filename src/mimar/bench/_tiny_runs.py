@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -12,16 +11,12 @@ from typing import Any, Final
 
 import numpy as np
 
-from mimar.bench._timed import Searcher, TimedStrategy, begun
+from mimar.bench._timed import Searcher, TimedStrategy, require_budgets, searched
 from mimar.bench._tiny_search import TinySearch
 from mimar.bench._tiny_table import TinyTable
-from mimar.errors import InputError, LLMError, ReplayError
 from mimar.objectives import complete_trials
 from mimar.space import Architecture, architecture_to_json
-from mimar.study import Study
 from mimar.trial import Trial
-
-_log = logging.getLogger(__name__)
 
 BEST_SHARE: Final = 0.1
 """Of the table's architectures: as good as these is a hit."""
@@ -97,21 +92,13 @@ def tiny_runs(
     As `search_runs`: a search that ends before a budget counts with what it has; one that found nothing has no row.
     InputError for budgets or seeds below 1.
     """
-    if not budgets or min(budgets) < 1 or seeds < 1:
-        raise InputError(f"budgets and seeds must be at least 1, got {list(budgets)} and {seeds}")
+    require_budgets(budgets, seeds)
     found: list[TinyRun] = []
     for name, make in searchers.items():
         for seed in range(seeds):
             progress(name, seed)
-            timed = begun(make, search.problem, seed)
-            study = Study(search.problem, timed, search, batch=batch)
-            try:
-                study.run(max(budgets))
-            except ReplayError:
-                raise
-            except LLMError as error:
-                _log.warning("%s, seed %d: ended after %d evaluations: %s", name, seed, timed.evaluated, error)
-            cut = [_run(search, (name, seed), study.trials, budget, timed) for budget in sorted(budgets)]
+            trials, timed = searched((name, seed), make, search.problem, search, (max(budgets), batch))
+            cut = [_run(search, (name, seed), trials, budget, timed) for budget in sorted(budgets)]
             found += [run for run in cut if run is not None]
     return found
 

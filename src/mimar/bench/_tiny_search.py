@@ -16,7 +16,7 @@ from mimar.bench._tiny_table import TinyTable
 from mimar.errors import InputError
 from mimar.objectives import Budget, Objective
 from mimar.pareto import Reference
-from mimar.predict import LEARNERS, Calibration, Predictor, calibration, held_out
+from mimar.predict import Calibration, Predictor, choose_predictor, held_out
 from mimar.proxies import DecoderSubject, Proxy, ProxyInputs, adw
 from mimar.shapes import nonembedding_parameters
 from mimar.space import Architecture, Defaults, TransformerSpace
@@ -50,12 +50,11 @@ class TableExpectation:
         if len(table.rows) < 2 * FOLDS:
             raise InputError(f"a search needs a table of at least {2 * FOLDS} architectures, got {len(table.rows)}")
         x, y = decoder_features([row.architecture for row in table.rows]), np.asarray([row.loss for row in table.rows])
-        parts = np.random.default_rng(seed).permutation(np.arange(len(y)) % FOLDS)
-        means = {each: held_out(each, x, y, parts, np.random.default_rng(seed)) for each in LEARNERS}
-        reports = {each: calibration(*found, y) for each, found in means.items()}
-        best = min(LEARNERS, key=lambda each: reports[each].rmse)
-        fitted = best.fit(x, y, np.random.default_rng(seed))
-        return TableExpectation(best.name, fitted, reports[best], tau(means[best][0], y) or 0.0)
+        rng = np.random.default_rng(seed)
+        chosen = choose_predictor(x, y, rng, folds=FOLDS)
+        mean, _ = held_out(chosen.learner, x, y, rng.permutation(np.arange(len(y)) % FOLDS), rng)
+        name = chosen.learner.name
+        return TableExpectation(name, chosen.predictor, chosen.reports[name], tau(mean, y) or 0.0)
 
     def __call__(self, arch: Architecture) -> float:
         """Loss in nats a token."""

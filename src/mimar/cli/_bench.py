@@ -277,7 +277,7 @@ def truth(
     """Say what a table of make-truth tells: its noise, what early losses are worth, which choices matter.
 
     The cascade of mimar design is run on the table, in each bin of equal size. With --data, weights that all its
-    architectures share are trained as well, which takes as long as about five of its trainings.
+    architectures share are trained as well, which takes as long as several of its trainings.
     """
     with errors_explained(as_json):
         from mimar.cli._bench_truth import bench_truth, print_truth, truth_markdown

@@ -57,12 +57,12 @@ class LearningCurves:
         floor = (1e-3 * spread) ** 2
         return LearningCurves(mean, scale, weights, np.linalg.inv(precision), max(noise, floor), offset)
 
-    def predict(self, curves: Array) -> tuple[Array, Array]:
-        """Losses in the end of curves (m, k) and their standard deviations, each (m,)."""
-        curves = np.asarray(curves, dtype=float)
-        x = (_features(curves) - self.mean) / self.scale
-        variance = self.noise * (1.0 + np.einsum("ij,jk,ik->i", x, self.covariance, x))
-        return curves[:, -1] + self.offset + x @ self.weights, np.sqrt(variance)
+    def predict(self, x: Array) -> tuple[Array, Array]:
+        """Losses in the end of the curves x (m, k) and their standard deviations, each (m,)."""
+        curves = np.asarray(x, dtype=float)
+        features = (_features(curves) - self.mean) / self.scale
+        variance = self.noise * (1.0 + np.einsum("ij,jk,ik->i", features, self.covariance, features))
+        return curves[:, -1] + self.offset + features @ self.weights, np.sqrt(variance)
 
 
 def _features(curves: Array) -> Array:
