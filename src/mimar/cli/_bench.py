@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -84,12 +85,7 @@ def proxies(
             llm=llm,
             max_cost=max_cost,
         )
-        if as_json:
-            print_json(result)
-        elif markdown:
-            typer.echo(proxy_markdown(result), nl=False)
-        else:
-            print_table(result)
+        _show(result, print_table, proxy_markdown, (as_json, markdown))
 
 
 @bench.command(short_help="Compare predictors that learn from published results.")
@@ -115,12 +111,7 @@ def predictors(
         from mimar.cli._bench_predictors import bench_predictors, predictors_markdown, print_predictors
 
         result = bench_predictors(truth, predictor, train, seeds=seeds, label=label, data=data)
-        if as_json:
-            print_json(result)
-        elif markdown:
-            typer.echo(predictors_markdown(result), nl=False)
-        else:
-            print_predictors(result)
+        _show(result, print_predictors, predictors_markdown, (as_json, markdown))
 
 
 @bench.command(short_help="Compare strategies at equal budgets.")
@@ -192,12 +183,7 @@ def search(
             if plot is not None:
                 plot.write_text(search_svg(result), encoding="utf-8")
             shown, as_markdown = print_search, search_markdown
-        if as_json:
-            print_json(result)
-        elif markdown:
-            typer.echo(as_markdown(result), nl=False)
-        else:
-            shown(result)
+        _show(result, shown, as_markdown, (as_json, markdown))
 
 
 @bench.command(short_help="Download published results.")
@@ -253,6 +239,22 @@ def make_truth(
         print_json(result) if as_json else say(
             f"wrote {result['path']}: {result['rows']} rows, {result['failed']} failed, {result['missing']} missing"
         )
+
+
+def _show(
+    result: Mapping[str, Any],
+    on_terminal: Callable[[Mapping[str, Any]], None],
+    as_markdown: Callable[[Mapping[str, Any]], str],
+    how: tuple[bool, bool],
+) -> None:
+    """As JSON, as Markdown, or on a terminal."""
+    as_json, markdown = how
+    if as_json:
+        print_json(result)
+    elif markdown:
+        typer.echo(as_markdown(result), nl=False)
+    else:
+        on_terminal(result)
 
 
 def _require_text(text: list[str] | None, validation: list[str] | None, option: str) -> None:
