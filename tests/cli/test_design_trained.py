@@ -27,6 +27,8 @@ def test_gates_are_counted_and_only_whole_trainings_are_results(mimar) -> None:
     assert counts["25%"] == (6, 3)
     assert counts["full"] == (3, 3)
     assert (result["trials"], result["partial"], result["failed"]) == (3, 33, 0)
+    assert result["evaluations"] == {"score": 27, "25%": 6, "full": 3}
+    assert "score 27, 25% 6, full 3" in mimar("show", "study.db").out
     assert result["objectives"] == ["loss@2k_tokens", "decode_tokens_per_second"]
     assert all(0 < member["metrics"]["loss@2k_tokens"] < 5.6 for member in result["front"])
     assert sum(row["proposed"] for row in result["operators"].values()) == 27
@@ -35,7 +37,10 @@ def test_gates_are_counted_and_only_whole_trainings_are_results(mimar) -> None:
     assert more["trials"] == 4
     assert mimar("show", "study.db", "--json").json["front"] == more["front"]
     page = mimar("report", "study.db", "--json").json["path"]
-    assert "validation loss" in Path(page).read_text()
+    told = Path(page).read_text()
+    assert "validation loss" in told
+    assert "0 failed; at each gate: score " in told
+    assert f"0% of {sum(row['proposed'] for row in more['operators'].values())} proposals" in told
 
 
 def test_without_gates_every_candidate_is_trained(mimar) -> None:

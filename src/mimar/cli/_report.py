@@ -19,6 +19,7 @@ from mimar.proxies.judge import judge_summary
 from mimar.report import (
     FamiliarShape,
     ReportData,
+    evaluations,
     front_svg,
     front_table,
     operator_accounting,
@@ -136,6 +137,7 @@ def study_summary(study: StudyFile) -> dict[str, Any]:
         "front": [_member(trial) for trial in front_trials(study.trials, study.objectives)],
         "trials": statuses.count("complete"),
         "partial": statuses.count("partial"),
+        "evaluations": evaluations(study.trials),
         "invalid": statuses.count("invalid"),
         "failed": statuses.count("failed"),
         "hypervolume": settings.reference.hypervolume(points),

@@ -2,6 +2,7 @@
 
 from mimar.report._accounting import (
     OperatorRow,
+    evaluations,
     hypervolume_curve,
     operator_accounting,
     operator_shares,
@@ -26,6 +27,7 @@ __all__ = [
     "TrainingCost",
     "describe_architecture",
     "display_of",
+    "evaluations",
     "format_metric",
     "format_number",
     "front_svg",

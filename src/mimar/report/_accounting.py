@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from mimar.objectives import Objective, complete_trials, losses
 from mimar.pareto import Reference, front
-from mimar.trial import Trial
+from mimar.trial import FULL, Trial
 
 REASON_LENGTH = 160
 """Characters of a reason that are kept when reasons are counted; an LLM's whole answer may hang on one."""
@@ -75,6 +75,17 @@ def operator_accounting(
         )
         for origin in dict.fromkeys(trial.proposal.origin for trial in trials)
     ]
+
+
+def evaluations(trials: Sequence[Trial[Any]]) -> dict[str, int]:
+    """Fidelity → evaluations at it, failed ones included, in order of first appearance."""
+    return dict(Counter(trial.proposal.fidelity for trial in trials if trial.status != "invalid"))
+
+
+def evaluation_words(trials: Sequence[Trial[Any]]) -> str:
+    """``score 96, 10% 32, full 3``; empty where nothing was evaluated at less than full fidelity."""
+    counts = evaluations(trials)
+    return ", ".join(f"{fidelity} {count:,}" for fidelity, count in counts.items()) if set(counts) - {FULL} else ""
 
 
 def _last_words(trials: Sequence[Trial[Any]]) -> list[Trial[Any]]:

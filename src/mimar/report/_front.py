@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from mimar.errors import visible
 from mimar.objectives import complete_trials, front_trials
+from mimar.report._accounting import evaluation_words
 from mimar.report._data import ReportData
 from mimar.report._describe import describe_architecture
 from mimar.report._display import display_of, format_metric
@@ -49,6 +50,10 @@ def front_table(data: ReportData, limit: int | None = None) -> Table:
     for trial in members[:limit]:
         values = [format_metric(name, trial.metrics[name]) for name in columns]
         table.add_row(str(trial.id), *values, Text(visible(describe_architecture(trial.architecture))))
+    notes: list[str] = []
+    if gated := evaluation_words(data.trials):
+        notes.append(f"evaluated at each gate: {gated}")
     if limit is not None and len(members) > limit:
-        table.caption = Text(visible(f"{len(members) - limit} more: mimar show {shlex.quote(data.name)}"))
+        notes.append(f"{len(members) - limit} more: mimar show {shlex.quote(data.name)}")
+    table.caption = Text(visible("; ".join(notes))) if notes else None
     return table

@@ -45,7 +45,7 @@ def render_html(data: ReportData, *, training_tokens: float, accelerator: Accele
         objectives=text(objective_words(data)),
         budgets=text(budget_words(data)),
         reference=text(reference_words(data)),
-        tiles=summary_tiles(data, len(members), sum(row.credit for row in operators)),
+        tiles=summary_tiles(data, len(members), operators),
         drawn=_drawn_words(data),
         front=front_section(data, members, training_tokens, accelerator),
         tokens=f"{training_tokens / 1e9:g}",

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from mimar.report._accounting import OperatorRow, evaluation_words
 from mimar.report._data import ReportData
 from mimar.report._display import display_of, format_metric, format_number
 from mimar.report._html import text
 
 
-def summary_tiles(data: ReportData, members: int, hypervolume: float) -> str:
+def summary_tiles(data: ReportData, members: int, operators: Sequence[OperatorRow]) -> str:
     """The figures on top of the page, as the entries of a definition list."""
     statuses = [trial.status for trial in data.trials]
-    rejected = statuses.count("invalid")
-    share = rejected / len(statuses) if statuses else 0.0
+    rejected, proposed = statuses.count("invalid"), sum(row.proposed for row in operators)
+    hypervolume = sum(row.credit for row in operators)
+    failed = f"{statuses.count('failed'):,} failed"
+    gated = [f"at each gate: {words}"] if (words := evaluation_words(data.trials)) else []
     tiles = (
-        ("evaluated", f"{statuses.count('complete'):,}", f"{statuses.count('failed'):,} failed"),
+        ("evaluated", f"{statuses.count('complete'):,}", "; ".join((failed, *gated))),
         ("on the front", f"{members:,}", "non-dominated"),
-        ("rejected", f"{rejected:,}", f"{share:.0%} of {len(statuses):,} proposals"),
+        ("rejected", f"{rejected:,}", f"{rejected / max(1, proposed):.0%} of {proposed:,} proposals"),
         ("hypervolume", format_number(hypervolume), f"reference {reference_words(data)}"),
         ("search time", _duration(data.seconds), "; ".join(dict.fromkeys(data.stop_reasons)) or "not ended"),
         ("LLM cost", f"${data.ledger.cost:.2f}", f"{data.ledger.calls:,} calls"),
