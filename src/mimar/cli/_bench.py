@@ -130,15 +130,18 @@ def search(
     anonymise: Anonymise = False,
     max_cost: MaxCost = None,
     batch: Annotated[int, typer.Option(min=1, help="Candidates asked for at a time.")] = 8,
-    problem_seed: Annotated[int, typer.Option(min=0, help="Of a synthetic problem.")] = 0,
+    problem_seed: Annotated[int | None, typer.Option(min=0, help="Of layerdrop.", show_default="0")] = None,
     data: DataDir = None,
     text: Annotated[list[str] | None, typer.Option(help="Of decoder_tiny: its text, to train what is found.")] = None,
     validation: Annotated[list[str] | None, typer.Option(help="The text that decoder_tiny was judged on.")] = None,
-    tokenizer: Annotated[str, typer.Option(help="The tokenizer of decoder_tiny.")] = "train:1024",
-    kept: Annotated[Path, typer.Option(help="Table of what was trained: nothing in it is trained again.")] = Path(
-        "winners.csv"
-    ),
-    processes: Annotated[int, typer.Option(min=1, help="Trainings at a time.")] = 1,
+    tokenizer: Annotated[
+        str | None, typer.Option(help="The tokenizer of decoder_tiny.", show_default="train:1024")
+    ] = None,
+    kept: Annotated[
+        Path | None,
+        typer.Option(help="Table of what was trained: nothing in it is trained again.", show_default="winners.csv"),
+    ] = None,
+    processes: Annotated[int | None, typer.Option(min=1, help="Trainings at a time.", show_default="1")] = None,
     plot: Annotated[Path | None, typer.Option(help="Draw it, too: FILE.svg.")] = None,
     markdown: AsMarkdown = False,
     as_json: AsJson = False,
@@ -155,15 +158,18 @@ def search(
     with errors_explained(as_json):
         from mimar.cli._bench_tiny import is_table
 
+        of_training = {"--validation": validation, "--tokenizer": tokenizer, "--kept": kept, "--processes": processes}
         if is_table(truth):
             from mimar.cli._bench_tiny import Winners, bench_tiny, print_tiny, tiny_markdown
             from mimar.cli._training import TextSource
 
-            if plot is not None:
-                raise InputError("--plot draws shares of a known front, which a table of make-truth does not have")
-            _require_text(text, validation, "--text")
-            source = TextSource(tuple(text), tuple(validation or ()), tokenizer) if text else None
-            winners = Winners(source, kept, processes) if source else None
+            _refuse(
+                {"--plot": plot, "--problem-seed": problem_seed, "--data": data}, f"nothing in {truth} depends on it"
+            )
+            if not text:
+                _refuse(of_training, "it is about the training on --text, and there is no --text")
+            source = TextSource(tuple(text or ()), tuple(validation or ()), tokenizer or "train:1024")
+            winners = Winners(source, kept or Path("winners.csv"), processes or 1) if text else None
             result = bench_tiny(
                 truth, strategy, budget, seeds=seeds, winners=winners, llm=llm, anonymise=anonymise, max_cost=max_cost,
                 batch=batch,
@@ -172,13 +178,14 @@ def search(
         else:
             from mimar.cli._bench_search import bench_search, print_search, search_markdown, search_svg
 
-            if text or validation:
-                raise InputError(
-                    f"--text and --validation are for decoder_tiny and tables of make-truth, not for {truth}"
-                )
+            _refuse(
+                {"--text": text, **of_training}, f"it is for decoder_tiny and tables of make-truth, not for {truth}"
+            )
+            if truth != "layerdrop":
+                _refuse({"--problem-seed": problem_seed}, "it is for layerdrop")
             result = bench_search(
                 truth, strategy, budget, seeds=seeds, llm=llm, anonymise=anonymise, max_cost=max_cost, batch=batch,
-                problem_seed=problem_seed, data=data,
+                problem_seed=problem_seed or 0, data=data,
             )  # fmt: skip
             if plot is not None:
                 plot.write_text(search_svg(result), encoding="utf-8")
@@ -257,9 +264,11 @@ def _show(
         on_terminal(result)
 
 
-def _require_text(text: list[str] | None, validation: list[str] | None, option: str) -> None:
-    if validation and not text:
-        raise InputError(f"--validation judges what is trained on {option}: give both, or neither")
+def _refuse(options: Mapping[str, object], why: str) -> None:
+    """InputError for the first option that was given and would change nothing."""
+    for name, value in options.items():
+        if value is not None:
+            raise InputError(f"{name}: {why}")
 
 
 @bench.command(short_help="Say what a table of make-truth tells.")
@@ -272,7 +281,9 @@ def truth(
         list[str] | None, typer.Option(help="The table's text: judge weights shared by all architectures, too.")
     ] = None,
     validation: Annotated[list[str] | None, typer.Option(help="The text it was judged on.")] = None,
-    tokenizer: Annotated[str, typer.Option(help="The tokenizer of the table.")] = "train:1024",
+    tokenizer: Annotated[
+        str | None, typer.Option(help="The tokenizer of the table.", show_default="train:1024")
+    ] = None,
     markdown: AsMarkdown = False,
     as_json: AsJson = False,
 ) -> None:
@@ -285,8 +296,11 @@ def truth(
         from mimar.cli._bench_truth import bench_truth, print_truth, truth_markdown
         from mimar.cli._training import TextSource
 
-        _require_text(data, validation, "--data")
-        source = TextSource(tuple(data), tuple(validation or ()), tokenizer) if data else None
+        if not data:
+            _refuse(
+                {"--validation": validation, "--tokenizer": tokenizer}, "it goes with --data, and there is no --data"
+            )
+        source = TextSource(tuple(data), tuple(validation or ()), tokenizer or "train:1024") if data else None
         result = bench_truth(table, gates, score, bins, source)
         if as_json:
             print_json(result)
