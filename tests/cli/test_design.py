@@ -14,8 +14,8 @@ from mimar.proxies import PROXIES
 from mimar.space import FAMILIAR, architecture_from_json, architecture_to_json
 
 KEYS = {
-    "front", "trials", "partial", "evaluations", "invalid", "failed", "hypervolume", "reference_point", "objectives", "llm",
-    "operators", "strategy", "device", "stopped", "study", "seconds",
+    "front", "trials", "partial", "evaluations", "invalid", "failed", "hypervolume", "reference_point", "objectives",
+    "llm", "operators", "strategy", "device", "stopped", "study", "seconds",
 }  # fmt: skip
 MORE_IS_BETTER = {"score", "decode_tokens_per_second"}
 SLOW_SCORES = ("synflow", "zerolm_weights", "dss", "quantization_int8", "rz_nas_ensemble")

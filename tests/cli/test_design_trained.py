@@ -43,6 +43,12 @@ def test_gates_are_counted_and_only_whole_trainings_are_results(mimar) -> None:
     assert f"0% of {sum(row['proposed'] for row in more['operators'].values())} proposals" in told
 
 
+@pytest.mark.parametrize("gates", ["50%:2,25%:2", "100%:2", "10%:2,width=0.5:2,10%:2"])
+def test_trainings_of_later_gates_must_be_longer(mimar, gates) -> None:
+    options = (*OPTIONS, "--data", "text.txt", "--trials", 2)
+    mimar("design", *options, "--gates", gates).refused(2, "the first must be the shorter one")
+
+
 def test_without_gates_every_candidate_is_trained(mimar) -> None:
     result = mimar("design", *OPTIONS, "--data", "text.txt", "--trials", 2, "--gates", "none").json
     assert (result["trials"], result["partial"]) == (2, 0)

@@ -1,6 +1,7 @@
 """`mimar train`: from a trial or a file to a folder with weights, and back after a kill."""
 
 import json
+import shutil
 import signal
 import socket
 import subprocess
@@ -117,6 +118,14 @@ def test_a_killed_training_ends_with_the_weights_of_one_never_stopped(mimar, arc
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
+def test_a_training_does_not_go_on_with_another_text_or_validation(mimar, arch_file, text, tmp_path):
+    command = ["train", arch_file, "--data", text, *SMALL, "--out", tmp_path / "run"]
+    assert mimar(*command).code == 0
+    mimar(*command, "--resume", "--validation-tokens", 32).refused(2, "another training", "validation_tokens")
+    text.write_text(text.read_text().replace("cat", "hen"))
+    mimar(*command, "--resume").refused(2, "another training", "text")
+
+
 @pytest.mark.parametrize("kind", ["stock", "own code"])
 def test_what_was_trained_is_exported_with_its_weights(mimar, arch_file, text, tmp_path, kind):
     from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -223,6 +232,7 @@ def test_a_teacher_from_transformers(mimar, arch_file, text, tmp_path):
         (("--teacher", "nobody/nothing"), 2, ("nobody/nothing",)),
         (("--teacher", "teacher"), 2, ("another tokenizer", "--tokenizer teacher")),
         (("--teacher", "weightless"), 3, ("weightless", "no weights")),
+        (("--teacher", "half"), 3, ("half", "no weights")),
         (("--teacher", "bytes", "--teacher-weight", 2), 2, ("share from 0 to 1",)),
         (("--teacher", "bytes", "--temperature", 0), 2, ("temperature",)),
     ],
@@ -234,5 +244,8 @@ def test_a_teacher_that_cannot_teach(mimar, arch_file, text, tmp_path, options, 
     (tmp_path / "weightless").mkdir()
     (tmp_path / "bytes" / "architecture.json").rename(tmp_path / "weightless" / "architecture.json")
     (tmp_path / "bytes" / "architecture.json").write_text((tmp_path / "weightless" / "architecture.json").read_text())
+    shutil.copytree(tmp_path / "bytes", tmp_path / "half")
+    weights = tmp_path / "half" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[: weights.stat().st_size // 2])
     mimar(*train, *options, "--out", "student").refused(code, *words)
     assert not (tmp_path / "student" / "checkpoint.pt").exists()

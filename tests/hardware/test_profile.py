@@ -105,7 +105,7 @@ def test_exported_names():
         "MemoryBreakdown", "MemoryRow", "Pass", "Power", "Prices", "SpeedTruth", "Support", "THIS", "Throughput",
         "WEIGHT_BYTES", "Workload", "agreement", "calibrate", "device_advice", "hardware_metrics", "kv_cache_bytes",
         "latency_breakdown", "load_profile", "measure_this", "measured_power", "measured_profile", "measured_speed",
-        "memory_breakdown", "memory_truth", "predicted_cost", "profile_from_json", "profile_names",
+        "memory_breakdown", "memory_bytes", "memory_truth", "predicted_cost", "profile_from_json", "profile_names",
         "profile_to_json", "published_fits", "read_published", "restrictions", "speed_truth", "unseen_architectures",
         "unsupported_reasons",
     ]  # fmt: skip

@@ -1,9 +1,11 @@
 """The loss with shared weights: trained once, when it is asked for, and the same for the same seed."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from mimar.errors import CandidateError
+from mimar.errors import CandidateError, InputError
 from mimar.objectives import ONE_SHOT, DesignEvaluator, InheritedLoss, TrainedLoss
 from mimar.space import Architecture, Block, FeedForward, Mixer
 from mimar.training import ByteTokenizer, Recipe, TokenData
@@ -40,6 +42,20 @@ def test_it_stands_for_the_trained_loss_at_its_fidelity():
     assert evaluator.evaluate(ARCHS[0], "full")[trained.metric] == trained(ARCHS[0], "full")
 
 
-def test_what_is_larger_than_the_sample_fails():
-    with pytest.raises(CandidateError, match="too small"):
-        InheritedLoss(lambda: ARCHS, DATA, RECIPE)(arch(4))
+def test_what_is_larger_than_the_sample_is_judged_too():
+    assert 0 < InheritedLoss(lambda: ARCHS, DATA, RECIPE)(arch(4)) < 2 * np.log(256)
+
+
+def test_what_cannot_be_trained_is_not_trained_again():
+    drawn = []
+    loss = InheritedLoss(lambda: drawn.append(1) or ARCHS, DATA, replace(RECIPE, learning_rate=1e30))
+    for _ in range(2):
+        with pytest.raises(CandidateError, match="diverged"):
+            loss(ARCHS[0])
+    assert drawn == [1]
+
+
+def test_weights_that_memory_cannot_hold_are_refused_before_they_are_made():
+    wide = replace(arch(100), hidden_size=64 * 4096)
+    with pytest.raises(InputError, match=r"GB to train, here are .* leave the gate one-shot out"):
+        InheritedLoss(lambda: [wide], DATA, RECIPE)(wide)

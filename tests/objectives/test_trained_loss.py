@@ -3,6 +3,7 @@
 import errno
 import math
 import pickle
+import tempfile
 from collections import Counter
 from dataclasses import replace
 
@@ -13,7 +14,7 @@ from mimar.design import design_task, objective_for
 from mimar.errors import CandidateError, InputError, StorageFullError
 from mimar.hardware import Workload, load_profile
 from mimar.models import build
-from mimar.objectives import TrainedLoss, loss_metric
+from mimar.objectives import DesignEvaluator, TrainedLoss, loss_metric
 from mimar.space import Architecture, Block, Defaults, FeedForward, Mixer, TransformerSpace
 from mimar.training import ByteTokenizer, Recipe, TokenData, train
 
@@ -63,6 +64,23 @@ def test_what_was_paused_is_not_trained_again(monkeypatch):
     for fidelity in ("25%", "50%", "full"):
         loss(ARCH, fidelity)
     assert seen == dict.fromkeys(range(RECIPE.steps), 1)
+
+
+def test_what_others_were_trained_so_far_is_forgotten(monkeypatch, tmp_path):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    loss = TrainedLoss(DATA, RECIPE)
+    evaluator = DesignEvaluator(lambda _: {}, lambda _: 0.0, loss=loss)
+    other = replace(ARCH, norm="layernorm")
+    for arch in (ARCH, other):
+        evaluator.evaluate(arch, "25%")
+        evaluator.evaluate(arch, "25%+width=0.5")
+    (work,) = tmp_path.iterdir()
+    assert len(list(work.iterdir())) == 4
+    evaluator.prepare([other])
+    assert len(list(work.iterdir())) == 2
+    evaluator.evaluate(other, "full")
+    assert len(list(work.iterdir())) == 1
+    assert evaluator.evaluate(ARCH, "full") == evaluator.evaluate(ARCH, "full")
 
 
 def test_a_narrower_model_is_another_one():

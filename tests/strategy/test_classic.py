@@ -13,6 +13,7 @@ from mimar.strategy import LINAS, NSGA2, LocalSearch, RandomSearch, Reinforcemen
 from mimar.strategy._reinforce import Policy
 from mimar.study import Study
 from mimar.testing import layerdrop_problem
+from mimar.trial import Trial
 
 DROP = layerdrop_problem()
 TRUTH = search_truth("layerdrop")
@@ -131,3 +132,14 @@ def test_one_objective_is_searched_by_one_policy():
     late = [trial.metrics["damage"] for trial in trials.trials[-50:]]
     early = [trial.metrics["damage"] for trial in trials.trials[:50]]
     assert np.mean(late) < 0.5 * np.mean(early)
+
+
+@pytest.mark.parametrize(("status", "learns"), [("invalid", False), ("failed", True)])
+def test_reinforcement_learning_holds_nothing_against_what_was_passed_over(status, learns):
+    told, other = ReinforcementLearning(DROP.problem, 0), ReinforcementLearning(DROP.problem, 0)
+    proposals = told.ask(64)
+    other.ask(64)
+    told.tell([Trial(i, proposal, status, reasons=("why",)) for i, proposal in enumerate(proposals)])
+    other.tell(())
+    changed = [each.architecture for each in told.ask(64)] != [each.architecture for each in other.ask(64)]
+    assert changed == learns

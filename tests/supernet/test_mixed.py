@@ -89,6 +89,23 @@ def test_a_planted_collapse_is_flagged_and_ends_the_search():
     assert strongest(epochs) == epochs[0]
 
 
+@pytest.mark.parametrize("steps", [20, 29, 7])
+def test_there_are_as_many_epochs_as_asked_for(steps):
+    seen = []
+    recipe = replace(RECIPE, tokens=steps * RECIPE.batch_tokens)
+    operations = Operations((ATTENTION, Mixer("convolution", kernel_size=3)), (GATED,))
+    search_operations(TEMPLATE, operations, text(lambda past: past[-1]), recipe, epochs=5, on_epoch=seen.append)
+    assert [epoch.number for epoch in seen] == [1, 2, 3, 4, 5]
+
+
+def test_layers_may_be_without_feed_forward_parts():
+    operations = Operations((ATTENTION, NONE), (NO_PART,))
+    recipe = replace(RECIPE, tokens=8 * RECIPE.batch_tokens)
+    epochs = search_operations(TEMPLATE, operations, text(lambda past: past[-1]), recipe, epochs=2)
+    assert epochs[-1].strengths["feed_forward"] == ((1.0,),) * TEMPLATE.num_layers
+    assert epochs[-1].strengths["mixer"] != epochs[0].strengths["mixer"]
+
+
 def test_what_counts_as_collapse():
     kinds = {"mixer": ("none", "attention"), "feed_forward": ("swiglu",)}
     lost, kept = (0.7, 0.3), (0.3, 0.7)

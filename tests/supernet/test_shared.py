@@ -8,7 +8,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mimar.errors import CandidateError
 from mimar.shapes import nonembedding_parameters
 from mimar.space import Architecture, Block, Defaults, FeedForward, Mixer, TransformerSpace
 from mimar.supernet import SharedDecoder, train_shared
@@ -71,13 +70,21 @@ def test_softmax_mixers_share_and_placements_do_not(shared):
     assert a["embedding.weight"].data_ptr() == c["embedding.weight"].data_ptr()
 
 
-def test_an_architecture_that_does_not_fit_fails_as_a_candidate(shared):
-    wide = replace(ARCHS[0], hidden_size=256)
-    with pytest.raises(CandidateError, match="too small"):
-        shared.weights(wide)
-    small = Block(Mixer("convolution", kernel_size=3), FeedForward("none"))
-    with pytest.raises(CandidateError, match=r"blocks\.4.*\(0,\)"):
-        shared.weights(Architecture(64, (small,) * 5, 256, 64, position="none"))
+def test_beyond_the_shared_weights_are_initial_ones(shared):
+    small = Block(Mixer("convolution", kernel_size=3), FeedForward("ffn", 128, "gelu"))
+    large = Block(Mixer("convolution", kernel_size=31), FeedForward("ffn", 1024, "gelu"))
+    one, other = (Architecture(64, (block,) * 5, 256, 64, position="none") for block in (small, large))
+    with torch.no_grad():
+        ours, theirs = shared.weights(one), shared.weights(other)
+    assert torch.equal(theirs["blocks.0.mixer.taps"][:, -3:], ours["blocks.0.mixer.taps"])
+    up, wider = ours["blocks.0.feed_forward.up.weight"], theirs["blocks.0.feed_forward.up.weight"]
+    assert wider.shape == (1024, 64)
+    assert torch.equal(wider[:128], up)
+    assert wider[512:].std() == pytest.approx(0.02, rel=0.05)
+    assert torch.equal(theirs["blocks.4.mixer_norm.weight"], torch.ones(64))
+    again = shared.weights(other)
+    assert all(torch.equal(value, again[name]) for name, value in theirs.items())
+    shared.extract(other)
 
 
 def test_each_step_trains_the_smallest_the_largest_and_others():

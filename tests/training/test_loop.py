@@ -141,14 +141,19 @@ def test_a_damaged_checkpoint_is_refused(model, data, tmp_path, content):
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a full device")
 def test_a_full_disk_is_said_and_the_old_checkpoint_stays(arch, model, data, tmp_path):
-    train(model, data, replace(RECIPE, tokens=256), folder=tmp_path)
+    train(model, data, RECIPE, folder=tmp_path, until=10)
     before = (tmp_path / "checkpoint.pt").read_bytes()
     (tmp_path / f".checkpoint.pt.{os.getpid()}").symlink_to("/dev/full")
-    (tmp_path / "checkpoint.pt").rename(tmp_path / "kept")
     with pytest.raises(StorageFullError, match="no room left"):
         train(build(arch), data, RECIPE, folder=tmp_path)
-    assert (tmp_path / "kept").read_bytes() == before
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["kept"]
+    assert (tmp_path / "checkpoint.pt").read_bytes() == before
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["checkpoint.pt"]
+
+
+def test_a_checkpoint_beyond_the_step_that_is_wanted_is_refused(arch, model, data, tmp_path):
+    train(model, data, RECIPE, folder=tmp_path, until=20)
+    with pytest.raises(InputError, match="of step 20, beyond step 10"):
+        train(build(arch), data, RECIPE, folder=tmp_path, until=10)
 
 
 def test_a_loss_that_is_no_number_ends_the_training_in_a_sentence(model, data):
@@ -156,6 +161,11 @@ def test_a_loss_that_is_no_number_ends_the_training_in_a_sentence(model, data):
         model.embedding.weight[0, 0] = float("nan")
     with pytest.raises(CandidateError, match="the loss is nan after 10 steps"):
         train(model, data, RECIPE)
+
+
+def test_a_validation_that_is_no_number_does_too(model, data):
+    with pytest.raises(CandidateError, match="the loss is nan after 2 steps"):
+        train(model, data, replace(RECIPE, tokens=2 * 256, learning_rate=1e25))
 
 
 def test_a_lack_of_memory_ends_it_in_a_sentence(data):

@@ -41,6 +41,7 @@ def test_passes_share_out_the_sequences():
 @pytest.mark.parametrize("wrong", [
     {"tokens": 0}, {"context_length": 0}, {"learning_rate": 0.0}, {"learning_rate": float("nan")}, {"clip": -1.0},
     {"warmup": 1.5}, {"final_share": -0.1}, {"batch_tokens": 99},
+    {"micro_batch": -1}, {"weight_decay": -0.1}, {"betas": (0.9, 1.0)},
 ])  # fmt: skip
 def test_what_cannot_be_trained_with_is_refused(wrong):
     with pytest.raises(InputError):

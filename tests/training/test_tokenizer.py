@@ -35,6 +35,16 @@ def test_a_trained_tokenizer_knows_bytes_it_never_saw():
     assert len(ids) == len("žluťoučký 🐈".encode()) + 1
 
 
+def test_a_file_that_cuts_and_fills_up_texts_reads_them_whole(tmp_path):
+    tokenizer = tokenizer_named("train:300", TEXTS)
+    tokenizer.save(tmp_path)
+    library = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+    library.enable_truncation(4)
+    library.enable_padding()
+    library.save(str(tmp_path / "tokenizer.json"))
+    assert np.array_equal(tokenizer_named(str(tmp_path), []).encode(TEXTS), tokenizer.encode(TEXTS))
+
+
 @pytest.mark.parametrize("spec", ["train:100", "train:", "nowhere", "Byte"])
 def test_what_is_no_tokenizer_is_refused(spec):
     with pytest.raises(InputError):

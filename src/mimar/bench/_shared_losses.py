@@ -10,7 +10,7 @@ from mimar.training import Recipe, TokenData
 def shared_losses(table: TinyTable, data: TokenData, recipe: Recipe) -> dict[str, float]:
     """Id → validation loss with shared weights, trained for as long as `InheritedLoss` does in a search of this recipe.
 
-    CandidateError: that training diverged, or memory does not suffice.
+    CandidateError: that training diverged. InputError: memory does not suffice.
     """
     archs = [row.architecture for row in table.rows]
     inherited = InheritedLoss(lambda: archs, data, recipe)

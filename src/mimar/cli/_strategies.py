@@ -109,7 +109,8 @@ def _darts(problem: Problem[Any], seed: int, options: Options[Any]) -> Strategy[
             "strategy darts trains a model of its own on text: give mimar design loss@200k in --objectives and "
             "--data FILE, mimar bench search --truth decoder_tiny and --text FILE"
         )
-    return Darts(problem, seed, training.data, replace(training.recipe, seed=seed), on_epoch=options.on_epoch)
+    recipe = replace(training.recipe, seed=seed)
+    return Darts(problem, seed, training.data, recipe, device=training.device, on_epoch=options.on_epoch)
 
 
 def require_fitting(name: str, arm: str, weights: Mapping[str, float]) -> None:

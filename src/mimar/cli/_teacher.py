@@ -66,6 +66,7 @@ def _tokenizer(source: str) -> Tokenizer:
 
 def _own(folder: Path) -> nn.Module:
     """Of `mimar train`, or of `mimar export` where that wrote weights under our names."""
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     from mimar.models import DecoderLM
@@ -73,7 +74,7 @@ def _own(folder: Path) -> nn.Module:
     model = DecoderLM(read_architecture(str(folder), "--teacher")[0])
     try:
         model.load_state_dict(load_file(folder / "model.safetensors"))
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, SafetensorError) as error:
         raise ForeignFileError(f"the teacher {folder} has no weights of its architecture: {error}") from error
     return model
 

@@ -79,8 +79,19 @@ def _trained(model: nn.Module, data: TokenData, arch: Architecture, request: Tra
         folder=request.out,
         habits=request.habits,
         on_row=_reporter(request.recipe) if team().is_first else _silent,
-        identity={"architecture": architecture_to_json(arch), **request.source.to_json(), **_taught(request)},
+        identity=_identity(arch, request),
     )
+
+
+def _identity(arch: Architecture, request: TrainRequest) -> dict[str, Any]:
+    """What a training that goes on must have in common with the one that began, besides its recipe."""
+    return {
+        "architecture": architecture_to_json(arch),
+        **request.source.to_json(),
+        "text": request.source.sha256,
+        "validation_tokens": request.habits.validation_tokens,
+        **_taught(request),
+    }
 
 
 def _silent(_: object) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
+from itertools import combinations
 from typing import Any
 
 from mimar.cli._quantities import count
@@ -37,6 +38,12 @@ class TextSource:
         tokenizer = tokenizer_named(self.tokenizer, texts)
         return tokenizer, TokenData.of(texts, held_out, tokenizer)
 
+    @cached_property
+    def sha256(self) -> str:
+        """Of the text in tokens, by which another one is noticed when work goes on."""
+        _, data = self.read
+        return hashlib.sha256(data.train.tobytes() + data.validation.tobytes()).hexdigest()
+
     def to_json(self) -> dict[str, Any]:
         """Plain data."""
         return {"data": list(self.data), "validation": list(self.validation), "tokenizer": self.tokenizer}
@@ -59,13 +66,13 @@ class TrainingSettings:
     @staticmethod
     def new(source: TextSource, tokens: int, context: int, batch_tokens: int, gates: str) -> TrainingSettings:
         """Of a new study whose architectures take `context` tokens."""
-        digest = _digest(source.read[1])
-        return TrainingSettings(source, tokens, min(CONTEXT, context), batch_tokens, read_gates(gates), digest)
+        context = min(CONTEXT, context)
+        return TrainingSettings(source, tokens, context, batch_tokens, read_gates(gates), source.sha256)
 
     def loss(self, seed: int, device: str) -> TrainedLoss:
         """What trains; InputError where the text is not the one of the study."""
         data = self.source.read[1]
-        if _digest(data) != self.sha256:
+        if self.source.sha256 != self.sha256:
             raise InputError(
                 f"the text of the study has changed ({', '.join(self.source.data)}): bring back the text or start a "
                 "new study"
@@ -86,10 +93,6 @@ class TrainingSettings:
         return TrainingSettings(texts, data["tokens"], data["context"], data["batch_tokens"], gates, data["sha256"])
 
 
-def _digest(data: TokenData) -> str:
-    return hashlib.sha256(data.train.tobytes() + data.validation.tobytes()).hexdigest()
-
-
 def loss_tokens(metric: str) -> int:
     """``loss@200k`` or ``loss@200k_tokens`` → 200,000."""
     return int(count(metric.removeprefix(LOSS_PREFIX).removesuffix("_tokens"), metric))
@@ -105,7 +108,15 @@ def objective_names(text: str) -> tuple[str, ...]:
 
 def read_gates(text: str) -> tuple[Gate, ...]:
     """``FIDELITY:FACTOR,…`` → gates, cheapest first as they are typed; ``none`` for none."""
-    return () if text == NO_GATES else tuple(_gate(part) for part in text.split(","))
+    gates = () if text == NO_GATES else tuple(_gate(part) for part in text.split(","))
+    trained = [Fidelity.named(gate.fidelity) for gate in gates if gate.fidelity not in (SCORED, PREDICTED, ONE_SHOT)]
+    for earlier, later in combinations([*trained, Fidelity()], 2):
+        if replace(earlier, steps=later.steps) == later and earlier.steps >= later.steps:
+            raise InputError(
+                f"--gates {text}: of two trainings that differ in length alone the first must be the shorter one, and "
+                "each shorter than a whole one"
+            )
+    return gates
 
 
 def _gate(text: str) -> Gate:

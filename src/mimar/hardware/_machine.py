@@ -25,8 +25,12 @@ def gpu_names() -> list[str]:
     return [line.split(":", 1)[1].strip() for line in lines if line.startswith("Model")]
 
 
-def memory_bytes() -> float:
-    """Physical memory, or the limit of the control group when it is lower."""
+def memory_bytes(device: str = "cpu") -> float:
+    """Of a torch device; of the CPU physical memory, or the limit of the control group when it is lower."""
+    if device != "cpu":
+        import torch
+
+        return float(torch.cuda.get_device_properties(device).total_memory)
     found = float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
     limit = Path("/sys/fs/cgroup/memory.max")
     text = limit.read_text().strip() if limit.exists() else "max"

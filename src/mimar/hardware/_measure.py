@@ -67,7 +67,6 @@ def measure_profile(date: str) -> DeviceProfile:
     sources."""
     cuda = torch.cuda.is_available()
     device = torch.device("cuda" if cuda else "cpu")
-    properties = torch.cuda.get_device_properties(0) if cuda else None
     cache = last_cache_bytes(device)
     bandwidth, launch, throughput = _throughput(device, cache)
     power = measured_power()
@@ -77,7 +76,7 @@ def measure_profile(date: str) -> DeviceProfile:
         name=THIS,
         description=f"this machine: {where}",
         engine=f"PyTorch {torch.__version__}, eager",
-        memory_bytes=memory_bytes() if properties is None else float(properties.total_memory),
+        memory_bytes=memory_bytes(device.type),
         memory_bandwidth=bandwidth,
         cache_bytes=cache,
         launch_overhead_s=launch,

@@ -56,8 +56,13 @@ class DesignEvaluator:
     inherited: InheritedLoss | None = None
 
     def prepare(self, candidates: Sequence[Architecture]) -> None:
-        """Hear of the next candidates; raises LLMError where the score needs a language model and that fails."""
+        """Hear of the next candidates; what others were trained so far is forgotten, since gates pass all at once.
+
+        Raises LLMError where the score needs a language model and that fails.
+        """
         self.announce(candidates)
+        if self.loss is not None:
+            self.loss.keep_only(set(candidates))
 
     def evaluate(self, arch: Architecture, fidelity: str = FULL) -> Mapping[str, float]:
         """All hardware metrics, ``score``, and the loss at a fidelity other than `SCORED`."""

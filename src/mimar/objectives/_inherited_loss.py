@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
+from mimar.errors import CandidateError, InputError, memory_explained
+from mimar.hardware import memory_bytes
 from mimar.space import Architecture
 from mimar.training import Recipe, TokenData
 
@@ -20,6 +23,11 @@ ONE_SHOT: Final = "one-shot"
 JUDGED_ON: Final = 16_384
 """Tokens of the validation text, spread over all of it."""
 
+SHARING: Final = "weights that all candidates share"
+
+TRAINED_BYTES: Final = 16
+"""Of a weight in training: itself, its gradient, and two moments of AdamW."""
+
 SHARED_TOKENS: Final = 5
 """Trainings of a candidate that the shared weights are given as tokens; a quarter of each step goes through one."""
 
@@ -28,8 +36,8 @@ SHARED_TOKENS: Final = 5
 class InheritedLoss:
     """Trains shared weights once, when the first candidate comes, and judges each with its part of them; nats a token.
 
-    draw: gives what the weights are made and trained for, a sample of the space; a candidate that is larger than all of
-    them somewhere fails as a candidate. recipe: of one candidate's training.
+    draw: gives what the weights are made and trained for, a sample of the space; of a candidate that is larger than all
+    of them, what is beyond them is untrained. recipe: of one candidate's training.
     """
 
     draw: Callable[[], Sequence[Architecture]]
@@ -38,14 +46,36 @@ class InheritedLoss:
     device: str = "cpu"
 
     def __call__(self, arch: Architecture) -> float:
-        """The loss; CandidateError where the shared weights are too small for it, or could not be trained."""
-        return self._shared.inherited_loss(arch, self._batches)
+        """The loss.
+
+        CandidateError: the shared weights could not be trained, or memory does not suffice. InputError: they would take
+        more memory than there is.
+        """
+        shared = self._shared
+        if isinstance(shared, CandidateError):
+            raise CandidateError(str(shared))
+        with memory_explained(f"a candidate among {SHARING}"):
+            return shared.inherited_loss(arch, self._batches)
 
     @cached_property
-    def _shared(self) -> SharedDecoder:
-        from mimar.supernet import SharedDecoder, train_shared
+    def _shared(self) -> SharedDecoder | CandidateError:
+        """Or why there are none; they are not trained again then."""
+        try:
+            with memory_explained(SHARING):
+                return self._trained()
+        except CandidateError as error:
+            return error
+
+    def _trained(self) -> SharedDecoder:
+        from mimar.supernet import SharedDecoder, shared_shapes, train_shared
 
         archs = self.draw()
+        needed = TRAINED_BYTES * sum(math.prod(shape) for shape in shared_shapes(archs).values())
+        if needed > memory_bytes(self.device):
+            raise InputError(
+                f"{SHARING} would take {needed / 1e9:.1f} GB to train, here are {memory_bytes(self.device) / 1e9:.1f}: "
+                f"leave the gate {ONE_SHOT} out, or narrow the space"
+            )
         shared = SharedDecoder(archs, seed=self.recipe.seed).to(self.device)
         recipe = replace(self.recipe, tokens=SHARED_TOKENS * self.recipe.tokens)
         train_shared(shared, self.data, recipe, lambda rng: archs[int(rng.integers(len(archs)))])

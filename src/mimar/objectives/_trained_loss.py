@@ -8,6 +8,7 @@ import math
 import shutil
 import tempfile
 import weakref
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -87,20 +88,36 @@ class TrainedLoss:
         from mimar.training import Habits, train
 
         share = Fidelity.named(fidelity)
-        recipe, arch = share.recipe(self.recipe), share.architecture(arch)
+        recipe, trained = share.recipe(self.recipe), share.architecture(arch)
         last = share.last_step(recipe)
-        folder = self._folder(arch, share)
+        folder = self._folder(trained, share)
         kept = folder if last < recipe.steps or folder.exists() else None
-        habits = Habits(validation_tokens=JUDGED_ON, save_every=math.inf)
+        self._begun[folder] = arch
+        habits = Habits(validation_tokens=JUDGED_ON, save_every=math.inf, save_last=False)
         try:
             with memory_explained("its training"):
-                model = build(arch, generator=torch.Generator().manual_seed(recipe.seed), device=self.device)
+                model = build(trained, generator=torch.Generator().manual_seed(recipe.seed), device=self.device)
                 result = train(model, share.text(self.data), recipe, folder=kept, until=last, habits=habits)
         except StorageFullError as error:
             raise CandidateError(f"its training cannot be kept for later: {error}") from error
         if last == recipe.steps:
-            shutil.rmtree(folder, ignore_errors=True)
+            self._forget(folder)
         return result.validation_loss
+
+    def keep_only(self, candidates: Collection[Architecture]) -> None:
+        """Forget how far others than `candidates` were trained; if one comes again, it is trained from its start."""
+        for folder, arch in list(self._begun.items()):
+            if arch not in candidates:
+                self._forget(folder)
+
+    def _forget(self, folder: Path) -> None:
+        shutil.rmtree(folder, ignore_errors=True)
+        del self._begun[folder]
+
+    @cached_property
+    def _begun(self) -> dict[Path, Architecture]:
+        """Folder of a training → its candidate."""
+        return {}
 
     @cached_property
     def _work(self) -> Path:

@@ -68,13 +68,14 @@ class Darts:
         data: TokenData,
         recipe: Recipe,
         *,
+        device: str = "cpu",
         on_epoch: Callable[[Epoch], None] = lambda _: None,
     ) -> None:
         if not isinstance(problem.space, TransformerSpace):
             raise InputError("the strategy darts searches Transformer spaces only")
         self._problem, self._space = problem, problem.space
         self._rng = np.random.default_rng(seed)
-        self._data, self._recipe, self._on_epoch = data, recipe, on_epoch
+        self._data, self._recipe, self._device, self._on_epoch = data, recipe, device, on_epoch
         self._known: set[Architecture] = set()
         self._strengths: dict[str, list[float]] = {}
         self._kinds: Mapping[str, tuple[str, ...]] = {}
@@ -94,7 +95,9 @@ class Darts:
         from mimar.supernet import search_operations, strongest
 
         template, operations = mixed_task(self._space, self._data.vocab_size, self._recipe.context_length)
-        self.epochs = search_operations(template, operations, self._data, self._recipe, on_epoch=self._on_epoch)
+        self.epochs = search_operations(
+            template, operations, self._data, self._recipe, device=self._device, on_epoch=self._on_epoch
+        )
         chosen = strongest(self.epochs)
         self._strengths = {role: np.mean(rows, axis=0).tolist() for role, rows in chosen.strengths.items()}
         self._kinds = chosen.operations

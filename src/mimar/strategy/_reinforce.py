@@ -114,12 +114,12 @@ class ReinforcementLearning(Generic[A]):
         return proposals or draw_many(self._problem, self._archive, n, self._rng)
 
     def tell(self, trials: Sequence[Trial[A]]) -> None:
-        """Reward the policies for the trials of their draws."""
+        """Reward the policies for the trials of their draws; one that was passed over tells nothing of it."""
         self._archive.add(trials)
         for trial, (turn, picks) in zip(trials, self._asked, strict=False):
             if trial.status == "complete":
                 self._policies[turn].reward(picks, self._worth(trial.metrics, self._weights[turn]))
-            else:
+            elif trial.status == "failed":
                 self._policies[turn].punish(picks)
         self._asked = []
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
         search_operations,
         strongest,
     )
-    from mimar.supernet._shared import SharedDecoder, shared_name, train_shared
+    from mimar.supernet._shared import SharedDecoder, shared_name, shared_shapes, train_shared
 
 _HOME = {
     "ROLES": "_mixed",
@@ -27,6 +27,7 @@ _HOME = {
     "is_collapsed": "_mixed",
     "search_operations": "_mixed",
     "shared_name": "_shared",
+    "shared_shapes": "_shared",
     "strongest": "_mixed",
     "train_shared": "_shared",
 }
@@ -40,6 +41,7 @@ __all__ = [
     "is_collapsed",
     "search_operations",
     "shared_name",
+    "shared_shapes",
     "strongest",
     "train_shared",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -99,11 +100,14 @@ class MixedDecoder(nn.Module):
     optimiser and data of their own. Sizes, norms and topology are the template's.
     """
 
-    def __init__(self, template: Architecture, operations: Operations, generator: torch.Generator) -> None:
+    def __init__(
+        self, template: Architecture, operations: Operations, generator: torch.Generator, device: str = "cpu"
+    ) -> None:
         super().__init__()
         self.operations = operations
         self.alphas = {
-            role: torch.zeros(template.num_layers, len(operations.of(role)), requires_grad=True) for role in ROLES
+            role: torch.zeros(template.num_layers, len(operations.of(role)), device=device, requires_grad=True)
+            for role in ROLES
         }
         self.decoder = DecoderLM(_with_both_parts(template, operations))
         for index, block in enumerate(self.decoder.blocks):
@@ -113,6 +117,7 @@ class MixedDecoder(nn.Module):
             if block.feed_forward is not None:
                 block.feed_forward = MixedOperation(parts, self._strength("feed_forward", index))
         initialise(self, generator)
+        self.to(device)
 
     def forward(self, token_ids: Tensor) -> Tensor:
         """Logits (batch, tokens, vocab)."""
@@ -136,6 +141,7 @@ def search_operations(
     recipe: Recipe,
     *,
     epochs: int = 10,
+    device: str = "cpu",
     on_epoch: Callable[[Epoch], None] = lambda _: None,
 ) -> tuple[Epoch, ...]:
     """Train weights on one half of the text and architecture parameters on the other, in turns, a step of each.
@@ -146,8 +152,8 @@ def search_operations(
     """
     half = len(data.train) // 2
     weights, architecture = replace(data, train=data.train[:half]), replace(data, train=data.train[half:])
-    mixed = MixedDecoder(template, operations, torch.Generator().manual_seed(recipe.seed))
-    search = _Search(mixed, architecture, recipe, max(1, recipe.steps // epochs), on_epoch)
+    mixed = MixedDecoder(template, operations, torch.Generator().manual_seed(recipe.seed), device)
+    search = _Search(mixed, architecture, recipe, epochs, on_epoch)
     try:
         train(mixed, weights, recipe, before_pass=search.before_pass)
     except _CollapseError:
@@ -170,15 +176,10 @@ class _Search:
     """The turns of the architecture parameters, and the record of their strengths."""
 
     def __init__(
-        self, mixed: MixedDecoder, data: TokenData, recipe: Recipe, per_epoch: int, on_epoch: Callable[[Epoch], None]
+        self, mixed: MixedDecoder, data: TokenData, recipe: Recipe, epochs: int, on_epoch: Callable[[Epoch], None]
     ) -> None:
-        self._mixed, self._data, self._recipe, self._per_epoch, self._on_epoch = (
-            mixed,
-            data,
-            recipe,
-            per_epoch,
-            on_epoch,
-        )
+        self._mixed, self._data, self._recipe, self._on_epoch = mixed, data, recipe, on_epoch
+        self._ends = [math.ceil(recipe.steps * number / epochs) for number in range(1, epochs + 1)]
         self._optimizer = torch.optim.Adam(mixed.alphas.values(), ARCHITECTURE_RATE, (0.5, 0.999), weight_decay=1e-3)
         self._judged = replace(data, validation=data.train).validation_batches(
             JUDGED_ON, recipe.sequences, recipe.context_length
@@ -189,20 +190,21 @@ class _Search:
         """A step of the architecture parameters before each step of the weights; a note after each epoch."""
         if part:
             return
-        if step and step % self._per_epoch == 0:
+        if step in self._ends:
             self.note()
             if all(epoch.collapsed for epoch in self.epochs[-2:]):
                 raise _CollapseError
-        if step >= self._per_epoch:
+        if step >= self._ends[0]:
             self._learn(step)
 
     def _learn(self, step: int) -> None:
         batch = self._data.batch(step, self._recipe.sequences, self._recipe.context_length, self._recipe.seed)
-        ids = torch.from_numpy(batch)
+        alphas = list(self._mixed.alphas.values())
+        ids = torch.from_numpy(batch).to(alphas[0].device)
         logits = self._mixed(ids[:, :-1])
         loss = F.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten())
-        alphas = list(self._mixed.alphas.values())
-        for alpha, gradient in zip(alphas, torch.autograd.grad(loss, alphas), strict=True):
+        # Where the only feed-forward part is none, its strengths are in no sum.
+        for alpha, gradient in zip(alphas, torch.autograd.grad(loss, alphas, allow_unused=True), strict=True):
             alpha.grad = gradient
         self._optimizer.step()
 

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from mimar.errors import CandidateError
 from mimar.models import DecoderLM, build, initialise
 from mimar.shapes import Matrix, matrices, nonembedding_parameters
 from mimar.space import SOFTMAX_MIXERS, Architecture
@@ -27,21 +26,17 @@ class SharedDecoder(nn.Module):
     A layer of an architecture reads the first rows and columns of the matrices of that layer (of convolution taps the
     last, which meet the newest tokens); architectures of any depth share the first layers. The three kinds of softmax
     attention share weights, every other mixer and feed-forward kind has its own, and so have the placements of norms,
-    since what a layer receives differs between them. Weights begin as
-    `mimar.models.build` draws them.
+    since what a layer receives differs between them. Weights begin as `mimar.models.build` draws them; where an
+    architecture is larger than all of `archs`, it reads such untrained weights beyond the others.
     """
 
     def __init__(self, archs: Sequence[Architecture], seed: int = 0) -> None:
         super().__init__()
-        shapes: dict[str, tuple[int, ...]] = {}
-        for arch in archs:
-            for matrix in matrices(arch):
-                name = shared_name(arch, matrix)
-                shapes[name] = tuple(map(max, _shape(matrix), shapes.get(name, _shape(matrix))))
         self._shared = nn.ParameterDict(
-            {_key(name): nn.Parameter(torch.empty(shape)) for name, shape in sorted(shapes.items())}
+            {_key(name): nn.Parameter(torch.empty(shape)) for name, shape in sorted(shared_shapes(archs).items())}
         )
         initialise(self, torch.Generator().manual_seed(seed))
+        self._seed = seed
         by_size = sorted(archs, key=nonembedding_parameters)
         self.smallest, self.largest = by_size[0], by_size[-1]
         self.chosen = self.largest
@@ -55,7 +50,7 @@ class SharedDecoder(nn.Module):
         return functional_call(_skeleton(self.chosen), self.weights(self.chosen), (token_ids,))
 
     def weights(self, arch: Architecture) -> dict[str, Tensor]:
-        """The state dict of `arch`, views of the shared weights; CandidateError where those are too small for it."""
+        """The state dict of `arch`: views of the shared weights, copies where those are too small for it."""
         return {matrix.name: self._part(arch, matrix) for matrix in matrices(arch)}
 
     @torch.no_grad()
@@ -72,14 +67,22 @@ class SharedDecoder(nn.Module):
 
     def _part(self, arch: Architecture, matrix: Matrix) -> Tensor:
         name, shape = shared_name(arch, matrix), _shape(matrix)
-        whole = self._shared[_key(name)] if _key(name) in self._shared else torch.empty(0)
-        if whole.dim() != len(shape) or any(part > most for part, most in zip(shape, whole.shape, strict=True)):
-            raise CandidateError(
-                f"the shared {name} is {tuple(whole.shape)}, too small for an architecture with {shape}"
-            )
+        whole = self._shared[_key(name)] if _key(name) in self._shared else torch.empty([0] * len(shape))
+        if any(part > most for part, most in zip(shape, whole.shape, strict=True)):
+            whole = self._extended(name, whole, shape)
         if matrix.role == "convolution":
             return whole[: matrix.rows, whole.shape[1] - matrix.cols :]
         return whole[tuple(slice(length) for length in shape)]
+
+    def _extended(self, name: str, whole: Tensor, shape: Sequence[int]) -> Tensor:
+        """`whole` with initial weights around it, up to at least `shape`; the same ones each time."""
+        fresh = nn.ParameterDict({_key(name): nn.Parameter(torch.empty([*map(max, shape, whole.shape)]))})
+        initialise(fresh, torch.Generator().manual_seed(self._seed))
+        larger = fresh[_key(name)].detach().to(self._shared["embedding/weight"].device)
+        taps = name.endswith(".taps")  # their last columns are the ones that are shared
+        columns = slice(larger.shape[-1] - whole.shape[-1], None) if taps else slice(whole.shape[-1])
+        larger[(*(slice(length) for length in whole.shape[:-1]), columns)] = whole.detach()
+        return larger
 
 
 def train_shared(
@@ -105,6 +108,16 @@ def train_shared(
             shared.choose(sample(np.random.default_rng([recipe.seed, step, part])))
 
     return train(shared, data, recipe, before_pass=choose).validation_loss
+
+
+def shared_shapes(archs: Sequence[Architecture]) -> dict[str, tuple[int, ...]]:
+    """Shared name → shape of the smallest matrix of which each of `archs` that has it can read a part."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    for arch in archs:
+        for matrix in matrices(arch):
+            name = shared_name(arch, matrix)
+            shapes[name] = tuple(map(max, _shape(matrix), shapes.get(name, _shape(matrix))))
+    return shapes
 
 
 def shared_name(arch: Architecture, matrix: Matrix) -> str:

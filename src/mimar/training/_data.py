@@ -41,7 +41,8 @@ class TokenData:
     def batch(self, step: int, sequences: int, context: int, seed: int) -> Batch:
         """Ids (sequences, context + 1) of a step: of each row the last `context` are what the first ones predict.
 
-        The text is cut into windows, which come in another order in each epoch; where they begin shifts as well.
+        The text is cut into windows, which come in another order in each epoch; where the first begins differs as
+        well, as far as tokens are left over behind the last.
         InputError: the text is shorter than a window.
         """
         windows = (len(self.train) - 1) // context
@@ -54,7 +55,7 @@ class TokenData:
         starts = np.empty(sequences, dtype=np.int64)
         for epoch in np.unique(places // windows):
             rng = np.random.default_rng([seed, int(epoch)])
-            shift = int(rng.integers(min(context, len(self.train) - windows * context)))
+            shift = int(rng.integers(len(self.train) - windows * context))
             order = rng.permutation(windows)
             now = places // windows == epoch
             starts[now] = order[places[now] % windows] * context + shift

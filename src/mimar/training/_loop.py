@@ -25,17 +25,18 @@ from mimar.training._team import team
 
 @dataclass(frozen=True, slots=True)
 class Habits:
-    """What a training does besides learning; none of it changes the result.
+    """What a training does besides learning; it learns the same with others, but for rounding where it is compiled.
 
     validate_at: steps after which to validate, besides the last. validation_tokens: judged on. log_every: steps.
-    save_every: seconds between checkpoints, where there is a folder. compile: by torch.compile, which takes a minute to
-    begin with.
+    save_every: seconds between checkpoints, where there is a folder. save_last: a checkpoint after the last step of
+    all. compile: by torch.compile, which takes a minute to begin with.
     """
 
     validate_at: Container[int] = ()
     validation_tokens: int = 131_072
     log_every: int = 10
     save_every: float = 60.0
+    save_last: bool = True
     compile: bool = False
 
 
@@ -72,10 +73,10 @@ def train(
     """Train `model` in place, on the device of its weights: token ids (batch, tokens) → logits (batch, tokens, vocab).
 
     teacher: what is learnt from beside the text; validation is of the text alone. folder: where its checkpoint is kept.
-    A training whose checkpoint lies there goes on from it, bit by bit as if it
-    had never stopped, if recipe and `identity` are the same; else InputError. until: the step after which to pause, the
-    last one by default; what the result says is of that step. on_row: told each row of the log. before_pass: told step
-    and pass before each pass, for models that are another one in each.
+    A training whose checkpoint lies there goes on from it, bit by bit as if it had never stopped, if recipe and
+    `identity` are the same; else InputError. until: the step after which to pause, the last one by default; what the
+    result says is of that step, and a checkpoint beyond it is an InputError. on_row: told each row of the log.
+    before_pass: told step and pass before each pass, for models that are another one in each.
     CandidateError: the loss is no longer finite, or memory does not suffice.
     """
     run = _Run(model, data, recipe, habits, before_pass)
@@ -83,10 +84,10 @@ def train(
     run.last = min(recipe.steps, until or recipe.steps)
     known = {"recipe": recipe.to_json(), **(identity or {})}
     run.go_on_from(load_checkpoint(folder) if folder else None, known)
-    with memory_explained("the training; try a smaller micro_batch"), _deterministic_dropout():
+    with memory_explained("the training; try a smaller micro_batch"), _deterministic_dropout(_device(model)):
         for row in run.rows_to_come():
             on_row(row)
-            if folder and team().is_first and (run.is_over() or run.is_due()):
+            if folder and team().is_first and run.is_due():
                 save_checkpoint(run.checkpoint(known), folder)
     return run.result()
 
@@ -142,6 +143,8 @@ class _Run:
                 f"the checkpoint is of another training ({', '.join(changed)} differ): go on with the same settings, "
                 "or choose a new folder"
             )
+        if checkpoint.step > self.last:
+            raise InputError(f"the checkpoint is of step {checkpoint.step}, beyond step {self.last} where to stop")
         self._model.load_state_dict(checkpoint.model)
         self._optimizer.load_state_dict(dict(checkpoint.optimizer))
         self.step, self._rows, self._before = checkpoint.step, list(checkpoint.rows), checkpoint.seconds
@@ -157,7 +160,9 @@ class _Run:
         return self.step >= self.last
 
     def is_due(self) -> bool:
-        """Whether the last checkpoint is old enough."""
+        """Whether a checkpoint is wanted now: at a stop, or where the last one is old enough."""
+        if self.is_over():
+            return self._habits.save_last or self.step < self._recipe.steps
         return time.perf_counter() - self._saved >= self._habits.save_every
 
     @property
@@ -216,11 +221,7 @@ class _Run:
     def _row(self, losses: Sequence[Tensor], judged: bool) -> Mapping[str, float]:
         """Of the log; CandidateError where a loss is not a number."""
         loss = float(torch.stack(list(losses)).mean())
-        if not math.isfinite(loss):
-            raise CandidateError(
-                f"the loss is {loss} after {self.step} steps: training diverged; lower the learning rate or warm up "
-                "longer"
-            )
+        self._require_finite(loss)
         row = {
             "step": self.step,
             "tokens": self.step * self._recipe.sequences * self._recipe.context_length,
@@ -231,9 +232,17 @@ class _Run:
         if judged:
             start = time.perf_counter()
             row["validation_loss"] = validation_loss(self._model, self._judged, self._recipe.precision)
+            self._require_finite(row["validation_loss"])
             self._judging += time.perf_counter() - start
         self._rows.append(row)
         return row
+
+    def _require_finite(self, loss: float) -> None:
+        if not math.isfinite(loss):
+            raise CandidateError(
+                f"the loss is {loss} after {self.step} steps: training diverged; lower the learning rate or warm up "
+                "longer"
+            )
 
 
 def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.AdamW:
@@ -266,7 +275,7 @@ def _precision(device: torch.device, precision: str) -> torch.autocast:
 
 
 @contextmanager
-def _deterministic_dropout() -> Iterator[None]:
+def _deterministic_dropout(device: torch.device) -> Iterator[None]:
     """Dropout draws from torch's global generators: each step seeds them; whoever else uses them notices nothing."""
-    with torch.random.fork_rng():
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
         yield

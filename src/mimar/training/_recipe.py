@@ -47,6 +47,11 @@ class Recipe:
         for name in ("tokens", "context_length", "learning_rate", "clip"):
             if not getattr(self, name) > 0:
                 raise InputError(f"{name} of the training must be above 0, got {getattr(self, name)}")
+        for name in ("micro_batch", "weight_decay"):
+            if not getattr(self, name) >= 0:
+                raise InputError(f"{name} of the training must be at least 0, got {getattr(self, name)}")
+        if not all(0.0 <= beta < 1.0 for beta in self.betas):
+            raise InputError(f"betas of the training must be from 0 to below 1, got {self.betas}")
         for name in ("warmup", "final_share"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise InputError(f"{name} of the training must be a share from 0 to 1, got {getattr(self, name)}")

@@ -86,4 +86,6 @@ def _field(row: object) -> str:
     text = row.get("text") if isinstance(row, dict) else None
     if not isinstance(text, str):
         raise InputError(f'{type(row).__name__} without a text in its field "text"')
+    if not text.isascii() and any("\ud800" <= sign <= "\udfff" for sign in text):
+        raise InputError("half of a character, a lone surrogate, in its text")
     return text

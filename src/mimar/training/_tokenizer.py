@@ -55,9 +55,13 @@ class ByteTokenizer:
 
 
 class SubwordTokenizer:
-    """A tokenizer in the format of Hugging Face's ``tokenizers``."""
+    """A tokenizer in the format of Hugging Face's ``tokenizers``; what its file says of cutting and filling up texts
+    is for inputs of a model, and left out here.
+    """
 
     def __init__(self, library: Library) -> None:
+        library.no_truncation()
+        library.no_padding()
         self._library = library
 
     @staticmethod
