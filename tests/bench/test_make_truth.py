@@ -144,8 +144,9 @@ def test_speed_memory_and_scores_are_filled_in_once(data, tmp_path, monkeypatch)
     assert float(rows[0]["score_adw"]) == pytest.approx(adw(inputs))
     assert float(rows[0]["score_synflow"]) == pytest.approx(synflow(inputs))
     assert 0 < float(rows[0]["prefill_ms"]) < 1e4
+    assert 0 < float(rows[0]["training_step_ms"]) < 1e4
     assert float(rows[0]["memory_bytes"]) > 3 * float(rows[0]["params"])
-    monkeypatch.setattr(_make_truth, "measured_columns", lambda _: pytest.fail("measured again"))
+    monkeypatch.setattr(_make_truth, "measured_columns", lambda *_: pytest.fail("measured again"))
     make_truth(path, data, RECIPE, plan)
 
 

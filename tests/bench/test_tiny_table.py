@@ -83,6 +83,23 @@ def test_without_repeats_there_is_no_floor(table):
     assert once.equal_size > 0
 
 
+def test_costs_are_those_of_measured_steps_where_all_have_them(path, table, tmp_path):
+    assert table.cost_unit == "seconds"
+    assert {row.cost for row in table.rows} == {100}
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    timed = [row | {"training_step_ms": "" if row["failure"] else float(row["id"]) + 1} for row in rows]
+    target = tmp_path / "timed.csv"
+    for lacking in (0, 1):
+        with target.open("w", newline="") as file:
+            writer = csv.DictWriter(file, COLUMNS)
+            writer.writeheader()
+            writer.writerows([*timed[lacking:], *rows[:lacking]])
+        again = TinyTable.read(target)
+        assert again.cost_unit == ("seconds" if lacking else "training_step_ms")
+        assert [row.cost for row in again.rows] == ([100] * 119 if lacking else list(range(1, 120)))
+
+
 def test_planted_choices_are_found_and_others_are_not(table):
     effects = {(each.choice, each.option): each for each in choice_effects(table)}
     mixers = {option: each.effect for (choice, option), each in effects.items() if choice == "mixer"}

@@ -99,7 +99,7 @@ def make_truth(
             on_row(row, len(done), len({*plan.jobs, *done}))
     if measure:
         for number in sorted({number for number, _ in done}):
-            _fill_in(number, done)
+            _fill_in(number, done, data, recipe)
             _write(path, [done[job] for job in sorted(done)])
     rows = [done[job] for job in sorted(done)]
     _write(path, rows)
@@ -146,12 +146,13 @@ def table_recipe(path: Path, data: TokenData) -> Recipe:
     return recipe
 
 
-def _fill_in(number: int, rows: dict[Job, Row]) -> None:
+def _fill_in(number: int, rows: dict[Job, Row], data: TokenData, recipe: Recipe) -> None:
     """What is measured of an architecture, into each row of it, where it is missing."""
     same = [job for job in rows if job[0] == number]
     if all(rows[job].get("prefill_ms") for job in same):
         return
-    found = measured_columns(architecture_from_json(json.loads(rows[same[0]]["architecture"]), check=False))
+    arch = architecture_from_json(json.loads(rows[same[0]]["architecture"]), check=False)
+    found = measured_columns(arch, data, recipe)
     for job in same:
         rows[job] = {**rows[job], **found}
 

@@ -63,7 +63,7 @@ def _row(rows: Sequence[TinyRow], gates: Sequence[Gate], score: Proxy, seed: int
     study.run(1)
     best = min(trial.metrics["loss"] for trial in study.trials if trial.status == "complete")
     rank = 1 + sum(row.loss < best for row in rows)
-    whole = sum(row.seconds for row in rows)
+    whole = sum(row.cost for row in rows)
     sizes = [row.size for row in rows]
     tenth = max(1, len(rows) // 10)
     return CascadeRow(len(rows), (min(sizes), max(sizes)), rank, rank <= tenth, evaluator.spent / whole)
@@ -86,7 +86,7 @@ class _All:
 
 
 class _Table:
-    """What training says, read from the table; `spent` adds up the seconds, a training that goes on costs the rest."""
+    """What training says, read from the table; `spent` adds up costs, a training that goes on costs the rest."""
 
     def __init__(self, rows: Sequence[TinyRow], scores: Mapping[int, float]) -> None:
         self._rows, self._scores = rows, scores
@@ -99,6 +99,6 @@ class _Table:
         if fidelity == SCORED:
             return {"score": self._scores[place]}
         share = 1.0 if fidelity == FULL else float(fidelity.removesuffix("%")) / 100.0
-        self.spent += row.seconds * (share - self._done.get(place, 0.0))
+        self.spent += row.cost * (share - self._done.get(place, 0.0))
         self._done[place] = share
         return {"score": self._scores[place], "loss": row.loss if fidelity == FULL else row.curve[fidelity]}

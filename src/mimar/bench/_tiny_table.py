@@ -28,14 +28,15 @@ BIN_SIZE = 20
 class TinyRow:
     """One architecture: its losses in the end, seed by seed; of the others the means over seeds.
 
-    curve: share of the training → loss. seconds: of a whole training. size: non-embedding parameters.
+    curve: share of the training → loss. cost: of a whole training, in the unit of the table. size: non-embedding
+    parameters.
     """
 
     id: str
     architecture: Architecture
     losses: tuple[float, ...]
     curve: Mapping[str, float]
-    seconds: float
+    cost: float
     size: float
 
     @property
@@ -64,10 +65,15 @@ class NoiseFloor:
 
 @dataclass(frozen=True)
 class TinyTable:
-    """Rows that were trained to the end, in order of id; failed: how many were not."""
+    """Rows that were trained to the end, in order of id.
+
+    failed: how many were not. cost_unit: the column that costs are taken from, ``training_step_ms`` where it is filled
+    in, else ``seconds``.
+    """
 
     rows: tuple[TinyRow, ...]
     failed: int
+    cost_unit: str = "seconds"
 
     @staticmethod
     def read(path: Path) -> TinyTable:
@@ -85,8 +91,12 @@ class TinyTable:
             raise InputError(
                 f"{path}: expected at least 2 architectures that were trained to the end, got {len(by_id)}"
             )
-        rows = tuple(_row(number, same) for number, same in sorted(by_id.items(), key=lambda item: int(item[0])))
-        return TinyTable(rows, sum(not record["validation_loss"] for record in records))
+        # Steps that were measured for it tell costs better than trainings beside which the machine did other things.
+        timed = all(record.get("training_step_ms") for same in by_id.values() for record in same)
+        unit = "training_step_ms" if timed else "seconds"
+        ordered = sorted(by_id.items(), key=lambda item: int(item[0]))
+        rows = tuple(_row(number, same, unit) for number, same in ordered)
+        return TinyTable(rows, sum(not record["validation_loss"] for record in records), unit)
 
     @property
     def bins(self) -> list[NDArray[np.intp]]:
@@ -106,7 +116,7 @@ class TinyTable:
         return NoiseFloor(len(repeated), seeds, between, between / seeds if seeds else None)
 
 
-def _row(number: str, same: Sequence[Mapping[str, Any]]) -> TinyRow:
+def _row(number: str, same: Sequence[Mapping[str, Any]], unit: str) -> TinyRow:
     names = [f"{share:.0%}" for share in FIDELITIES]
     curve = {name: float(np.mean([float(record[f"loss_at_{name}"]) for record in same])) for name in names}
     return TinyRow(
@@ -114,6 +124,6 @@ def _row(number: str, same: Sequence[Mapping[str, Any]]) -> TinyRow:
         architecture_from_json(json.loads(same[0]["architecture"]), check=False),
         tuple(float(record["validation_loss"]) for record in sorted(same, key=lambda record: int(record["seed"]))),
         curve,
-        float(np.mean([float(record["seconds"]) for record in same])),
+        float(np.mean([float(record[unit]) for record in same])),
         float(same[0]["nonembedding_params"]),
     )

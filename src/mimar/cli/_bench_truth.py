@@ -52,6 +52,7 @@ def bench_truth(truth: str, gates: str, score: str, bins: int, source: TextSourc
         "fidelities": [row.to_json() for row in cheap],
         "choices": [effect.to_json() for effect in choice_effects(table)],
         "gates": gates,
+        "cost_unit": table.cost_unit,
         "score": score,
         "cascade": [row.to_json() for row in found],
     }
@@ -123,7 +124,8 @@ def _parts(result: Mapping[str, Any]) -> list[tuple[str, tuple[str, ...], list[t
         ),
         (
             f"What the gates {result['gates']} find in each bin of equal size ({result['score']} as the score): rank "
-            "of the best that was trained to the end, and cost of the trainings as a share of training the whole bin.",
+            "of the best that was trained to the end, and cost of the trainings as a share of training the whole bin, "
+            f"by the column {result['cost_unit']}.",
             ("size", "in bin", "rank", "top tenth", "cost"),
             cascade,
         ),
