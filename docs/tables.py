@@ -2,13 +2,15 @@
 
 Scores that need a module take hours; they are kept in `.scores.csv`, so that a run that was stopped goes on where it
 was. After a change to a score delete that file. `tables.py closed` writes tables of closed forms, and no predictors;
-`tables.py tiny` those of decoder_tiny alone, for which architectures that the searches found are trained, and kept.
+`tables.py tiny` those of decoder_tiny alone, `tables.py tiny truth scores predictors searches` some of them: for the
+last one architectures that were found are trained, and kept.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from mimar.cli._bench_predictors import bench_predictors, predictors_markdown
@@ -63,28 +65,56 @@ def insert(page: Path, truth: str, table: str) -> None:
     page.write_text(f"{before}{mark}{table}<!-- end -->{rest.split('<!-- end -->', 1)[1]}", encoding="utf-8")
 
 
-def write_tiny() -> None:
-    """All of decoder_tiny.md; the text is that of the folder that MIMAR_DATA names."""
-    page, text = DOCS / "decoder_tiny.md", Path(os.environ["MIMAR_DATA"]) / "text" / "wikitext-2"
-    source = TextSource((str(text / "train.txt.gz"),), (str(text / "valid.txt.gz"),), "train:1024")
-    told = truth_markdown(bench_truth(TINY, TINY_GATES, "adw", 5, source))
-    for part, table in zip(("cheaper", "choices", "cascade"), told, strict=True):
-        insert(page, part, table)
-    insert(page, "scores", proxy_markdown(bench_proxies(TINY, "all", scores=SCORES)))
-    insert(
-        page,
-        "predictors",
-        predictors_markdown(bench_predictors(TINY, "all", "25,50,100", seeds=5, label=None, data=None)),
-    )
-    winners = Winners(source, DOCS.parent / ".winners.csv", os.cpu_count() or 1)
-    for name in (TINY, TINY + ZERO_SHOT):
-        result = bench_tiny(name, TINY_SEARCHED, "32", seeds=2, winners=winners, llm=JUDGES[0])
-        insert(page, name, tiny_markdown(result))
+def tiny_text() -> TextSource:
+    """What decoder_tiny was trained on, in the folder that MIMAR_DATA names."""
+    text = Path(os.environ["MIMAR_DATA"]) / "text" / "wikitext-2"
+    return TextSource((str(text / "train.txt.gz"),), (str(text / "valid.txt.gz"),), "train:1024")
+
+
+def tiny_truth() -> dict[str, str]:
+    """Noise, early losses and the one-shot model, choices, the cascade."""
+    told = truth_markdown(bench_truth(TINY, TINY_GATES, "adw", 5, tiny_text()))
+    return dict(zip(("cheaper", "choices", "cascade"), told, strict=True))
+
+
+def tiny_scores() -> dict[str, str]:
+    """Every score against the losses."""
+    return {"scores": proxy_markdown(bench_proxies(TINY, "all", scores=SCORES))}
+
+
+def tiny_predictors() -> dict[str, str]:
+    """What can be learnt from a part of the table of the rest."""
+    found = bench_predictors(TINY, "all", "25,50,100", seeds=5, label=None, data=None)
+    return {"predictors": predictors_markdown(found)}
+
+
+def tiny_searches() -> dict[str, str]:
+    """Strategies, guided by the table or by the default score; their best are trained."""
+    winners = Winners(tiny_text(), DOCS.parent / ".winners.csv", os.cpu_count() or 1)
+    return {
+        name: tiny_markdown(bench_tiny(name, TINY_SEARCHED, "32", seeds=2, winners=winners, llm=JUDGES[0]))
+        for name in (TINY, TINY + ZERO_SHOT)
+    }
+
+
+TINY_PARTS = {
+    "truth": tiny_truth,
+    "scores": tiny_scores,
+    "predictors": tiny_predictors,
+    "searches": tiny_searches,
+}
+
+
+def write_tiny(parts: Sequence[str]) -> None:
+    """The tables of decoder_tiny.md, of all parts where none is named."""
+    for part in parts or TINY_PARTS:
+        for mark, table in TINY_PARTS[part]().items():
+            insert(DOCS / "decoder_tiny.md", mark, table)
 
 
 if __name__ == "__main__":
-    if sys.argv[1:] == ["tiny"]:
-        write_tiny()
+    if sys.argv[1:2] == ["tiny"]:
+        write_tiny(sys.argv[2:])
         raise SystemExit
     quick = sys.argv[1:] == ["closed"]
     for name, group in TRUTHS.items():
@@ -105,4 +135,4 @@ if __name__ == "__main__":
         result = bench_search(name.partition(",")[0], strategies, budgets, seeds=2, llm=JUDGES[0])
         insert(DOCS / "searchers.md", name, search_markdown(result))
     if not quick:
-        write_tiny()
+        write_tiny(())

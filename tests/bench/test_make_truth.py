@@ -86,6 +86,13 @@ def test_those_of_a_table_stay_and_the_others_are_chosen_around_them(archs):
     assert around != archs[:40]
 
 
+def test_a_gap_is_filled_with_what_belongs_there(archs):
+    """As a run leaves one that trained several at a time, or one of whose processes was killed."""
+    for gap in (3, 17, 29):
+        known = {place: arch for place, arch in enumerate(archs[:40]) if place not in (gap, gap + 2)}
+        assert tiny_architectures(40, 1024, 256, known) == archs[:40]
+
+
 @pytest.mark.parametrize("hash_seed", ["1", "2"])
 def test_they_are_the_same_in_every_process(archs, hash_seed):
     """Python hashes texts with another seed in each process, and sets are in another order then."""
@@ -164,6 +171,21 @@ def test_a_table_without_its_facts_is_refused(data, tmp_path):
         make_truth(tmp_path / "t.csv", data, RECIPE, TruthPlan(1, 1, 0))
 
 
+@pytest.mark.parametrize("content", ["{}", '{"name": "my package"}', "[1]", '{"recipe"'])
+def test_a_json_file_of_another_kind_is_not_written_over(data, tmp_path, content):
+    path, beside = tmp_path / "t.csv", tmp_path / "t.json"
+    beside.write_text(content)
+    with pytest.raises(InputError, match=r"t\.(json|csv)"):
+        make_truth(path, data, RECIPE, TruthPlan(1, 1, 0), measure=False)
+    assert beside.read_text() == content
+    assert not path.exists()
+    path.touch()
+    with pytest.raises(InputError, match=r"does not say how a table was made"):
+        table_recipe(path, data)
+    with pytest.raises(InputError, match=r"FILE\.csv"):
+        make_truth(tmp_path / "new.json", data, RECIPE, TruthPlan(1, 1, 0), measure=False)
+
+
 def test_more_architectures_are_trained_alike_and_kept(data, tmp_path):
     table, more = tmp_path / "table.csv", tmp_path / "more.csv"
     archs = tiny_architectures(2, 64, 64)
@@ -217,9 +239,12 @@ def test_what_was_killed_leaves_its_number_free(data, tmp_path, monkeypatch):
     """So that no two architectures are taken for seeds of one."""
     archs, train = tiny_architectures(3, 64, 64), _make_truth._train_one
     monkeypatch.setattr(_make_truth, "_train_one", _killed_on_the_second)
-    train_more(tmp_path / "more.csv", archs, data, RECIPE)
+    failed = {archs[0]: math.inf, archs[2]: math.inf}
+    assert train_more(tmp_path / "more.csv", archs, data, RECIPE) == failed
     monkeypatch.setattr(_make_truth, "_train_one", train)
-    assert list(train_more(tmp_path / "more.csv", archs, data, RECIPE)) == [archs[1]]
+    losses = train_more(tmp_path / "more.csv", archs, data, RECIPE)
+    assert 0 < losses.pop(archs[1]) < math.inf
+    assert losses == failed
     with (tmp_path / "more.csv").open(newline="") as file:
         rows = {row["id"]: architecture_from_json(json.loads(row["architecture"])) for row in csv.DictReader(file)}
     assert rows == {"0": archs[0], "2": archs[2], "3": archs[1]}

@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -74,13 +75,29 @@ def test_what_a_table_foretells_holds_for_architectures_that_it_does_not_hold(se
     inside = [arch for arch in archs if not search.problem.check(arch)]
     assert len(inside) >= 10
     errors = [expectation(arch) - planted_loss(arch) for arch in inside]
-    assert np.sqrt(np.mean(np.square(errors))) < 2 * expectation.report.rmse < 0.3
+    assert np.sqrt(np.mean(np.square(errors))) < 2 * expectation.error < 0.3
     assert expectation.tau > 0.7
+    assert 10 <= expectation.judged < 40
 
 
-def test_a_table_of_a_few_rows_foretells_nothing(table):
+def test_what_it_says_of_itself_is_of_the_searched_space(table, search):
+    """Losses of tied heads are noise here: no learner can tell them, and none of them lies in the space."""
+    noise = np.random.default_rng(0).normal(4, 3, len(table.rows))
+    rows = tuple(
+        replace(row, losses=(float(other),)) if row.architecture.tied_embeddings else row
+        for row, other in zip(table.rows, noise, strict=True)
+    )
+    disturbed = TableExpectation.fit(TinyTable(rows, 0), search.problem.space)
+    inside = [row for row in table.rows if not search.problem.space.validate(row.architecture)]
+    assert disturbed.judged == len(inside)
+    assert disturbed.error < 1.5
+    few = [row for row in table.rows if search.problem.space.validate(row.architecture)][:20]
+    assert TableExpectation.fit(TinyTable(tuple(few), 0), search.problem.space).judged == 20
+
+
+def test_a_table_of_a_few_rows_foretells_nothing(table, search):
     with pytest.raises(InputError, match="at least 10 architectures, got 9"):
-        TableExpectation.fit(TinyTable(table.rows[:9], 0))
+        TableExpectation.fit(TinyTable(table.rows[:9], 0), search.problem.space)
 
 
 def test_searches_find_what_the_table_foretells(search, table):
@@ -200,6 +217,9 @@ def test_the_command_trains_what_is_found_once(monkeypatch, capsys, tmp_path):
     assert code == 0
     assert "| random | 8 |" in out
     assert (tmp_path / "winners.csv").read_text() == kept
+    code, _, err = mimar(monkeypatch, capsys, *common, "--strategy", "random", "--kept", table)
+    assert code == 2
+    assert "is the table that is searched" in err
 
 
 @pytest.mark.parametrize(

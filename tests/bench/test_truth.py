@@ -75,7 +75,19 @@ def test_label_and_its_good_end(data, label, name, higher):
 
 @pytest.mark.parametrize(
     ("name", "higher"),
-    [("peak_memory", False), ("lat_a100", False), ("en_cpu", False), ("token_accuracy", True), ("flat_score", True)],
+    [
+        ("peak_memory", False),
+        ("lat_a100", False),
+        ("en_cpu", False),
+        ("token_accuracy", True),
+        ("flat_score", True),
+        ("bits_per_byte", False),
+        ("seconds", False),
+        ("training_step_ms", False),
+        ("nonembedding_params", False),
+        ("loss_at_10%", False),
+        ("decode_tokens_per_second", True),
+    ],
 )
 def test_a_name_tells_which_end_of_a_result_is_good(data, name, higher):
     lines = (data / "mine.csv").read_text().splitlines()

@@ -18,7 +18,7 @@ Floats = NDArray[np.float64]
 FEWEST: Final = 5
 """Architectures that an option must stand in to be listed."""
 
-SHRINKAGE: Final = 0.5
+SHRINKAGE: Final = 0.05
 """Weight of the penalty on effects, in architectures' worth of evidence: options that come together share theirs."""
 
 RESAMPLES: Final = 200
@@ -54,7 +54,7 @@ def choice_effects(table: TinyTable) -> list[ChoiceEffect]:
     x = np.asarray([[each.get(option, 0.0) for option in options] for each in shares])
     size = np.log([row.size for row in table.rows])
     depth = np.log([row.architecture.num_layers for row in table.rows])
-    size = (size - size.mean()) / size.std()
+    size = (size - size.mean()) / (size.std() or 1.0)
     rest = np.stack([np.ones_like(size), size, size**2, depth - depth.mean()], axis=1)
     y = np.asarray([row.loss for row in table.rows])
     effects = _effects(x, rest, y, options)
@@ -70,12 +70,19 @@ def choice_effects(table: TinyTable) -> list[ChoiceEffect]:
 
 def _effects(x: Floats, rest: Floats, y: Floats, options: Sequence[Option]) -> Floats:
     """Coefficients of x, each less the mean of its choice weighted by how common the options are."""
+    choices = [
+        np.asarray([index for index, option in enumerate(options) if option[0] == choice])
+        for choice in {name for name, _ in options}
+    ]
+    common = x.mean(axis=0) + 1e-9
+    x = x.copy()
+    for same in choices:
+        # Only how the options of a choice differ is its own: that some layers have heads at all is a fact of mixers.
+        x[:, same] -= x[:, same].sum(axis=1, keepdims=True) * common[same] / common[same].sum()
     both = np.concatenate([rest, x], axis=1)
     penalty = np.diag([0.0] * rest.shape[1] + [SHRINKAGE] * x.shape[1])
     solved = np.linalg.lstsq(both.T @ both + penalty, both.T @ y, rcond=None)[0]
     weights = np.array(solved[rest.shape[1] :], dtype=np.float64)
-    common = x.mean(axis=0)
-    for choice in {name for name, _ in options}:
-        same = [index for index, option in enumerate(options) if option[0] == choice]
-        weights[same] -= np.average(weights[same], weights=common[same] + 1e-9)
+    for same in choices:
+        weights[same] -= np.average(weights[same], weights=common[same])
     return weights

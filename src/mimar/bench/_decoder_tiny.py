@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import product
 
 import numpy as np
@@ -54,10 +54,16 @@ def tiny_architectures(
     """The first `count` of the benchmark, all different; each next one has what the ones before have least.
 
     Half of the pool have equal layers, half different ones; half have tied embeddings. known: place → architecture of
-    those that a table already has; the others are chosen around them.
+    those that a table already has; where they are not of this benchmark, the others are chosen around them.
     """
     known = {place: arch for place, arch in (known or {}).items() if place < count}
-    left = [arch for arch in _pool(vocab_size, context_length) if arch not in set(known.values())]
+    pool = _pool(vocab_size, context_length)
+    plain = _chosen(count, pool, {})
+    return plain if all(plain[place] == arch for place, arch in known.items()) else _chosen(count, pool, known)
+
+
+def _chosen(count: int, pool: Sequence[Architecture], known: Mapping[int, Architecture]) -> list[Architecture]:
+    left = [arch for arch in pool if arch not in set(known.values())]
     options = {arch: _options(arch) for arch in left}
     seen = Counter(option for arch in known.values() for option in _options(arch))
     chosen = dict(known)

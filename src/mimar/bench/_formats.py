@@ -24,7 +24,9 @@ Shapes = Literal["as_trained", "as_released"]
 BUILT_IN: Mapping[str, Path] = {"decoder_tiny": Path(__file__).parent / "tables" / "decoder_tiny.csv"}
 """Tables that come with the package."""
 
-LOWER_IS_BETTER = re.compile(r"ppl|perplexity|loss|error|latency|memory|energy|^(lat|mem|en|entrk)_")
+LOWER_IS_BETTER = re.compile(
+    r"ppl|perplexity|loss|bits|error|latency|memory|energy|params|^(lat|mem|en|entrk)_|(^|_)seconds$|_ms$"
+)
 """A result whose name has this is better when it is smaller, unless the user says otherwise."""
 
 

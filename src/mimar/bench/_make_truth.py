@@ -117,7 +117,8 @@ def train_more(
 ) -> dict[Architecture, float]:
     """The loss of each of `archs`, trained with seed 0 like a table's and kept in the table of their own at `path`.
 
-    Those that are there are not trained again; one whose training failed has no loss. Otherwise as `make_truth`.
+    Those that are there are not trained again. The loss is infinite where a training failed; there is none where its
+    process was killed. Otherwise as `make_truth`.
     """
     _check_same(path, _facts(data, recipe))
     rows = _rows(path)
@@ -132,7 +133,7 @@ def train_more(
             known[jobs[row["id"], row["seed"]]] = row
             on_row(row, len(known), len(rows) + len(missing))
     ended = {arch: known[arch]["validation_loss"] for arch in archs if arch in known}
-    return {arch: float(loss) for arch, loss in ended.items() if loss}
+    return {arch: float(loss or "inf") for arch, loss in ended.items()}
 
 
 def table_recipe(path: Path, data: TokenData) -> Recipe:
@@ -140,8 +141,11 @@ def table_recipe(path: Path, data: TokenData) -> Recipe:
     beside = path.with_suffix(".json")
     if not path.is_file() or not beside.is_file():
         raise InputError(f"{path}: expected a table with {beside.name} beside it that says how it was made")
-    written = json.loads(beside.read_text(encoding="utf-8"))["recipe"]
-    recipe = Recipe(**{**written, "betas": tuple(written["betas"])})
+    try:
+        written = _read_facts(beside)["recipe"]
+        recipe = Recipe(**{**written, "betas": tuple(written["betas"])})
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{beside} does not say how a table was made: {error!r}") from error
     _check_same(path, _facts(data, recipe))
     return recipe
 
@@ -149,7 +153,7 @@ def table_recipe(path: Path, data: TokenData) -> Recipe:
 def _fill_in(number: int, rows: dict[Job, Row], data: TokenData, recipe: Recipe) -> None:
     """What is measured of an architecture, into each row of it, where it is missing."""
     same = [job for job in rows if job[0] == number]
-    if all(rows[job].get("prefill_ms") for job in same):
+    if all(rows[job].get("prefill_ms") and rows[job].get("training_step_ms") for job in same):
         return
     arch = architecture_from_json(json.loads(rows[same[0]]["architecture"]), check=False)
     found = measured_columns(arch, data, recipe)
@@ -244,16 +248,30 @@ def _facts(data: TokenData, recipe: Recipe) -> dict[str, Any]:
 
 def _check_same(path: Path, facts: Mapping[str, Any]) -> None:
     beside = path.with_suffix(".json")
-    if not path.exists():
+    if beside == path:
+        raise InputError(f"{path}: {beside.name} is where a table's recipe goes; name the table FILE.csv")
+    if not path.exists() and not beside.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        beside.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+        aside = beside.with_name(f".{beside.name}")
+        aside.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+        aside.replace(beside)
         return
     if not beside.is_file():
         raise InputError(f"{path} has no {beside.name} beside it that says how it was made; choose another file")
-    known = json.loads(beside.read_text(encoding="utf-8"))
+    known = _read_facts(beside)
     changed = sorted(name for name in {*known, *facts} if known.get(name) != facts.get(name))
     if changed:
         raise InputError(f"{path} was made with another {', '.join(changed)}: use the same again, or choose a new file")
+
+
+def _read_facts(beside: Path) -> Mapping[str, Any]:
+    try:
+        found = json.loads(beside.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{beside} does not say how a table was made: {error}; choose another file") from error
+    if not isinstance(found, Mapping):
+        raise InputError(f"{beside} does not say how a table was made; choose another file")
+    return found
 
 
 def _rows(path: Path) -> list[Row]:

@@ -90,7 +90,7 @@ def _scores(arch: Architecture) -> dict[str, float | str]:
     for proxy in PROXIES:
         try:
             value = float(proxy(inputs))
-        except CandidateError:
+        except (CandidateError, RuntimeError):  # torch's own refusal, of what has no second derivative
             value = math.nan
         found[f"score_{proxy.name}"] = float(f"{value:.9g}") if math.isfinite(value) else ""
     return found

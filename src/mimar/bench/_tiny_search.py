@@ -16,7 +16,7 @@ from mimar.bench._tiny_table import TinyTable
 from mimar.errors import InputError
 from mimar.objectives import Budget, Objective
 from mimar.pareto import Reference
-from mimar.predict import Calibration, Predictor, choose_predictor, held_out
+from mimar.predict import Predictor, choose_predictor, held_out
 from mimar.proxies import DecoderSubject, Proxy, ProxyInputs, adw
 from mimar.shapes import nonembedding_parameters
 from mimar.space import Architecture, Defaults, TransformerSpace
@@ -27,6 +27,7 @@ EXPECTED: Final = Objective("expected_loss", "min")
 SCORE: Final = Objective("score", "max")
 
 FOLDS: Final = 5
+FEWEST_JUDGED: Final = 10
 SIZE: Final = "nonembedding_params"
 BUDGETS: Final = (Budget(SIZE, "min", LEAST), Budget(SIZE, "max", MOST))
 
@@ -35,17 +36,19 @@ BUDGETS: Final = (Budget(SIZE, "min", LEAST), Budget(SIZE, "max", MOST))
 class TableExpectation:
     """What a table foretells of an architecture that it does not hold.
 
-    learner: the one of all with the least error on rows that it did not see. report: that error, the least of several
-    and so a little too good; tau: how it ranks those rows.
+    learner: the one of all with the least error on rows that it did not see. error, tau: how far off it is on them,
+    root mean square in nats a token, and how it ranks them; of the `judged` ones that lie in the searched space, or of
+    all where those are too few. The learner was chosen by all, so that these are hardly too good.
     """
 
     learner: str
     predictor: Predictor
-    report: Calibration
+    judged: int
+    error: float
     tau: float
 
     @staticmethod
-    def fit(table: TinyTable, seed: int = 0) -> TableExpectation:
+    def fit(table: TinyTable, space: TransformerSpace, seed: int = 0) -> TableExpectation:
         """InputError for a table of fewer than 10 architectures."""
         if len(table.rows) < 2 * FOLDS:
             raise InputError(f"a search needs a table of at least {2 * FOLDS} architectures, got {len(table.rows)}")
@@ -53,8 +56,11 @@ class TableExpectation:
         rng = np.random.default_rng(seed)
         chosen = choose_predictor(x, y, rng, folds=FOLDS)
         mean, _ = held_out(chosen.learner, x, y, rng.permutation(np.arange(len(y)) % FOLDS), rng)
-        name = chosen.learner.name
-        return TableExpectation(name, chosen.predictor, chosen.reports[name], tau(mean, y) or 0.0)
+        inside = np.asarray([not space.validate(row.architecture) for row in table.rows])
+        judged = inside if inside.sum() >= FEWEST_JUDGED else np.ones(len(y), dtype=bool)
+        error = float(np.sqrt(np.mean((mean - y)[judged] ** 2)))
+        told = tau(mean[judged], y[judged]) or 0.0
+        return TableExpectation(chosen.learner.name, chosen.predictor, int(judged.sum()), error, told)
 
     def __call__(self, arch: Architecture) -> float:
         """Loss in nats a token."""
@@ -91,7 +97,7 @@ class TinySearch:
             Reference((max(losses),), (min(losses),)),
             axes=(Axis("num_layers", lambda arch: arch.num_layers), Axis(SIZE, lambda arch: _known(arch)[SIZE], 3)),
         )
-        return TinySearch(problem, TableExpectation.fit(table), guided_by, score)
+        return TinySearch(problem, TableExpectation.fit(table, space), guided_by, score)
 
     def evaluate(self, arch: Architecture, fidelity: str = FULL) -> Mapping[str, float]:
         """As `Evaluator.evaluate`; every fidelity is the same."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -30,6 +29,7 @@ from mimar.cli._output import say
 from mimar.cli._study_file import read_calls
 from mimar.cli._tables import figure, markdown_figures, print_figures
 from mimar.cli._training import TextSource
+from mimar.errors import InputError
 from mimar.objectives import TrainedLoss
 from mimar.strategy import Brief
 from mimar.training import Recipe, TokenData
@@ -99,7 +99,8 @@ def bench_tiny(
             "median": float(np.median(losses)),
         },
         "learner": search.expectation.learner,
-        "error": search.expectation.report.rmse,
+        "judged": search.expectation.judged,
+        "error": search.expectation.error,
         "tau": search.expectation.tau,
         "llm": llm,
         "batch": batch,
@@ -110,6 +111,8 @@ def bench_tiny(
 
 def _training(path: Path, winners: Winners) -> TrainedLoss:
     """What the table was trained with; InputError, before hours are spent, where other trainings are kept already."""
+    if winners.kept.resolve() == path.resolve():
+        raise InputError(f"--kept {winners.kept} is the table that is searched: choose another file")
     _, data = winners.source.read
     recipe = table_recipe(path, data)
     train_more(winners.kept, [], data, recipe)
@@ -120,7 +123,9 @@ def _trained(runs: Sequence[TinyRun], winners: Winners, data: TokenData, recipe:
     best = list(dict.fromkeys(run.best for run in runs))
     say(f"training {len(best)} architectures, or what {winners.kept} does not hold of them")
     losses = train_more(winners.kept, best, data, recipe, processes=winners.processes, on_row=report_row)
-    return [replace(run, trained=losses.get(run.best, math.inf)) for run in runs]
+    if missing := len(best) - len(losses):
+        say(f"{missing} could not be trained and are left out; the same command tries again")
+    return [replace(run, trained=losses.get(run.best)) for run in runs]
 
 
 def print_tiny(result: Mapping[str, Any]) -> None:
@@ -139,7 +144,7 @@ def _caption(result: Mapping[str, Any]) -> str:
         f"{result['truth']}: strategies are guided by the {result['guided_by'].replace('_', ' ')} alone; "
         f"{result['architectures']} architectures in the table, best {table['best']:.3f}, best tenth up to "
         f"{table['best_tenth']:.3f}, median {table['median']:.3f}; what it foretells ({result['learner']}) is off by "
-        f"{result['error']:.2f} on rows held out, τ {result['tau']:.2f}"
+        f"{result['error']:.2f} on {result['judged']} of these, held out, τ {result['tau']:.2f}"
     )
 
 

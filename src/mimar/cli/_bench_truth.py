@@ -18,12 +18,12 @@ from mimar.bench import (
     shared_losses,
     table_recipe,
 )
-from mimar.cli._names import score_named
 from mimar.cli._output import say
 from mimar.cli._tables import figure, markdown_figures, print_figures
 from mimar.cli._training import TextSource, read_gates
-from mimar.errors import InputError
+from mimar.errors import InputError, UnknownNameError
 from mimar.objectives import ONE_SHOT
+from mimar.proxies import PROXIES
 
 
 def bench_truth(truth: str, gates: str, score: str, bins: int, source: TextSource | None) -> dict[str, Any]:
@@ -31,7 +31,9 @@ def bench_truth(truth: str, gates: str, score: str, bins: int, source: TextSourc
 
     source: the text of the table, to train shared weights on, which takes as long as many of its trainings; or None.
     """
-    path = table_path(truth)
+    path, proxy = table_path(truth), {each.name: each for each in PROXIES}.get(score)
+    if proxy is None:
+        raise UnknownNameError("score", score, tuple(each.name for each in PROXIES))
     table = TinyTable.read(path)
     allowed = [*next(iter(table.rows)).curve, "score"]
     wrong = [gate.fidelity for gate in read_gates(gates) if gate.fidelity not in allowed]
@@ -42,13 +44,14 @@ def bench_truth(truth: str, gates: str, score: str, bins: int, source: TextSourc
     cheap = early_losses(table, load_truth(str(path)))
     if source is not None:
         cheap.append(_one_shot(table, path, source))
-    found = cascade_rows(table, read_gates(gates), score_named(score, {}), bins)
+    found = cascade_rows(table, read_gates(gates), proxy, bins)
     return {
         "truth": str(path),
         "architectures": len(table.rows),
         "failed": table.failed,
         "loss": [min(row.loss for row in table.rows), max(row.loss for row in table.rows)],
         "noise": table.noise_floor().to_json(),
+        "noise_of_the_better_half": table.noise_floor(better_half=True).to_json(),
         "fidelities": [row.to_json() for row in cheap],
         "choices": [effect.to_json() for effect in choice_effects(table)],
         "gates": gates,
@@ -88,11 +91,14 @@ def _parts(result: Mapping[str, Any]) -> list[tuple[str, tuple[str, ...], list[t
     noise = result["noise"]
     low, high = result["loss"]
     repeats = (
-        f"{noise['repeated']} were trained from several seeds: variance {noise['seeds']:.2g} between seeds, "
-        f"{noise['ratio']:.0f} times less"
+        f"{noise['repeated']} were trained from several seeds: variance {noise['seeds']:.2g} between seeds (in the "
+        f"middle {noise['seeds_median']:.2g}), {noise['ratio']:.0f} times less"
         if noise["ratio"]
         else "none was trained from several seeds yet"
     )
+    better = result["noise_of_the_better_half"]
+    if better["ratio"]:
+        repeats += f"; in the better half of each size {better['ratio']:.0f} times less"
     fidelities = [
         (row["name"], figure(row["tau"]), figure(row["tau_iso"]), figure(row["regret_iso"], ".2f"),
          figure(row["top10_overlap"], ".2f"), figure(row["error"]), figure(row["within"], ".0%"))
