@@ -46,7 +46,7 @@ def bench_truth(truth: str, gates: str, score: str, bins: int, source: TextSourc
         cheap.append(_one_shot(table, path, source))
     found = cascade_rows(table, read_gates(gates), proxy, bins)
     return {
-        "truth": str(path),
+        "truth": truth,
         "architectures": len(table.rows),
         "failed": table.failed,
         "loss": [min(row.loss for row in table.rows), max(row.loss for row in table.rows)],
