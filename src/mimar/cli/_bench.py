@@ -161,15 +161,11 @@ def search(
         of_training = {"--validation": validation, "--tokenizer": tokenizer, "--kept": kept, "--processes": processes}
         if is_table(truth):
             from mimar.cli._bench_tiny import Winners, bench_tiny, print_tiny, tiny_markdown
-            from mimar.cli._training import TextSource
 
-            _refuse(
-                {"--plot": plot, "--problem-seed": problem_seed, "--data": data}, f"nothing in {truth} depends on it"
-            )
+            _refuse({"--plot": plot, "--problem-seed": problem_seed, "--data": data}, f"not for {truth}")
             if not text:
-                _refuse(of_training, "it is about the training on --text, and there is no --text")
-            source = TextSource(tuple(text or ()), tuple(validation or ()), tokenizer or "train:1024")
-            winners = Winners(source, kept or Path("winners.csv"), processes or 1) if text else None
+                _refuse(of_training, "about the training on --text, and there is no --text")
+            winners = Winners.asked(text, validation, tokenizer, kept, processes) if text else None
             result = bench_tiny(
                 truth, strategy, budget, seeds=seeds, winners=winners, llm=llm, anonymise=anonymise, max_cost=max_cost,
                 batch=batch,
@@ -178,11 +174,9 @@ def search(
         else:
             from mimar.cli._bench_search import bench_search, print_search, search_markdown, search_svg
 
-            _refuse(
-                {"--text": text, **of_training}, f"it is for decoder_tiny and tables of make-truth, not for {truth}"
-            )
+            _refuse({"--text": text, **of_training}, f"for decoder_tiny and tables of make-truth, not for {truth}")
             if truth != "layerdrop":
-                _refuse({"--problem-seed": problem_seed}, "it is for layerdrop")
+                _refuse({"--problem-seed": problem_seed}, "for layerdrop alone")
             result = bench_search(
                 truth, strategy, budget, seeds=seeds, llm=llm, anonymise=anonymise, max_cost=max_cost, batch=batch,
                 problem_seed=problem_seed or 0, data=data,
@@ -297,9 +291,7 @@ def truth(
         from mimar.cli._training import TextSource
 
         if not data:
-            _refuse(
-                {"--validation": validation, "--tokenizer": tokenizer}, "it goes with --data, and there is no --data"
-            )
+            _refuse({"--validation": validation, "--tokenizer": tokenizer}, "goes with --data, and there is no --data")
         source = TextSource(tuple(data), tuple(validation or ()), tokenizer or "train:1024") if data else None
         result = bench_truth(table, gates, score, bins, source)
         if as_json:

@@ -54,6 +54,18 @@ class Winners:
     kept: Path
     processes: int
 
+    @staticmethod
+    def asked(
+        text: Sequence[str],
+        validation: Sequence[str] | None,
+        tokenizer: str | None,
+        kept: Path | None,
+        processes: int | None,
+    ) -> Winners:
+        """As the options say; None where one was not given."""
+        source = TextSource(tuple(text), tuple(validation or ()), tokenizer or "train:1024")
+        return Winners(source, kept or Path("winners.csv"), processes or 1)
+
 
 def is_table(truth: str) -> bool:
     """Whether `truth` is searched here."""

@@ -52,19 +52,19 @@ class InheritedLoss:
         more memory than there is.
         """
         shared = self._shared
-        if isinstance(shared, CandidateError):
-            raise CandidateError(str(shared))
+        if isinstance(shared, str):
+            raise CandidateError(shared)
         with memory_explained(f"a candidate among {SHARING}"):
             return shared.inherited_loss(arch, self._batches)
 
     @cached_property
-    def _shared(self) -> SharedDecoder | CandidateError:
-        """Or why there are none; they are not trained again then."""
+    def _shared(self) -> SharedDecoder | str:
+        """The weights, or why there are none; they are not trained again then."""
         try:
             with memory_explained(SHARING):
                 return self._trained()
         except CandidateError as error:
-            return error
+            return str(error)
 
     def _trained(self) -> SharedDecoder:
         from mimar.supernet import SharedDecoder, shared_shapes, train_shared
