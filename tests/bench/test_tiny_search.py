@@ -215,7 +215,7 @@ def test_the_command_trains_what_is_found_once(monkeypatch, capsys, tmp_path):
     kept = (tmp_path / "winners.csv").read_text()
     code, out, _ = mimar(monkeypatch, capsys, *common, "--strategy", "random", "--markdown")
     assert code == 0
-    assert "| random | 8 |" in out
+    assert "| random | 8 | 1 |" in out
     assert (tmp_path / "winners.csv").read_text() == kept
     code, _, err = mimar(monkeypatch, capsys, *common, "--strategy", "random", "--kept", table)
     assert code == 2

@@ -37,12 +37,14 @@ from mimar.training import Recipe, TokenData
 ZERO_SHOT: Final = ":zero-shot"
 """Behind the name of a table: guided by the default score alone."""
 
-COLUMNS = ("strategy", "budget", "expected", "trained", "least … most", "better", "hits", "s", "calls", "tokens", "$")
+COLUMNS = (
+    "strategy", "budget", "seeds", "expected", "trained", "least … most", "better", "hits", "s", "calls", "tokens", "$",
+)  # fmt: skip
 LEFT_OUT = ("$", "tokens", "calls", "least … most")
 LEGEND = (
-    "Median over seeds. expected: the loss that the table foretells of the best candidate found, trained: what it is "
-    "after training, in nats a token. better: share of the table's architectures that are better than that. hits: "
-    "share of seeds whose best is as good as the table's best tenth. s: CPU time of the search."
+    "Median over seeds that found something. expected: the loss that the table foretells of the best candidate found, "
+    "trained: what it is after training, in nats a token. better: share of the table's architectures that are better "
+    "than that. hits: share of seeds whose best is as good as the table's best tenth. s: CPU time of the search."
 )
 
 
@@ -169,6 +171,7 @@ def _line(row: TinySummary) -> tuple[str, ...]:
     return (
         row.strategy,
         str(row.budget),
+        str(row.seeds),
         f"{row.expected:.3f}",
         figure(row.trained),
         span,
