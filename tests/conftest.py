@@ -15,6 +15,7 @@ import pytest
 from hypothesis import settings
 
 from mimar.errors import ProviderError
+from mimar.llm import fetch_default_model
 from mimar.strategy import (
     ARMS,
     LINAS,
@@ -95,7 +96,7 @@ def strategy_factories():
         "adaptive": lambda problem, seed, llm: AdaptivePortfolio(problem, seed, initial=8),
         "adaptive with an LLM": lambda problem, seed, llm: AdaptivePortfolio.with_llm(problem, seed, llm, BRIEF),
         "started": lambda problem, seed, llm: Started(
-            RandomSearch(problem, seed), problem, problem.space.sample(np.random.default_rng(0)), seed
+            RandomSearch(problem, seed), problem, [problem.space.sample(np.random.default_rng(0))], seed
         ),
     }
 
@@ -144,3 +145,12 @@ def check_golden(request):
         )
 
     return check
+
+
+@pytest.fixture(scope="session")
+def default_model():
+    """A small pretrained language model, as a GGUF file."""
+    try:
+        return fetch_default_model().path
+    except ProviderError as error:
+        pytest.skip(f"the default model cannot be downloaded: {error}")

@@ -95,8 +95,8 @@ def _shuffled(source, size):
 @pytest.mark.parametrize("kind", ["F32", "F16", "Q8_0", "Q4_0"])
 def test_wrong_weights_in_the_file_are_noticed(tmp_path, monkeypatch, kind):
     """Those of all layers, which at initial weights change little."""
-    name = _gguf._gguf_name
-    monkeypatch.setattr(_gguf, "_gguf_name", lambda theirs: _swapped(name(theirs)))
+    name = _gguf.gguf_name
+    monkeypatch.setattr(_gguf, "gguf_name", lambda theirs: _swapped(name(theirs)))
     with pytest.raises(ExportError, match="same log-probabilities"):
         export_gguf(llama(), tmp_path / "out", quantization=kind)
 

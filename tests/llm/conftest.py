@@ -1,4 +1,4 @@
-"""Loopback only, no keys, a private cache; servers and the default model for those who ask."""
+"""Loopback only, no keys, a private cache; servers for those who ask."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from typing import Any
 
 import pytest
 
-from mimar.errors import ProviderError
-from mimar.llm import KEY_VARIABLES, fetch_default_model, start_server
+from mimar.llm import KEY_VARIABLES, start_server
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
@@ -47,14 +46,6 @@ def _check(host: object) -> None:
     name = host.decode() if isinstance(host, bytes) else host
     if name not in LOOPBACK:
         raise AssertionError(f"a test tried to reach {name!r}: only loopback is allowed")
-
-
-@pytest.fixture(scope="session")
-def default_model() -> Path:
-    try:
-        return fetch_default_model().path
-    except ProviderError as error:
-        pytest.skip(f"the default model cannot be downloaded: {error}")
 
 
 @pytest.fixture(scope="session")

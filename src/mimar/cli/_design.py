@@ -149,7 +149,7 @@ def _strategy(
     strategy = strategy_named(settings.strategy, task.problem, settings.seed, (llm, brief), options)
     if settings.start is None or settings.strategy == Dialogue.name:  # a dialogue begins from it by itself
         return strategy
-    return Started(strategy, task.problem, settings.start, settings.seed)
+    return Started(strategy, task.problem, (settings.start,), settings.seed)
 
 
 def _say_strengths(epoch: Epoch) -> None:

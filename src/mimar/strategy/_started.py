@@ -13,17 +13,16 @@ A = TypeVar("A")
 
 
 class Started(Generic[A]):
-    """Another strategy that begins from a given candidate: the first ask is the candidate and its mutants.
+    """Another strategy that begins from given candidates: they are asked first, then mutants of the last one fill up.
 
     A candidate outside the budgets is put forward with its reasons and its mutants walk towards the budgets.
     """
 
-    def __init__(self, inner: Strategy[A], problem: Problem[A], start: A, seed: int) -> None:
+    def __init__(self, inner: Strategy[A], problem: Problem[A], starts: Sequence[A], seed: int) -> None:
         self._inner = inner
         self._problem = problem
-        self._start = start
+        self._starts = list(starts)
         self._rng = np.random.default_rng([seed, 1])
-        self._begun = False
 
     @property
     def name(self) -> str:
@@ -31,18 +30,20 @@ class Started(Generic[A]):
         return self._inner.name
 
     def ask(self, n: int) -> Sequence[Proposal[A]]:
-        """The start and its mutants the first time, then what the inner strategy asks."""
-        if self._begun:
+        """The starts and mutants until all starts were asked, then what the inner strategy asks."""
+        if not self._starts:
             return self._inner.ask(n)
-        self._begun = True
-        reasons = self._problem.check(self._start)
-        found: dict[A, Proposal[A]] = {self._start: Proposal(self._start, "start", reasons=reasons)}
-        for _ in range(n if reasons else n - 1):
-            mutant = breed(self._problem, (self._start,), found, self._rng)
-            if mutant is not None:
-                found[mutant] = Proposal(mutant, "start")
+        found: dict[A, Proposal[A]] = {}
+        while self._starts and len(found) < n:
+            start = self._starts.pop(0)
+            found[start] = Proposal(start, "start", reasons=self._problem.check(start))
+            missing = n - sum(not proposal.reasons for proposal in found.values())
+            for _ in range(0 if self._starts else missing):
+                mutant = breed(self._problem, (start,), found, self._rng)
+                if mutant is not None:
+                    found[mutant] = Proposal(mutant, "start")
         return tuple(found.values())
 
     def tell(self, trials: Sequence[Trial[A]]) -> None:
-        """Tell the inner strategy, which learns from the start as from any trial."""
+        """Tell the inner strategy, which learns from the starts as from any trial."""
         self._inner.tell(trials)
