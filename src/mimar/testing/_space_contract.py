@@ -78,6 +78,8 @@ def _reply(variant: Mapping[str, Any], rng: np.random.Generator) -> dict[str, An
 def _value(rule: Mapping[str, Any], rng: np.random.Generator) -> Any:
     if "enum" in rule:
         return rule["enum"][int(rng.integers(len(rule["enum"])))]
+    if rule["type"] == "array":
+        return [_value(rule["items"], rng) for _ in range(rule["minItems"])]
     step = rule.get("multipleOf", 1)
     return step * int(rng.integers(-(-rule["minimum"] // step), rule["maximum"] // step + 1))
 

@@ -1,0 +1,81 @@
+"""Sub-networks of a pretrained model of the LLaMA family, run on views of its weights.
+
+Torch is loaded on first use, so that importing this package costs next to nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from mimar.elastic._space import ElasticSpace, Form
+from mimar.elastic._subnetwork import SubNetwork
+
+if TYPE_CHECKING:
+    from mimar.elastic._checkpoint import assemble, state_dict
+    from mimar.elastic._extract import extract, extract_fitted
+    from mimar.elastic._forward import model_logits
+    from mimar.elastic._importance import Refit, elimination_order
+    from mimar.elastic._judged import Judged, among_the_best, judge, on_the_front
+    from mimar.elastic._knapsack import best_within
+    from mimar.elastic._load import load_parent
+    from mimar.elastic._parent import Attention, Facts, GatedMLP, Layer, Parent
+    from mimar.elastic._scores import BlockScores, block_scores, without_fragile
+    from mimar.elastic._supernetwork import SuperNetwork
+
+_HOME = {
+    "Attention": "_parent",
+    "BlockScores": "_scores",
+    "Facts": "_parent",
+    "GatedMLP": "_parent",
+    "Judged": "_judged",
+    "Layer": "_parent",
+    "Parent": "_parent",
+    "Refit": "_importance",
+    "SuperNetwork": "_supernetwork",
+    "among_the_best": "_judged",
+    "assemble": "_checkpoint",
+    "best_within": "_knapsack",
+    "block_scores": "_scores",
+    "elimination_order": "_importance",
+    "extract": "_extract",
+    "extract_fitted": "_extract",
+    "judge": "_judged",
+    "load_parent": "_load",
+    "model_logits": "_forward",
+    "on_the_front": "_judged",
+    "state_dict": "_checkpoint",
+    "without_fragile": "_scores",
+}
+
+__all__ = [
+    "Attention",
+    "BlockScores",
+    "ElasticSpace",
+    "Facts",
+    "Form",
+    "GatedMLP",
+    "Judged",
+    "Layer",
+    "Parent",
+    "Refit",
+    "SubNetwork",
+    "SuperNetwork",
+    "among_the_best",
+    "assemble",
+    "best_within",
+    "block_scores",
+    "elimination_order",
+    "extract",
+    "extract_fitted",
+    "judge",
+    "load_parent",
+    "model_logits",
+    "on_the_front",
+    "state_dict",
+    "without_fragile",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)

@@ -1,0 +1,91 @@
+"""What a search has to beat: the usual ways to make a model smaller, each within a number of block parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from mimar.elastic._forward import rotary, run_layer
+from mimar.elastic._importance import Refit
+from mimar.elastic._parent import GatedMLP, Layer, Parent
+from mimar.elastic._space import WIDTH_STEP, ElasticSpace
+from mimar.elastic._subnetwork import SubNetwork
+from mimar.elastic._supernetwork import SEQUENCES, SuperNetwork
+from mimar.errors import BudgetError
+
+ATTEMPTS: Final = 200
+
+
+def uniform_width(parent: Parent, most: int, protected: Sequence[int] = ()) -> SubNetwork:
+    """Every feed-forward part but for `protected` layers at the same width, the largest within `most` block parameters.
+
+    BudgetError: even the least width is too much.
+    """
+    whole = SubNetwork.whole(parent.arch)
+    widest = max(whole.intermediate)
+    for width in range(widest - widest % WIDTH_STEP, 0, -WIDTH_STEP):
+        sizes = tuple(
+            size if number in protected else min(size, width) for number, size in enumerate(whole.intermediate)
+        )
+        sub = replace(whole, intermediate=sizes)
+        if sub.block_params(parent.arch) <= most:
+            return sub
+    raise BudgetError(f"no uniform width leaves at most {most:,} block parameters")
+
+
+def short_gpt(parent: Parent, influences: Sequence[float], most: int) -> SubNetwork:
+    """Whole layers go, those of the least influence first (Men et al., "ShortGPT", 2024), until `most` is met."""
+    sub = SubNetwork.whole(parent.arch)
+    for number in np.argsort(influences, kind="stable"):
+        if sub.block_params(parent.arch) <= most:
+            break
+        kv_heads, intermediate = ([*sizes] for sizes in (sub.kv_heads, sub.intermediate))
+        kv_heads[number] = intermediate[number] = 0
+        sub = SubNetwork(tuple(kv_heads), tuple(intermediate))
+    return sub
+
+
+def block_influences(parent: Parent, ids: Tensor) -> list[float]:
+    """Of each layer, one minus the cosine of the stream before and behind it, mean over the tokens of `ids` (ShortGPT,
+    eq. 1).
+    """
+    turn = rotary(parent.facts, parent.config, ids.shape[1])
+    sums = torch.zeros(len(parent.layers), dtype=torch.float64)
+    with torch.no_grad():
+        for batch in ids.split(SEQUENCES):
+            stream = F.embedding(batch, parent.embedding)
+            for number, layer in enumerate(parent.layers):
+                behind = run_layer(layer, stream, turn, parent.facts)
+                sums[number] += (1 - F.cosine_similarity(stream, behind, dim=-1)).sum()
+                stream = behind
+    return (sums / ids.numel()).tolist()
+
+
+def by_magnitude(parent: Parent) -> SuperNetwork:
+    """Channels in the order of the norms of their weights, and nothing makes up for those that are gone; heads stay."""
+    layers, outputs, downs = list[Layer](), list[Refit](), list[Refit]()
+    for layer in parent.layers:
+        assert layer.attention is not None  # a parent has both parts in every layer
+        assert layer.mlp is not None
+        gate, up, down = layer.mlp.gate, layer.mlp.up, layer.mlp.down
+        order = (gate.norm(dim=1) * up.norm(dim=1) * down.norm(dim=0)).argsort(descending=True)
+        mlp = GatedMLP(layer.mlp.norm, gate[order], up[order], down[:, order])
+        layers.append(replace(layer, mlp=mlp))
+        outputs.append(Refit.none(layer.attention.output))
+        downs.append(Refit.none(mlp.down))
+    return SuperNetwork(replace(parent, layers=tuple(layers)), tuple(outputs), tuple(downs))
+
+
+def random_within(space: ElasticSpace, most: int, rng: np.random.Generator) -> SubNetwork:
+    """Of many random sub-networks the largest that has at most `most` block parameters; BudgetError where none has."""
+    fitting = (sub for _ in range(ATTEMPTS) if (sub := space.sample(rng)).block_params(space.parent) <= most)
+    found = max(fitting, key=lambda sub: sub.block_params(space.parent), default=None)
+    if found is None:
+        raise BudgetError(f"none of {ATTEMPTS} random sub-networks has at most {most:,} block parameters")
+    return found

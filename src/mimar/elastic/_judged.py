@@ -1,0 +1,141 @@
+"""How far sub-networks are from their parent on a text; what they have in common is computed once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from mimar.elastic._forward import Rotary, logits, rotary, run_layer
+from mimar.elastic._parent import Parent
+from mimar.elastic._subnetwork import SubNetwork
+from mimar.elastic._supernetwork import SuperNetwork
+
+SEQUENCES: Final = 2
+"""Judged at a time; after each so many it is asked which candidates are worth going on with."""
+
+DOUBT: Final = 3.0
+"""Standard errors of the difference that make one candidate surely worse than another."""
+
+Losses = NDArray[np.float64]
+Keep = Callable[[Losses, Sequence[int]], NDArray[np.bool_]]
+"""Losses so far of those that are left, (candidates, sequences), and their numbers → which of them to go on with."""
+
+
+def divergence(parent: Parent, expected: Tensor, stream: Tensor) -> Tensor:
+    """Mean over tokens of KL(parent ‖ sub-network), nats, of each sequence.
+
+    expected: log-probabilities of the parent, (sequences, tokens, vocab). stream: behind the sub-network's last layer.
+    """
+    found = logits(parent, stream).log_softmax(-1)
+    return (F.kl_div(found, expected.to(found), reduction="none", log_target=True)).sum(-1).mean(-1)
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """losses: of each candidate in nats a token, infinite where it was given up. spent, naive: layers that were run
+    over the whole text, and that evaluations one by one would have run.
+    """
+
+    losses: tuple[float, ...]
+    spent: float
+    naive: float
+
+
+def everyone(losses: Losses, _numbers: Sequence[int]) -> NDArray[np.bool_]:
+    """Go on with all."""
+    return np.ones(len(losses), dtype=np.bool_)
+
+
+def among_the_best(count: int) -> Keep:
+    """Give up those that are surely worse than `count` others."""
+
+    def keep(losses: Losses, _numbers: Sequence[int]) -> NDArray[np.bool_]:
+        return _surely_worse(losses).sum(axis=1) < count
+
+    return keep
+
+
+def on_the_front(sizes: Sequence[float]) -> Keep:
+    """Give up those that are surely worse than another of at most their size."""
+
+    def keep(losses: Losses, numbers: Sequence[int]) -> NDArray[np.bool_]:
+        sized = np.asarray([sizes[number] for number in numbers])
+        beaten = _surely_worse(losses) & (sized[None, :] <= sized[:, None])
+        return np.logical_not(beaten.any(axis=1))
+
+    return keep
+
+
+def _surely_worse(losses: Losses) -> NDArray[np.bool_]:
+    """[a, b]: whether a is worse than b by more than chance, compared sequence by sequence."""
+    count = losses.shape[1]
+    if count < 2:
+        return np.zeros((len(losses), len(losses)), dtype=np.bool_)
+    difference: Losses = losses[:, None, :] - losses[None, :, :]
+    error = difference.std(axis=2, ddof=1) / math.sqrt(count)
+    return np.asarray(difference.mean(axis=2) > DOUBT * error + 1e-12)
+
+
+def judge(network: SuperNetwork, subs: Sequence[SubNetwork], ids: Tensor, keep: Keep = everyone) -> Judged:
+    """KL from the parent of each of `subs` on `ids` (sequences, tokens).
+
+    Layers that several candidates begin with are run once. keep: gives up candidates on the way.
+    """
+    alive = np.ones(len(subs), dtype=np.bool_)
+    losses = np.full((len(subs), len(ids)), np.inf)
+    turn = rotary(network.parent.facts, network.parent.config, ids.shape[1])
+    run, done = 0, 0
+    with torch.no_grad():
+        for batch in ids.split(SEQUENCES):
+            expected = _of_parent(network.parent, batch, turn)
+            begin = F.embedding(batch, network.parent.embedding)
+            live = [number for number in range(len(subs)) if alive[number]]
+            walk = _Walk(network, turn, subs)
+            for number, stream in walk.ends(live, begin, 0):
+                losses[number, done : done + len(batch)] = divergence(network.parent, expected, stream).numpy()
+            run += walk.layers * len(batch)
+            done += len(batch)
+            alive[live] = keep(losses[live, :done], live)
+    means = np.where(alive, losses.mean(axis=1), np.inf)
+    naive = sum(len(sub.kept_layers) for sub in subs)
+    return Judged(tuple(means.tolist()), run / len(ids), float(naive))
+
+
+def _of_parent(parent: Parent, batch: Tensor, turn: Rotary) -> Tensor:
+    stream = F.embedding(batch, parent.embedding)
+    for layer in parent.layers:
+        stream = run_layer(layer, stream, turn, parent.facts)
+    return logits(parent, stream).log_softmax(-1)
+
+
+class _Walk:
+    """Depth first through what candidates have in common; `layers` counts those that were run."""
+
+    def __init__(self, network: SuperNetwork, turn: Rotary, subs: Sequence[SubNetwork]) -> None:
+        self.layers = 0
+        self._network, self._turn = network, turn
+        self._sizes = [sub.sizes for sub in subs]
+
+    def ends(self, numbers: Sequence[int], stream: Tensor, depth: int) -> Iterator[tuple[int, Tensor]]:
+        """The stream behind the last layer of each of the candidates `numbers`, which are alike up to `depth`."""
+        if depth == len(self._network.parent.layers):
+            yield from ((number, stream) for number in numbers)
+            return
+        ordered = sorted(numbers, key=lambda number: self._sizes[number][depth:])
+        for sizes, alike in groupby(ordered, key=lambda number: self._sizes[number][depth]):
+            yield from self.ends(list(alike), self._after(stream, depth, sizes), depth + 1)
+
+    def _after(self, stream: Tensor, depth: int, sizes: tuple[int, int]) -> Tensor:
+        if not any(sizes):
+            return stream
+        self.layers += 1
+        return run_layer(self._network.layer(depth, *sizes), stream, self._turn, self._network.parent.facts)

@@ -1,0 +1,118 @@
+"""A hub id, a folder of transformers or a GGUF file → the parent."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mimar.elastic._checkpoint import Take, assemble
+from mimar.elastic._parent import Parent, architecture_of, facts_of
+from mimar.errors import InputError
+from mimar.formats import GGUFFile, from_neighbours, gguf_name, read_gguf
+
+
+def load_parent(source: str) -> Parent:
+    """The model at `source`. InputError: there is none, it is of another family, or its file is damaged."""
+    path = Path(source).expanduser()
+    if path.is_file():
+        file = read_gguf(path)
+        config = config_of_gguf(file)
+        return _assembled(config, _from_gguf(file, config))
+    folder = path if path.is_dir() else _fetched(source)
+    return _from_folder(folder)
+
+
+def _assembled(config: Mapping[str, Any], take: Take) -> Parent:
+    arch = architecture_of(config)
+    return assemble(arch, facts_of(config, arch), config, take)
+
+
+def config_of_gguf(file: GGUFFile) -> dict[str, Any]:
+    """A config.json from the keys of a GGUF file."""
+    family = file.keys.get("general.architecture")
+
+    def key(name: str, default: Any = None) -> Any:
+        found = file.keys.get(f"{family}.{name}", default)
+        if found is None:
+            raise InputError(f"{file.path} has no key {family}.{name}")
+        return found
+
+    if family not in ("llama", "qwen2", "qwen3"):
+        raise InputError(f"expected a GGUF file of the LLaMA family (llama, qwen2, qwen3), got {family!r}")
+    heads, hidden = key("attention.head_count"), key("embedding_length")
+    return {
+        "model_type": family,
+        "hidden_size": hidden,
+        "num_hidden_layers": key("block_count"),
+        "num_attention_heads": heads,
+        "num_key_value_heads": key("attention.head_count_kv", heads),
+        "head_dim": key("attention.key_length", hidden // heads),
+        "intermediate_size": key("feed_forward_length"),
+        "max_position_embeddings": key("context_length"),
+        "rms_norm_eps": round(key("attention.layer_norm_rms_epsilon"), 10),
+        "rope_parameters": {"rope_type": "default", "rope_theta": key("rope.freq_base", 10000.0)},
+        "vocab_size": file.tensors["token_embd.weight"].shape[0],
+        "tie_word_embeddings": "output.weight" not in file.tensors,
+    }
+
+
+def _from_gguf(file: GGUFFile, config: Mapping[str, Any]) -> Take:
+    heads = {"attn_q": config["num_attention_heads"], "attn_k": config["num_key_value_heads"]}
+
+    def take(name: str) -> Tensor | None:
+        theirs = gguf_name(name)
+        if theirs not in file.tensors:
+            return None
+        found, part = file.weights(theirs), theirs.rsplit(".", 2)[-2]
+        if config["model_type"] == "llama" and part in heads:
+            found = from_neighbours(found, heads[part])
+        return torch.from_numpy(np.ascontiguousarray(found))
+
+    return take
+
+
+def _from_folder(folder: Path) -> Parent:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        names = _files(folder)
+        files = {name: safe_open(folder / name, "pt") for name in sorted(set(names.values()))}
+    except (OSError, ValueError, SafetensorError) as error:
+        raise InputError(f"{folder} is no model of transformers that can be read: {error}") from error
+
+    def take(name: str) -> Tensor | None:
+        return files[names[name]].get_tensor(name).float() if name in names else None
+
+    return _assembled(config, take)
+
+
+def _files(folder: Path) -> dict[str, str]:
+    """Name of a tensor → its file."""
+    from safetensors import safe_open
+
+    index = folder / "model.safetensors.index.json"
+    if index.exists():
+        return json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+    with safe_open(folder / "model.safetensors", "pt") as file:
+        return dict.fromkeys(file.keys(), "model.safetensors")
+
+
+def _fetched(source: str) -> Path:
+    if source.count("/") != 1:
+        raise InputError(
+            f"no model at {source}: expected a folder of transformers, a GGUF file, or a hub id OWNER/NAME"
+        )
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError
+
+    try:
+        return Path(snapshot_download(source, allow_patterns=["*.json", "*.safetensors", "tokenizer.model"]))
+    except (OSError, ValueError, HfHubHTTPError) as error:
+        raise InputError(f"the hub does not deliver {source}: {str(error).partition(chr(10))[0]}") from error

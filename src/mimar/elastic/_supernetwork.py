@@ -1,0 +1,136 @@
+"""A parent whose layers can be cut at any size: the most important channels and heads come first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Final
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from mimar.elastic._forward import Rotary, channels, mixed_values, rotary
+from mimar.elastic._importance import Refit, elimination_order
+from mimar.elastic._parent import Attention, Facts, GatedMLP, Layer, Parent
+from mimar.elastic._subnetwork import SubNetwork
+
+SEQUENCES: Final = 4
+"""Of the calibration text that go through a layer at a time."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class SuperNetwork:
+    """parent: the same function as before, kv heads and channels of each layer the most important first.
+
+    outputs, downs: of each layer, the weights behind heads and channels that make up for those that are gone.
+    """
+
+    parent: Parent
+    outputs: tuple[Refit, ...]
+    downs: tuple[Refit, ...]
+
+    @staticmethod
+    def of(parent: Parent, ids: Tensor) -> SuperNetwork:
+        """Order the layers of `parent` by what the text `ids` (sequences, tokens) makes of them."""
+        with torch.no_grad():
+            found = list(_ordered(parent, ids))
+        layers, outputs, downs = zip(*found, strict=True)
+        return SuperNetwork(replace(parent, layers=layers), outputs, downs)
+
+    def layer(self, number: int, kv_heads: int, intermediate: int) -> Layer:
+        """Layer `number` with its first heads and channels; what is not re-fitted is a view of the parent."""
+        whole, size = self.parent.layers[number], self.parent.facts.head_size
+        attention, mlp = whole.attention, whole.mlp
+        if attention is not None and kv_heads * size < len(attention.key):
+            attention = _first_heads(attention, kv_heads, size, self.outputs[number]) if kv_heads else None
+        if mlp is not None and intermediate < len(mlp.up):
+            mlp = _first_channels(mlp, intermediate, self.downs[number]) if intermediate else None
+        return Layer(attention, mlp)
+
+    def layers(self, sub: SubNetwork) -> Iterator[Layer]:
+        """Of `sub`, those that are dropped left out."""
+        return (self.layer(number, *sub.sizes[number]) for number in sub.kept_layers)
+
+
+def _first_heads(part: Attention, kv_heads: int, size: int, refit: Refit) -> Attention:
+    narrow = kv_heads * size
+    wide = narrow * (len(part.query) // len(part.key))
+    ends = (wide, narrow, narrow)
+    biases = tuple(None if bias is None else bias[:end] for bias, end in zip(part.biases[:3], ends, strict=True))
+    return replace(
+        part,
+        query=part.query[:wide],
+        key=part.key[:narrow],
+        value=part.value[:narrow],
+        output=refit.weights(wide),
+        biases=(*biases, part.biases[3]),
+    )
+
+
+def _first_channels(part: GatedMLP, intermediate: int, refit: Refit) -> GatedMLP:
+    return GatedMLP(part.norm, part.gate[:intermediate], part.up[:intermediate], refit.weights(intermediate))
+
+
+def _ordered(parent: Parent, ids: Tensor) -> Iterator[tuple[Layer, Refit, Refit]]:
+    """Layer after layer: what the stream makes of it, its order, and the stream behind it."""
+    facts, turn = parent.facts, rotary(parent.facts, parent.config, ids.shape[1])
+    streams = [F.embedding(batch, parent.embedding) for batch in ids.split(SEQUENCES)]
+    for layer in parent.layers:
+        assert layer.attention is not None  # a parent has both parts in every layer
+        assert layer.mlp is not None
+        attention, output = _ordered_heads(layer.attention, streams, turn, facts)
+        mlp, down = _ordered_channels(layer.mlp, streams, facts)
+        yield Layer(attention, mlp), output, down
+
+
+def _ordered_heads(part: Attention, streams: list[Tensor], turn: Rotary, facts: Facts) -> tuple[Attention, Refit]:
+    """Reorders, and moves `streams` behind the attention."""
+    moments = torch.zeros(part.output.shape[1], part.output.shape[1])
+    for number, stream in enumerate(streams):
+        mixed = mixed_values(part, stream, turn, facts)
+        _add(moments, mixed)
+        streams[number] = stream + F.linear(mixed, part.output, part.biases[3])
+    moments /= sum(stream.shape[:2].numel() for stream in streams)
+    group = len(part.query) // len(part.key)
+    order = elimination_order(moments, part.output, group * facts.head_size)
+    narrow, wide = (_spread(order, count * facts.head_size) for count in (1, group))
+    reordered = replace(
+        part,
+        query=part.query[wide],
+        key=part.key[narrow],
+        value=part.value[narrow],
+        output=part.output[:, wide],
+        biases=(
+            *(_taken(b, at) for b, at in zip(part.biases[:3], (wide, narrow, narrow), strict=True)),
+            part.biases[3],
+        ),
+    )
+    return reordered, Refit.of(moments[wide][:, wide], reordered.output)
+
+
+def _ordered_channels(part: GatedMLP, streams: list[Tensor], facts: Facts) -> tuple[GatedMLP, Refit]:
+    """Reorders, and moves `streams` behind the feed-forward part."""
+    moments = torch.zeros(len(part.up), len(part.up))
+    for number, stream in enumerate(streams):
+        inner = channels(part, stream, facts)
+        _add(moments, inner)
+        streams[number] = stream + F.linear(inner, part.down)
+    moments /= sum(stream.shape[:2].numel() for stream in streams)
+    order = elimination_order(moments, part.down)
+    reordered = GatedMLP(part.norm, part.gate[order], part.up[order], part.down[:, order])
+    return reordered, Refit.of(moments[order][:, order], reordered.down)
+
+
+def _add(moments: Tensor, inputs: Tensor) -> None:
+    flat = inputs.flatten(0, 1)
+    moments.addmm_(flat.T, flat)
+
+
+def _spread(order: Tensor, size: int) -> Tensor:
+    """Numbers of groups → numbers of their features."""
+    return (order[:, None] * size + torch.arange(size)).flatten()
+
+
+def _taken(bias: Tensor | None, at: Tensor) -> Tensor | None:
+    return None if bias is None else bias[at]

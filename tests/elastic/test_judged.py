@@ -1,0 +1,90 @@
+"""Candidates judged together: the same figures as one by one, for fewer layers."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from tests.elastic.conftest import made
+from tests.elastic.test_load import run
+from tests.elastic.test_supernetwork import run_layers
+from torch.nn import functional as F
+
+from mimar.elastic import ElasticSpace, SubNetwork, load_parent
+from mimar.elastic._judged import among_the_best, judge, on_the_front
+from mimar.elastic._supernetwork import SuperNetwork
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("llama")
+    made("llama").save_pretrained(folder)
+    ids = torch.randint(0, 101, (6, 12), generator=torch.Generator().manual_seed(1))
+    return SuperNetwork.of(load_parent(str(folder)), ids)
+
+
+@pytest.fixture(scope="module")
+def text():
+    return torch.randint(0, 101, (16, 10), generator=torch.Generator().manual_seed(2))
+
+
+def candidates(network, count):
+    space, rng = ElasticSpace.of(network.parent.arch, steps=4), np.random.default_rng(0)
+    return [space.sample(rng) for _ in range(count)]
+
+
+def test_the_parent_is_no_distance_from_itself(network, text):
+    (loss,) = judge(network, [SubNetwork.whole(network.parent.arch)], text).losses
+    assert abs(loss) < 1e-5
+
+
+def test_is_the_divergence_of_probabilities(network, text):
+    sub = SubNetwork((3, 0, 2), (64, 128, 0))
+    expected = run(network.parent, text).log_softmax(-1)
+    found = run_layers(network.parent, network.layers(sub), text).log_softmax(-1)
+    by_hand = F.kl_div(found, expected, reduction="batchmean", log_target=True) / text.shape[1]
+    (loss,) = judge(network, [sub], text).losses
+    assert loss == pytest.approx(float(by_hand), rel=1e-4)
+
+
+def test_together_is_one_by_one(network, text):
+    subs = candidates(network, 8)
+    together, alone = judge(network, subs, text), [judge(network, [sub], text) for sub in subs]
+    assert together.losses == pytest.approx([each.losses[0] for each in alone], rel=1e-4)
+    assert together.naive == sum(each.spent for each in alone) == sum(len(sub.kept_layers) for sub in subs)
+
+
+def test_what_candidates_begin_with_is_run_once(network, text):
+    subs = [
+        SubNetwork((3, 3, 1), (128, 128, 64)),
+        SubNetwork((3, 3, 2), (128, 128, 64)),
+        SubNetwork((3, 0, 2), (128, 0, 64)),
+        SubNetwork((3, 3, 1), (128, 128, 64)),
+    ]
+    judged = judge(network, subs, text)
+    assert judged.naive == 11.0
+    assert judged.spent == 5.0  # the first; the second; the third of three candidates, two of which are the same
+    assert judged.losses[0] == judged.losses[3]
+
+
+def test_a_race_keeps_the_best_and_saves(network, text):
+    subs = candidates(network, 20)
+    whole, race = judge(network, subs, text), judge(network, subs, text, among_the_best(3))
+    best = np.argsort(whole.losses)[:3]
+    assert np.argsort(race.losses)[:3].tolist() == best.tolist()
+    assert [race.losses[number] for number in best] == pytest.approx([whole.losses[number] for number in best])
+    assert race.spent < 0.6 * whole.spent
+    assert sum(map(math.isinf, race.losses)) > 5
+
+
+def test_a_race_for_the_front_keeps_what_no_smaller_one_beats(network, text):
+    subs = candidates(network, 20)
+    sizes = [sub.block_params(network.parent.arch) for sub in subs]
+    whole, race = judge(network, subs, text), judge(network, subs, text, on_the_front(sizes))
+    front = [
+        a
+        for a in range(20)
+        if not any(sizes[b] <= sizes[a] and whole.losses[b] < whole.losses[a] for b in range(20) if b != a)
+    ]
+    assert [race.losses[a] for a in front] == pytest.approx([whole.losses[a] for a in front])
+    assert race.spent < whole.spent

@@ -1,0 +1,126 @@
+"""Block scores, and the best sub-network within a budget by them."""
+
+from itertools import product
+
+import pytest
+import torch
+from tests.elastic.conftest import made
+
+from mimar.elastic import ElasticSpace, SubNetwork, load_parent
+from mimar.elastic._judged import judge
+from mimar.elastic._knapsack import best_within
+from mimar.elastic._scores import BlockScores, _spread, block_scores, without_fragile
+from mimar.elastic._supernetwork import SuperNetwork
+from mimar.errors import BudgetError
+from mimar.shapes import attention_parameters, feed_forward_parameters
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("llama")
+    made("llama").save_pretrained(folder)
+    ids = torch.randint(0, 101, (6, 12), generator=torch.Generator().manual_seed(1))
+    return SuperNetwork.of(load_parent(str(folder)), ids)
+
+
+@pytest.fixture(scope="module")
+def text():
+    return torch.randint(0, 101, (5, 10), generator=torch.Generator().manual_seed(2))
+
+
+@pytest.fixture(scope="module")
+def scores(network, text):
+    return block_scores(network, ElasticSpace.of(network.parent.arch, steps=4), text)
+
+
+def test_a_score_is_what_the_change_alone_does(network, text, scores):
+    whole = SubNetwork((3, 3, 3), (128, 128, 128))
+    subs = {
+        (0, 1, 128): SubNetwork((1, 3, 3), whole.intermediate),
+        (1, 0, 128): SubNetwork((3, 0, 3), whole.intermediate),
+        (2, 3, 32): SubNetwork(whole.kv_heads, (128, 128, 32)),
+        (0, 3, 0): SubNetwork(whole.kv_heads, (0, 128, 128)),
+    }
+    losses = judge(network, list(subs.values()), text).losses
+    assert [scores.of_layer(*at) for at in subs] == pytest.approx(losses, rel=1e-3)
+    assert scores.foretold(whole) == 0.0
+    both = scores.foretold(SubNetwork((1, 3, 3), (128, 128, 32)))
+    assert both == pytest.approx(losses[0] + losses[2], rel=1e-3)
+
+
+def test_hidden_states_are_kept(scores):
+    """Seven options for each of three layers: from their own layer on, and the parent once."""
+    assert scores.naive == 3 * 7 * 3
+    assert scores.spent == 3 + 7 * (3 + 2 + 1)
+
+
+def test_sizes_between_are_interpolated():
+    curve = {0: 0.9, 32: 0.4, 128: 0.0}
+    scores = BlockScores(({3: 0.0},) * 3, (curve,) * 3, 0.0, 0.0)
+    between = [scores.of_layer(0, 3, width) for width in (0, 16, 32, 64, 96, 128)]
+    assert (between[0], between[2], between[-1]) == pytest.approx((0.9, 0.4, 0.0))
+    assert between == sorted(between, reverse=True)
+    assert len(set(between)) == 6
+
+
+def test_few_widths_of_many_are_measured():
+    assert _spread(range(0, 1537, 64)) == [0, 512, 960, 1472]
+    assert _spread((0, 32, 64, 128)) == [0, 32, 64]
+
+
+def _cost(parent):
+    hidden = parent.hidden_size
+
+    def cost(number, sizes):
+        if not any(sizes):
+            return 0
+        layers = tuple(sizes if n == number else (0, 0) for n in range(parent.num_layers))
+        (block,) = SubNetwork(*map(tuple, zip(*layers, strict=True))).architecture(parent).blocks
+        return attention_parameters(block, hidden) + feed_forward_parameters(block, hidden)
+
+    return cost
+
+
+@pytest.mark.parametrize("form", ["R", "G", "U"])
+@pytest.mark.parametrize("share", [0.4, 0.7, 0.95])
+def test_the_knapsack_is_exact(network, scores, form, share):
+    """Compared with every sub-network that there is."""
+    parent = network.parent.arch
+    space = ElasticSpace.of(parent, form, steps=4)
+    budget = share * SubNetwork.whole(parent).block_params(parent)
+    options = list(product(range(4), (0, 32, 64, 96, 128)))
+    everything = (SubNetwork(*map(tuple, zip(*sizes, strict=True))) for sizes in product(options, repeat=3))
+    legal = [sub for sub in everything if sub.block_params(parent) <= budget and not space.validate(sub)]
+    best = min(map(scores.foretold, legal))
+    found = best_within(space, scores, [(_cost(parent), budget)])
+    assert found in legal
+    assert scores.foretold(found) == pytest.approx(best, rel=1e-3)
+
+
+def test_all_limits_are_kept(network, scores):
+    parent = network.parent.arch
+    space, whole = ElasticSpace.of(parent, steps=4), SubNetwork.whole(parent).block_params(parent)
+    limits = [(_cost(parent), 0.8 * whole), (lambda _, sizes: sizes[0], 4)]
+    found = best_within(space, scores, limits)
+    assert sum(found.kv_heads) <= 4
+    assert found.block_params(parent) <= 0.8 * whole
+    assert scores.foretold(found) > scores.foretold(best_within(space, scores, limits[:1]))
+
+
+def test_an_impossible_budget_is_a_sentence(network, scores):
+    space = ElasticSpace.of(network.parent.arch, "R", steps=4, protected=(0, 1, 2))
+    with pytest.raises(BudgetError, match="no sub-network of the space keeps all budgets"):
+        best_within(space, scores, [(_cost(network.parent.arch), 5)])
+
+
+def test_fragile_sizes_leave_the_space(network, scores):
+    space = ElasticSpace.of(network.parent.arch, steps=4)
+    limit = scores.of_layer(0, 1, 128)
+    left = without_fragile(space, scores, limit)
+    assert 1 in left.kv_heads[0]
+    for number, (kv_heads, widths) in enumerate(zip(left.kv_heads, left.intermediate, strict=True)):
+        assert kv_heads[-1] == 3
+        assert widths[-1] == 128
+        assert all(scores.of_layer(number, k, 128) <= limit for k in kv_heads)
+        assert all(scores.of_layer(number, 3, w) <= limit for w in widths)
+    assert left != space
