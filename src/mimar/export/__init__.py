@@ -6,9 +6,21 @@ put in place, so that nothing half-written stays. Heavy libraries are loaded whe
 
 from mimar.export._code import export_code
 from mimar.export._csv import export_csv
-from mimar.export._gguf import QUANTIZATIONS, export_gguf
+from mimar.export._gguf import export_gguf
+from mimar.export._gguf_check import QUANTIZATIONS
 from mimar.export._hf import export_hf
 from mimar.export._json import export_json
 from mimar.export._publish import ExportResult
+from mimar.export._shrunk import export_shrunk_gguf, export_shrunk_hf
 
-__all__ = ["QUANTIZATIONS", "ExportResult", "export_code", "export_csv", "export_gguf", "export_hf", "export_json"]
+__all__ = [
+    "QUANTIZATIONS",
+    "ExportResult",
+    "export_code",
+    "export_csv",
+    "export_gguf",
+    "export_hf",
+    "export_json",
+    "export_shrunk_gguf",
+    "export_shrunk_hf",
+]

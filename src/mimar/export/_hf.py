@@ -16,7 +16,7 @@ from mimar.space import Architecture, architecture_to_json, illegal_reasons
 if TYPE_CHECKING:
     from torch import Tensor
 
-_LOAD = """
+LOAD_HF = """
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 (trust, with_tokenizer) = (argument == "yes" for argument in arguments)
@@ -70,7 +70,7 @@ def export_hf(
         if tokenizer is not None:
             copy_tokenizer(tokenizer, aside)
         flags = tuple("yes" if flag else "no" for flag in (family is None, tokenizer is not None))
-        verdict = check_logits(_LOAD, aside, flags, expected)
+        verdict = check_logits(LOAD_HF, aside, flags, expected)
         name = "MimarForCausalLM, with trust_remote_code=True" if family is None else MODEL_CLASSES[family]
         return {"transformers": f"ok: loads as {name}; {verdict}"}
 
@@ -78,17 +78,24 @@ def export_hf(
 
 
 def _write_stock(arch: Architecture, state: Mapping[str, Tensor], special: dict[str, int], aside: Path) -> None:
-    """config.json, generation_config.json and model.safetensors, as transformers itself lays them out."""
+    from mimar.models import to_hf_config, to_hf_state_dict
+
+    write_stock({**to_hf_config(arch), **special}, to_hf_state_dict(arch, state), aside)
+
+
+def write_stock(config: Mapping[str, Any], state: Mapping[str, Tensor], aside: Path) -> None:
+    """config.json, generation_config.json and model.safetensors, as transformers itself lays them out.
+
+    state: under the names of transformers; a tied head need not be listed.
+    """
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    from mimar.models import to_hf_config, to_hf_state_dict
-
-    settings: dict[str, Any] = {**to_hf_config(arch), **special, "dtype": torch.float32}
-    config = AutoConfig.for_model(**settings)
+    known = AutoConfig.for_model(**{**config, "dtype": torch.float32})
     with torch.device("meta"):  # All weights are replaced, none needs to be drawn.
-        model = AutoModelForCausalLM.from_config(config)
-    model.load_state_dict(to_hf_state_dict(arch, state), strict=True, assign=True)
+        model = AutoModelForCausalLM.from_config(known)
+    head = {"lm_head.weight": state["model.embed_tokens.weight"]} if known.tie_word_embeddings else {}
+    model.load_state_dict({**state, **head}, strict=True, assign=True)
     model.tie_weights()
     with _quiet():
         model.save_pretrained(aside)

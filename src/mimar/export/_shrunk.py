@@ -1,0 +1,207 @@
+"""A model that was cut out of a pretrained one → files that transformers and llama.cpp run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from mimar.errors import ArchitectureError
+from mimar.export._gguf_check import SAMPLE, GGUFCheck, require_gguf, weight_kind
+from mimar.export._gguf_vocabulary import Vocabulary
+from mimar.export._hf import LOAD_HF, write_stock
+from mimar.export._publish import ExportResult, publish
+from mimar.export._tokenizer import copy_tokenizer, read_tokenizer
+from mimar.formats import from_neighbours, gguf_name, to_neighbours
+from mimar.space import Architecture
+
+if TYPE_CHECKING:
+    import gguf
+    from torch import Tensor
+
+    from mimar.elastic import Parent
+
+CHECKED_TOKENS: Final = 32
+
+LEAST_WIDTH: Final = 32
+"""Channels, all zero, of a feed-forward part that was removed: without any, llama.cpp leaves out the attention too."""
+
+
+def export_shrunk_hf(model: Parent, directory: Path, tokenizer: Path) -> ExportResult:
+    """Write a checkpoint of the family of `model` that ``AutoModelForCausalLM.from_pretrained(directory)`` loads.
+
+    tokenizer: a folder with the parent's. `ArchitectureError`: layers of different sizes, which stock classes do not
+    know. Everything else as `export_hf`.
+    """
+    config = uniform_config(model)
+    special = read_tokenizer(tokenizer, model.arch.vocab_size)
+
+    def write(aside: Path) -> dict[str, str]:
+        from mimar.elastic import model_logits, state_dict
+        from mimar.export._reload import Expected, check_logits, weights_written
+
+        tokens, state = _tokens(model.arch), state_dict(model)
+        with weights_written():
+            write_stock({**config, **special}, state, aside)
+        copy_tokenizer(tokenizer, aside)
+        verdict = check_logits(LOAD_HF, aside, ("no", "yes"), Expected(tokens, model_logits(model, tokens), state))
+        return {"transformers": f"ok: {verdict}"}
+
+    return publish(model.arch, directory, "hf", write)
+
+
+def uniform_config(model: Parent) -> dict[str, Any]:
+    """The parent's config.json with the sizes of `model`. ArchitectureError: its layers differ, or lack a part."""
+    arch = model.arch
+    (block, *others) = dict.fromkeys(arch.blocks)
+    if others or "none" in (block.mixer.kind, block.feed_forward.kind):
+        raise ArchitectureError(
+            "stock classes need layers of the same sizes",
+            (f"{len(others) + 1} different layers; search with --form U, or export to gguf",),
+        )
+    mixer = block.mixer
+    if arch.hidden_size % mixer.num_heads:
+        raise ArchitectureError(
+            "stock classes need a hidden size that the heads divide", (f"{arch.hidden_size} and {mixer.num_heads}",)
+        )
+    by_layer = {"layer_types", "architectures", "transformers_version", "_name_or_path", "max_window_layers"}
+    return {
+        **{key: value for key, value in model.config.items() if key not in by_layer},
+        "num_hidden_layers": arch.num_layers,
+        "intermediate_size": block.feed_forward.intermediate_size,
+        "num_attention_heads": mixer.num_heads,
+        "num_key_value_heads": mixer.num_kv_heads,
+        "head_dim": mixer.head_size,
+    }
+
+
+def export_shrunk_gguf(model: Parent, directory: Path, tokenizer: Path, *, quantization: str = "Q8_0") -> ExportResult:
+    """Write ``model-TYPE.gguf`` for llama.cpp; layers may have sizes of their own (architecture ``deci``).
+
+    tokenizer: a folder with the parent's. Check and errors as of `export_gguf`. ArchitectureError: the first layer has
+    no attention, or the model has what ``deci`` does not know.
+    """
+    require_gguf()
+    family = _gguf_family(model)
+    vocabulary = Vocabulary.of(tokenizer, model.arch.vocab_size)
+    file = f"model-{quantization}.gguf"
+
+    def write(aside: Path) -> dict[str, str]:
+        from mimar.elastic import assemble, model_logits
+
+        rounded = _write_gguf(model, (family, quantization, vocabulary), aside / file)
+        vocabulary.copy(aside)
+        tokens = _tokens(model.arch)
+        logits = model_logits(assemble(model.arch, model.facts, model.config, rounded.get), tokens)
+        check = GGUFCheck(file, quantization, tokens, logits, vocabulary.letter, SAMPLE)
+        return {"llama.cpp": check.verdict(aside)}
+
+    return publish(model.arch, directory, "gguf", write)
+
+
+def _tokens(arch: Architecture) -> Tensor:
+    """(1, T), random, the same in every run."""
+    import torch
+
+    count = min(CHECKED_TOKENS, arch.context_length)
+    return torch.randint(arch.vocab_size, (1, count), generator=torch.Generator().manual_seed(0))
+
+
+def _gguf_family(model: Parent) -> str:
+    """``llama`` or ``qwen2`` where stock layers are enough, else ``deci``."""
+    blocks, family = model.arch.blocks, model.facts.model_type
+    uniform = len(set(blocks)) == 1 and "none" not in (blocks[0].mixer.kind, blocks[0].feed_forward.kind)
+    reasons = list[str]()
+    if model.facts.rope["rope_type"] != "default":
+        reasons.append(f"RoPE scaling {model.facts.rope['rope_type']} is not written to GGUF yet")
+    if 0 < model.facts.window < model.arch.context_length:
+        reasons.append("attention windows are not written to GGUF")
+    if not uniform and blocks[0].mixer.kind == "none":
+        reasons.append("llama.cpp needs attention in the first layer")
+    if not uniform and family in ("qwen2", "qwen3"):
+        reasons.append(f"llama.cpp knows layers of different sizes only for Llama, not for {family}: use --form U")
+    if reasons:
+        raise ArchitectureError("cannot be written to GGUF", tuple(reasons))
+    if uniform:
+        return "llama" if family == "mistral" else family
+    return "deci"
+
+
+Plan = tuple[str, str, Vocabulary]
+"""Architecture in llama.cpp, type of weights, vocabulary."""
+
+
+def _write_gguf(model: Parent, plan: Plan, file: Path) -> dict[str, Tensor]:
+    """Write the file; returns the weights by their names in transformers, as rounded there."""
+    import gguf
+    import torch
+
+    from mimar.elastic import state_dict
+
+    family, quantization, vocabulary = plan
+    writer = gguf.GGUFWriter(file, family)
+    _write_sizes(writer, model, family)
+    vocabulary.write(writer)
+    heads = _turned_heads(model, family)
+    rounded: dict[str, Tensor] = {}
+    for name, tensor in state_dict(model).items():
+        kind, turned = weight_kind(quantization, name, tensor), heads.get(name, 0)
+        rows = tensor.detach().float().contiguous().numpy()
+        data = gguf.quants.quantize(to_neighbours(rows, turned) if turned else rows, kind)
+        writer.add_tensor(gguf_name(name), data, raw_dtype=kind)
+        back = gguf.quants.dequantize(data, kind).reshape(rows.shape)
+        rounded[name] = torch.from_numpy((from_neighbours(back, turned) if turned else back).copy())
+    for name, tensor in _silent_parts(model).items():
+        kind = weight_kind(quantization, name, tensor)
+        writer.add_tensor(gguf_name(name), gguf.quants.quantize(tensor.numpy(), kind), raw_dtype=kind)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return rounded
+
+
+def _write_sizes(writer: gguf.GGUFWriter, model: Parent, family: str) -> None:
+    arch, facts = model.arch, model.facts
+    writer.add_name("mimar")
+    writer.add_context_length(arch.context_length)
+    writer.add_embedding_length(arch.hidden_size)
+    writer.add_block_count(arch.num_layers)
+    widths = [block.feed_forward.intermediate_size or LEAST_WIDTH for block in arch.blocks]
+    queries, keys = ([getattr(block.mixer, name) for block in arch.blocks] for name in ("num_heads", "num_kv_heads"))
+    writer.add_feed_forward_length(widths if family == "deci" else widths[0])
+    writer.add_head_count(queries if family == "deci" else queries[0])
+    writer.add_head_count_kv(keys if family == "deci" else keys[0])
+    writer.add_key_length(facts.head_size)
+    writer.add_value_length(facts.head_size)
+    writer.add_rope_dimension_count(facts.head_size)
+    writer.add_rope_freq_base(float(facts.rope["rope_theta"]))
+    writer.add_layer_norm_rms_eps(facts.norm_eps)
+    writer.add_vocab_size(arch.vocab_size)
+
+
+def _turned_heads(model: Parent, family: str) -> Mapping[str, int]:
+    """Weights of queries and keys whose rows llama.cpp wants in another order → their heads."""
+    if family not in ("llama", "deci"):
+        return {}
+    return {
+        f"model.layers.{number}.self_attn.{part}.{kind}": heads
+        for number, block in enumerate(model.arch.blocks)
+        for part, heads in (("q_proj", block.mixer.num_heads), ("k_proj", block.mixer.num_kv_heads))
+        for kind in ("weight", "bias")
+    }
+
+
+def _silent_parts(model: Parent) -> dict[str, Tensor]:
+    """Feed-forward parts of `LEAST_WIDTH` zeros where there is none."""
+    import torch
+
+    found: dict[str, Tensor] = {}
+    hidden = model.arch.hidden_size
+    for number, layer in enumerate(model.layers):
+        if layer.mlp is None:
+            start = f"model.layers.{number}."
+            found[f"{start}post_attention_layernorm.weight"] = torch.ones(hidden)
+            found |= {f"{start}mlp.{part}_proj.weight": torch.zeros(LEAST_WIDTH, hidden) for part in ("gate", "up")}
+            found[f"{start}mlp.down_proj.weight"] = torch.zeros(hidden, LEAST_WIDTH)
+    return found

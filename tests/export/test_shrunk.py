@@ -1,0 +1,102 @@
+"""Sub-networks as files: transformers and llama.cpp compute what the sub-network computes."""
+
+import json
+
+import gguf
+import pytest
+import torch
+from tests.elastic.conftest import SCALED
+from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+
+from mimar.elastic import SubNetwork, SuperNetwork, extract, load_parent, model_logits
+from mimar.errors import ArchitectureError
+from mimar.export import export_shrunk_gguf, export_shrunk_hf
+from mimar.training import tokenizer_named
+
+SIZES = {
+    "vocab_size": 300, "hidden_size": 96, "intermediate_size": 128, "num_hidden_layers": 4, "num_attention_heads": 6,
+    "num_key_value_heads": 3, "head_dim": 16, "max_position_embeddings": 64,
+    "rope_parameters": {"rope_type": "default", "rope_theta": 5e4}, "rms_norm_eps": 1e-5, "tie_word_embeddings": True,
+}  # fmt: skip
+UNIFORM = SubNetwork((2, 0, 2, 2), (64, 0, 64, 64))
+PER_LAYER = SubNetwork((3, 1, 0, 2), (128, 0, 96, 32))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """With a tokenizer."""
+    tokenizer_named("train:300", ["The year 1984 was long. It's na\u00efve \u2013 isn't it? " * 40]).save(tmp_path)
+    return tmp_path
+
+
+def cut(folder, sub, **changes):
+    torch.manual_seed(0)
+    model = LlamaForCausalLM(LlamaConfig(**SIZES | changes))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    model.save_pretrained(folder)
+    ids = torch.randint(0, 300, (6, 24), generator=torch.Generator().manual_seed(1))
+    return extract(SuperNetwork.of(load_parent(str(folder)), ids), sub)
+
+
+def test_a_uniform_sub_network_is_a_stock_llama(folder, tmp_path):
+    model = cut(folder, UNIFORM)
+    result = export_shrunk_hf(model, tmp_path / "out", folder)
+    assert result.verdicts["transformers"].startswith("ok: logits after a reload differ by at most")
+    theirs = LlamaForCausalLM.from_pretrained(tmp_path / "out")
+    config = theirs.config
+    assert (config.num_hidden_layers, config.intermediate_size, config.num_key_value_heads) == (3, 64, 2)
+    assert (config.rope_parameters["rope_theta"], config.rms_norm_eps) == (5e4, 1e-5)
+    ids = torch.arange(20)[None]
+    torch.testing.assert_close(theirs(ids).logits, model_logits(model, ids), rtol=1e-4, atol=1e-4)
+    assert AutoTokenizer.from_pretrained(tmp_path / "out")("a year")["input_ids"]
+
+
+def test_layers_that_differ_are_no_stock_llama(folder, tmp_path):
+    model = cut(folder, PER_LAYER)
+    with pytest.raises(ArchitectureError, match="layers of the same sizes") as caught:
+        export_shrunk_hf(model, tmp_path / "out", folder)
+    assert "4 different layers" in caught.value.reasons[0]
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("quantization", ["F32", "F16", "Q8_0"])
+@pytest.mark.parametrize(
+    "sub",
+    [
+        UNIFORM,
+        PER_LAYER,
+        SubNetwork((3, 0, 0, 1), (96, 32, 0, 0)),
+        SubNetwork((1, 3, 3, 0), (128, 128, 128, 128)),
+        SubNetwork((0, 2, 0, 1), (0, 32, 64, 0)),
+    ],
+)
+def test_llama_cpp_computes_the_sub_network(folder, tmp_path, sub, quantization):
+    result = export_shrunk_gguf(cut(folder, sub), tmp_path / "out", folder, quantization=quantization)
+    assert result.verdicts["llama.cpp"].startswith("ok: log-probabilities of 32 tokens differ")
+    fields = gguf.GGUFReader(tmp_path / "out" / f"model-{quantization}.gguf").fields
+    assert fields["general.architecture"].contents() == ("llama" if sub == UNIFORM else "deci")
+    assert json.loads((tmp_path / "out" / "mimar-export.json").read_text())["form"] == "gguf"
+
+
+def test_a_file_is_read_back(folder, tmp_path):
+    model = cut(folder, UNIFORM)
+    export_shrunk_gguf(model, tmp_path / "out", folder, quantization="F32")
+    again = load_parent(str(tmp_path / "out" / "model-F32.gguf"))
+    ids = torch.arange(20)[None]
+    torch.testing.assert_close(model_logits(again, ids), model_logits(model, ids), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("sub", "changes", "reason"),
+    [
+        (SubNetwork((0, 3, 3, 3), (128,) * 4), {}, "needs attention in the first layer"),
+        (UNIFORM, {"rope_parameters": SCALED}, "RoPE scaling llama3"),
+    ],
+)
+def test_what_llama_cpp_would_not_compute_is_refused(folder, tmp_path, sub, changes, reason):
+    with pytest.raises(ArchitectureError) as caught:
+        export_shrunk_gguf(cut(folder, sub, **changes), tmp_path / "out", folder)
+    assert reason in caught.value.reasons[0]
+    assert not (tmp_path / "out").exists()
