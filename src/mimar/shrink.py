@@ -1,0 +1,206 @@
+"""The `shrink` task: a parent, text, a device and budgets → the problem for a strategy, and its evaluator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache, partial
+from typing import TYPE_CHECKING, Final
+
+from mimar.elastic import ElasticSpace, SubNetwork
+from mimar.errors import BudgetError, InputError
+from mimar.hardware import DeviceProfile, Workload, hardware_metrics
+from mimar.objectives import Budget, Objective
+from mimar.pareto import Reference
+from mimar.strategy import Axis, Problem
+from mimar.trial import FULL
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from mimar.elastic import BlockScores, SuperNetwork
+
+__all__ = ["DIVERGENCE", "ShrinkEvaluator", "ShrinkTask", "shrink_task"]
+
+DIVERGENCE: Final = "divergence"
+"""KL of a sub-network from its parent, nats a token: the loss that is searched by."""
+
+DIRECTIONS: Final[Mapping[str, str]] = {
+    DIVERGENCE: "min",
+    "block_params": "min",
+    "params": "min",
+    "memory_bytes": "min",
+    "ttft_s": "min",
+    "decode_tokens_per_second": "max",
+}
+"""Metric → whether more or less of it is better."""
+
+DEFAULT_OBJECTIVES: Final = (DIVERGENCE, "block_params")
+
+
+@dataclass
+class ShrinkEvaluator:
+    """Sizes and speed of a sub-network by formula, its divergence by running it on a text.
+
+    Candidates that it hears of together (`prepare`) are judged together, so that what they begin with is run once.
+    spent, naive: layers run over the whole text so far, and what one by one would have run.
+    """
+
+    network: SuperNetwork
+    ids: Tensor
+    known: Callable[[SubNetwork], Mapping[str, float]]
+    spent: float = 0.0
+    naive: float = 0.0
+    _judged: dict[SubNetwork, float] = field(default_factory=dict[SubNetwork, float])
+
+    def prepare(self, candidates: Sequence[SubNetwork]) -> None:
+        """Judge those that are new."""
+        from mimar.elastic import judge
+
+        fresh = [sub for sub in dict.fromkeys(candidates) if sub not in self._judged]
+        if fresh:
+            judged = judge(self.network, fresh, self.ids)
+            self._judged |= zip(fresh, judged.losses, strict=True)
+            self.spent += judged.spent
+            self.naive += judged.naive
+
+    def evaluate(self, sub: SubNetwork, fidelity: str = FULL) -> Mapping[str, float]:
+        """All metrics; the fidelity changes nothing."""
+        self.prepare([sub])
+        return {**self.known(sub), DIVERGENCE: self._judged[sub]}
+
+
+@dataclass(frozen=True)
+class ShrinkTask:
+    """Everything a study of this task needs but the strategy.
+
+    starts: sub-networks that the block scores find best at sizes over the whole range, within the budgets.
+    """
+
+    problem: Problem[SubNetwork]
+    evaluator: ShrinkEvaluator
+    starts: tuple[SubNetwork, ...]
+
+
+def shrink_task(
+    network: SuperNetwork,
+    space: ElasticSpace,
+    scores: BlockScores,
+    ids: Tensor,
+    use: tuple[DeviceProfile, Workload],
+    *,
+    budgets: Sequence[Budget] = (),
+    objectives: Sequence[str] = DEFAULT_OBJECTIVES,
+) -> ShrinkTask:
+    """Join the parts. ids: the text (sequences, tokens) that candidates are judged on. use: where and how they run.
+
+    BudgetError where nothing of `space` keeps the budgets, InputError for unknown objectives or figures that the device
+    does not have.
+    """
+    known = _Known(space, *use)
+    whole = known(SubNetwork.whole(space.parent))
+    wanted = tuple(_objective(name) for name in objectives)
+    for name in (*objectives, *(budget.metric for budget in budgets)):
+        if name != DIVERGENCE and name not in whole:
+            raise InputError(f"unknown metric {name!r}: expected one of {', '.join((DIVERGENCE, *whole))}")
+    kept = tuple(budgets)
+
+    def check(sub: SubNetwork) -> tuple[str, ...]:
+        return space.validate(sub) or tuple(reason for each in kept if (reason := each.broken(known(sub))))
+
+    def excess(sub: SubNetwork) -> float:
+        return sum(each.excess(known(sub)) for each in kept)
+
+    starts = _starts(space, scores, known, kept)
+    problem = Problem(
+        space, wanted, check, excess, known, _frame(wanted, whole, known(starts[-1]), scores.foretold(starts[-1])),
+        anchor=starts[0], axes=(Axis("block_params", lambda sub: known(sub)["block_params"], cells=4),),
+    )  # fmt: skip
+    return ShrinkTask(problem, ShrinkEvaluator(network, ids, known), starts)
+
+
+def _objective(name: str) -> Objective:
+    if name not in DIRECTIONS:
+        raise InputError(f"unknown objective {name!r}: expected one of {', '.join(DIRECTIONS)}")
+    return Objective(name, "max" if DIRECTIONS[name] == "max" else "min")
+
+
+@dataclass(frozen=True)
+class _Known:
+    """Metrics that cost nothing to compute, with a memory."""
+
+    space: ElasticSpace
+    profile: DeviceProfile
+    workload: Workload
+
+    def __call__(self, sub: SubNetwork) -> Mapping[str, float]:
+        return self._remembered(sub)
+
+    @cached_property
+    def _remembered(self) -> Callable[[SubNetwork], Mapping[str, float]]:
+        return lru_cache(maxsize=20_000)(self._computed)
+
+    def _computed(self, sub: SubNetwork) -> Mapping[str, float]:
+        arch = sub.architecture(self.space.parent)
+        sizes = {"block_params": float(sub.block_params(self.space.parent))}
+        return sizes | hardware_metrics(arch, self.profile, self.workload)
+
+
+STARTS: Final = 8
+"""Sub-networks of the block scores' front that a search begins with."""
+
+
+def _starts(
+    space: ElasticSpace, scores: BlockScores, known: _Known, budgets: Sequence[Budget]
+) -> tuple[SubNetwork, ...]:
+    """The best within the budgets by the scores, and the best of each of several sizes below it."""
+    from mimar.elastic import best_within
+
+    limits = [_limit(space, known, budget) for budget in budgets]
+    first = best_within(space, scores, limits)
+    size = partial(_added, space, known, "block_params")
+    whole = known(SubNetwork.whole(space.parent))["block_params"]
+    largest, found = known(first)["block_params"], [first]
+    for share in (1 - k / (2 * STARTS) for k in range(1, STARTS)):
+        try:
+            found.append(best_within(space, scores, [*limits, (size, share * largest - whole)]))
+        except BudgetError:
+            break
+    return tuple(dict.fromkeys(found))
+
+
+def _added(space: ElasticSpace, known: _Known, metric: str, number: int, sizes: tuple[int, int]) -> float:
+    """What changes in `metric` where layer `number` of the whole parent gets these sizes."""
+    whole = SubNetwork.whole(space.parent)
+    kv_heads, intermediate = [*whole.kv_heads], [*whole.intermediate]
+    kv_heads[number], intermediate[number] = sizes
+    cut = SubNetwork(tuple(kv_heads), tuple(intermediate))
+    return _additive(known(cut), metric) - _additive(known(whole), metric)
+
+
+def _limit(space: ElasticSpace, known: _Known, budget: Budget) -> tuple[Callable[..., float], float]:
+    """A budget as a cost of layers and what their sum may be: all these metrics are sums over layers, or nearly."""
+    whole = _additive(known(SubNetwork.whole(space.parent)), budget.metric)
+    limit = 1 / budget.limit if budget.kind == "min" else budget.limit
+    return partial(_added, space, known, budget.metric), limit - whole
+
+
+def _additive(metrics: Mapping[str, float], metric: str) -> float:
+    """Tokens a second become seconds a token."""
+    return 1 / metrics[metric] if DIRECTIONS.get(metric) == "max" else metrics[metric]
+
+
+def _frame(
+    objectives: Sequence[Objective], whole: Mapping[str, float], least: Mapping[str, float], worst: float
+) -> Reference:
+    """From the whole parent to the smallest start, with twice the divergence that the scores foretell of that."""
+    points, ideals = list[float](), list[float]()
+    for each in objectives:
+        if each.metric == DIVERGENCE:
+            points.append(2 * worst + 1e-6)
+            ideals.append(0.0)
+        else:
+            ends = sorted(each.sign * metrics[each.metric] for metrics in (whole, least))
+            points.append(ends[1])
+            ideals.append(min(ends[0], ends[1] - 1e-9))
+    return Reference(tuple(points), tuple(ideals))

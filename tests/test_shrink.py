@@ -1,0 +1,81 @@
+"""A parent, text, a device and budgets → a search over its sub-networks."""
+
+import numpy as np
+import pytest
+import torch
+from tests.elastic.conftest import made
+
+from mimar.cli._strategies import CLASSIC
+from mimar.elastic import ElasticSpace, SubNetwork, SuperNetwork, block_scores, judge, load_parent
+from mimar.errors import BudgetError, InputError
+from mimar.hardware import Workload, load_profile
+from mimar.objectives import Budget
+from mimar.shrink import DIVERGENCE, shrink_task
+from mimar.study import Study
+
+USE = (load_profile("laptop-cpu"), Workload(64, prompt_tokens=16))
+
+
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("llama")
+    made("llama").save_pretrained(folder)
+    ids = torch.randint(0, 101, (6, 12), generator=torch.Generator().manual_seed(1))
+    network = SuperNetwork.of(load_parent(str(folder)), ids)
+    space = ElasticSpace.of(network.parent.arch, "G", steps=4)
+    return network, space, block_scores(network, space, ids), ids
+
+
+def size(parts):
+    return SubNetwork.whole(parts[1].parent).block_params(parts[1].parent)
+
+
+def test_a_search_finds_a_front_within_the_budget(parts):
+    most = 0.8 * size(parts)
+    task = shrink_task(*parts, USE, budgets=[Budget("block_params", "max", most)])
+    study = Study(task.problem, CLASSIC["nsga2"](task.problem, 0), task.evaluator, prepare=task.evaluator.prepare)
+    study.run(24)
+    front = study.front()
+    assert len(front) > 2
+    assert all(trial.metrics["block_params"] <= most for trial in front)
+    trial = front[0]
+    (loss,) = judge(parts[0], [trial.architecture], parts[3]).losses
+    assert trial.metrics[DIVERGENCE] == pytest.approx(loss, rel=1e-4)
+    assert 0 < task.evaluator.spent < task.evaluator.naive
+    assert study.hypervolume() > 0
+
+
+def test_starts_are_the_front_of_the_scores(parts):
+    scores = parts[2]
+    task = shrink_task(*parts, USE, budgets=[Budget("block_params", "max", 0.9 * size(parts))])
+    sizes = [sub.block_params(parts[1].parent) for sub in task.starts]
+    foretold = [scores.foretold(sub) for sub in task.starts]
+    assert sizes == sorted(sizes, reverse=True)
+    assert foretold == sorted(foretold)
+    assert len(task.starts) > 4
+    rng = np.random.default_rng(0)
+    fitting = [sub for _ in range(300) if (sub := parts[1].sample(rng)).block_params(parts[1].parent) <= sizes[0]]
+    assert foretold[0] <= min(map(scores.foretold, fitting))
+
+
+@pytest.mark.parametrize(
+    ("metric", "kind", "share"),
+    [("memory_bytes", "max", 0.9), ("decode_tokens_per_second", "min", 1.1), ("params", "max", 0.9)],
+)
+def test_budgets_on_the_device_are_kept(parts, metric, kind, share):
+    whole = SubNetwork.whole(parts[1].parent)
+    known = shrink_task(*parts, USE).problem.known
+    budget = Budget(metric, kind, share * known(whole)[metric])
+    task = shrink_task(*parts, USE, budgets=[budget])
+    assert budget.broken(known(task.starts[0])) is None
+    assert task.problem.check(task.starts[0]) == ()
+    assert "over budget" in task.problem.check(whole)[0]
+
+
+def test_what_cannot_be_is_a_sentence(parts):
+    with pytest.raises(BudgetError, match="no sub-network of the space keeps all budgets"):
+        shrink_task(*parts, USE, budgets=[Budget("memory_bytes", "max", 10.0)])
+    with pytest.raises(InputError, match="unknown objective 'beauty'"):
+        shrink_task(*parts, USE, objectives=("beauty",))
+    with pytest.raises(InputError, match="unknown metric 'beauty'"):
+        shrink_task(*parts, USE, budgets=[Budget("beauty", "max", 1.0)])
