@@ -88,4 +88,6 @@ def test_exported_names():
         "export_gguf",
         "export_hf",
         "export_json",
+        "export_shrunk_gguf",
+        "export_shrunk_hf",
     ]
