@@ -13,6 +13,8 @@ from transformers import (
     Qwen3ForCausalLM,
 )
 
+from mimar.elastic import SuperNetwork, load_parent
+
 SIZES = {
     "vocab_size": 101, "hidden_size": 96, "intermediate_size": 128, "num_hidden_layers": 3, "num_attention_heads": 6,
     "num_key_value_heads": 3, "head_dim": 16, "max_position_embeddings": 64,
@@ -38,6 +40,15 @@ def made(name):
         for parameter in model.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
     return model
+
+
+@pytest.fixture(scope="session")
+def network(tmp_path_factory):
+    """The plain one, its layers ordered by a text."""
+    folder = tmp_path_factory.mktemp("llama")
+    made("llama").save_pretrained(folder)
+    text = torch.randint(0, 101, (6, 12), generator=torch.Generator().manual_seed(1))
+    return SuperNetwork.of(load_parent(str(folder)), text)
 
 
 @pytest.fixture

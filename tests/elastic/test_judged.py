@@ -5,22 +5,12 @@ import math
 import numpy as np
 import pytest
 import torch
-from tests.elastic.conftest import made
 from tests.elastic.test_load import run
 from tests.elastic.test_supernetwork import run_layers
 from torch.nn import functional as F
 
-from mimar.elastic import ElasticSpace, SubNetwork, load_parent
+from mimar.elastic import ElasticSpace, SubNetwork
 from mimar.elastic._judged import among_the_best, judge, on_the_front
-from mimar.elastic._supernetwork import SuperNetwork
-
-
-@pytest.fixture(scope="module")
-def network(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("llama")
-    made("llama").save_pretrained(folder)
-    ids = torch.randint(0, 101, (6, 12), generator=torch.Generator().manual_seed(1))
-    return SuperNetwork.of(load_parent(str(folder)), ids)
 
 
 @pytest.fixture(scope="module")

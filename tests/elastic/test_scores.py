@@ -4,23 +4,13 @@ from itertools import product
 
 import pytest
 import torch
-from tests.elastic.conftest import made
 
-from mimar.elastic import ElasticSpace, SubNetwork, load_parent
+from mimar.elastic import ElasticSpace, SubNetwork
 from mimar.elastic._judged import judge
 from mimar.elastic._knapsack import best_within
 from mimar.elastic._scores import BlockScores, _spread, block_scores, without_fragile
-from mimar.elastic._supernetwork import SuperNetwork
 from mimar.errors import BudgetError
 from mimar.shapes import attention_parameters, feed_forward_parameters
-
-
-@pytest.fixture(scope="module")
-def network(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("llama")
-    made("llama").save_pretrained(folder)
-    ids = torch.randint(0, 101, (6, 12), generator=torch.Generator().manual_seed(1))
-    return SuperNetwork.of(load_parent(str(folder)), ids)
 
 
 @pytest.fixture(scope="module")
@@ -124,3 +114,16 @@ def test_fragile_sizes_leave_the_space(network, scores):
         assert all(scores.of_layer(number, k, 128) <= limit for k in kv_heads)
         assert all(scores.of_layer(number, 3, w) <= limit for w in widths)
     assert left != space
+
+
+def test_in_gguf_another_first_layer_is_found_where_it_is_better(network):
+    """Layer 0 costs nothing to drop, its attention everything to keep without the rest."""
+    parent = network.parent.arch
+    nothing = {0: 0.0, 1: 0.0, 2: 0.0, 3: 0.0}
+    dear = {0: 1.0, 1: 0.9, 2: 0.8, 3: 0.0}
+    scores = BlockScores((nothing, dear, dear), tuple({0: 0.0, 128: 0.0} for _ in range(3)), 0.0, 0.0)
+    space = ElasticSpace.of(parent, "G", steps=1)
+    found = best_within(space, scores, [(lambda _, sizes: sizes[0], 6)])
+    assert found.kept_layers[0] == 1
+    assert scores.foretold(found) == 0.0
+    assert space.validate(found) == ()

@@ -52,8 +52,8 @@ def short_gpt(parent: Parent, influences: Sequence[float], most: int) -> SubNetw
 
 
 def block_influences(parent: Parent, ids: Tensor) -> list[float]:
-    """Of each layer, one minus the cosine of the stream before and behind it, mean over the tokens of `ids` (ShortGPT,
-    eq. 1).
+    """Of each layer, one minus the cosine of the stream before and behind it, mean over the tokens of `ids`
+    (ShortGPT).
     """
     turn = rotary(parent.facts, parent.config, ids.shape[1])
     sums = torch.zeros(len(parent.layers), dtype=torch.float64)

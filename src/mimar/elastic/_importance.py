@@ -25,7 +25,7 @@ def elimination_order(moments: Tensor, weight: Tensor, group: int = 1) -> Tensor
 
     Groups are eliminated one batch after another, each time those whose loss changes the output least when all others
     make up for it: Σ wᵀ (H⁻¹)⁻¹ w over the inverse H⁻¹ of the damped moments (optimal brain surgeon, Hassibi and Stork,
-    1992; for structures: Kurtic et al., "ZipLM", 2023, §3.1).
+    1992; for structures: Kurtic et al., "ZipLM", 2023).
     """
     inverse = torch.linalg.inv(damped(moments, ORDER_DAMPING))
     rows, left = weight.T.to(inverse), torch.arange(len(moments) // group)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from mimar.elastic._forward import Rotary, logits, rotary, run_layer
+from mimar.elastic._forward import Rotary, logits, model_logits, rotary, run_layer
 from mimar.elastic._parent import Parent
 from mimar.elastic._subnetwork import SubNetwork
 from mimar.elastic._supernetwork import SuperNetwork
@@ -96,7 +96,7 @@ def judge(network: SuperNetwork, subs: Sequence[SubNetwork], ids: Tensor, keep: 
     run, done = 0, 0
     with torch.no_grad():
         for batch in ids.split(SEQUENCES):
-            expected = _of_parent(network.parent, batch, turn)
+            expected = model_logits(network.parent, batch).log_softmax(-1)
             begin = F.embedding(batch, network.parent.embedding)
             live = [number for number in range(len(subs)) if alive[number]]
             walk = _Walk(network, turn, subs)
@@ -108,13 +108,6 @@ def judge(network: SuperNetwork, subs: Sequence[SubNetwork], ids: Tensor, keep: 
     means = np.where(alive, losses.mean(axis=1), np.inf)
     naive = sum(len(sub.kept_layers) for sub in subs)
     return Judged(tuple(means.tolist()), run / len(ids), float(naive))
-
-
-def _of_parent(parent: Parent, batch: Tensor, turn: Rotary) -> Tensor:
-    stream = F.embedding(batch, parent.embedding)
-    for layer in parent.layers:
-        stream = run_layer(layer, stream, turn, parent.facts)
-    return logits(parent, stream).log_softmax(-1)
 
 
 class _Walk:

@@ -22,21 +22,28 @@ Limits = Sequence[tuple[Cost, float]]
 def best_within(space: ElasticSpace, scores: BlockScores, limits: Limits) -> SubNetwork:
     """Of all of `space`, the one with the least sum of scores within all `limits`.
 
-    A choice of one option for each layer, solved by HiGHS (Puzzle: Bercovich et al., 2024, §5). BudgetError: there is
+    A choice of one option for each layer, solved by HiGHS (Bercovich et al., "Puzzle", 2024). BudgetError: there is
     none.
     """
-    found = [
-        solved
-        for options in _option_lists(space)
-        if (solved := _solved(options, scores, limits)) is not None and not space.validate(solved[1])
-    ]
-    if not found:
+    best: tuple[float, SubNetwork] | None = None
+    for options in _option_lists(space):
+        least = sum(min(scores.of_layer(n, *sizes) for sizes in layer) for n, layer in enumerate(options))
+        if best is not None and least >= best[0]:
+            continue
+        found = _solved(options, scores, limits)
+        if found is not None and not space.validate(found[1]) and (best is None or found[0] < best[0]):
+            best = found
+    if best is None:
         raise BudgetError("no sub-network of the space keeps all budgets: relax them, or allow smaller layers")
-    return min(found, key=lambda each: each[0])[1]
+    return best[1]
 
 
 def _option_lists(space: ElasticSpace) -> Iterator[list[list[Sizes]]]:
-    """For each layer its options; in the form U a list for each pair of sizes that all layers share."""
+    """For each layer its options; several such lists where what one layer may be depends on others.
+
+    In the form U one for each pair of sizes that all layers share; in G, where the first layer that is kept needs
+    attention, one for each layer that may be the first.
+    """
     layers = range(space.parent.num_layers)
     if space.form == "U":
         for kv_heads in space.variables["kv_heads"]:
@@ -45,9 +52,14 @@ def _option_lists(space: ElasticSpace) -> Iterator[list[list[Sizes]]]:
                 yield [[sizes, (0, 0)] if space.droppable(number) else [sizes] for number in layers]
         return
     options = [[(k, w) for k in space.kv_heads[n] for w in space.intermediate[n]] for n in layers]
-    if space.form == "G":  # the first layer that is kept needs attention: without loss of much, the first one keeps it
-        options[0] = [sizes for sizes in options[0] if sizes[0]]
-    yield options
+    if space.form == "R":
+        yield options
+        return
+    for first in layers:
+        attending = [sizes for sizes in options[first] if sizes[0]]
+        yield [*[[(0, 0)]] * first, attending, *options[first + 1 :]]
+        if not space.droppable(first):
+            return
 
 
 def _solved(options: Sequence[Sequence[Sizes]], scores: BlockScores, limits: Limits) -> tuple[float, SubNetwork] | None:

@@ -37,7 +37,7 @@ class BlockScores:
     naive: float
 
     def foretold(self, sub: SubNetwork) -> float:
-        """KL of `sub` from its parent, nats a token: the sum over its parts (Puzzle: Bercovich et al., 2024, §4.2)."""
+        """KL of `sub` from its parent, nats a token: the sum over its parts (Bercovich et al., "Puzzle", 2024)."""
         return sum(self.of_layer(number, *sizes) for number, sizes in enumerate(sub.sizes))
 
     def of_layer(self, number: int, kv_heads: int, intermediate: int) -> float:
@@ -89,7 +89,7 @@ def block_scores(network: SuperNetwork, space: ElasticSpace, ids: Tensor) -> Blo
             for at, (number, sizes) in enumerate(subs):
                 stream = _from(network, streams[number], turn, (number, sizes))
                 sums[at] += float(divergence(network.parent, expected, stream).sum())
-                run += len(batch) * (len(streams) - 1 - number - (not any(sizes)))
+                run += len(batch) * (len(streams) - 1 - number)
     return _collected(space, subs, (sums / len(ids)).tolist(), run / len(ids))
 
 
