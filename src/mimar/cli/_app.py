@@ -24,6 +24,7 @@ from mimar.cli._options import (
     Tokens,
 )
 from mimar.cli._output import INTERRUPTED, errors_explained, explain, print_json, say
+from mimar.cli._shrink_app import shrinking
 
 app = typer.Typer(
     name="mimar",
@@ -35,6 +36,7 @@ app = typer.Typer(
     add_completion=False,
 )
 app.add_typer(bench)
+app.add_typer(shrinking)
 
 
 def main() -> None:

@@ -74,6 +74,34 @@ def figure(value: float | None, form: str = ".3f") -> str:
     return "–" if value is None else format(value, form)
 
 
+def print_shrunk(result: Mapping[str, Any]) -> None:
+    """The parent, what was chosen and what it is compared with, then what was written."""
+    if "chosen" not in result:
+        return
+    rows = [result["parent"], result["chosen"], *result["baselines"], *result["quantized"]]
+    texts = list(result["parent"]["perplexities"])
+    columns = ["model", "block params", "file MB", *(f"perplexity {Path(text).stem}" for text in texts)]
+    columns += ["prefill tokens/s", "decode tokens/s"]
+    lines = [
+        [
+            row["kind"], f"{row['block_params'] / 1e6:.1f}M", f"{row['bytes'] / 1e6:.1f}",
+            *(figure(row["perplexities"].get(text), ".2f") for text in texts),
+            figure(row["prefill_tokens_per_second"], ".1f"), figure(row["decode_tokens_per_second"], ".1f"),
+        ]
+        for row in rows
+    ]  # fmt: skip
+    spent = result["layer_forwards"]
+    print_figures(
+        columns, lines, before="", left_out=("prefill tokens/s",),
+        after=f"{result['trials']} sub-networks judged, {spent['spent']:.0f} layers run where one by one it would have "
+        f"been {spent['naive']:.0f}; {result['seconds']:.0f} s.",
+    )  # fmt: skip
+    for export in result["exports"]:
+        say(f"wrote {export['path']}" if export["path"] else f"not written: {export['form']}")
+        for engine, verdict in export["verdicts"].items():
+            say(f"  {engine}: {verdict}")
+
+
 def print_devices(rows: Sequence[Mapping[str, Any]]) -> None:
     """One line for each device, and one more for what it cannot run; a device without figures has its description."""
     from rich.console import Console

@@ -10,13 +10,15 @@ from mimar.elastic._space import ElasticSpace, Form
 from mimar.elastic._subnetwork import SubNetwork
 
 if TYPE_CHECKING:
+    from mimar.elastic._baselines import block_influences, by_magnitude, random_within, short_gpt, uniform_width
     from mimar.elastic._checkpoint import assemble, state_dict
     from mimar.elastic._extract import extract, extract_fitted
     from mimar.elastic._forward import model_logits
     from mimar.elastic._importance import Refit, elimination_order
     from mimar.elastic._judged import Judged, among_the_best, judge, on_the_front
     from mimar.elastic._knapsack import best_within
-    from mimar.elastic._load import load_parent
+    from mimar.elastic._load import load_parent, local_files
+    from mimar.elastic._loss import text_loss
     from mimar.elastic._parent import Attention, Facts, GatedMLP, Layer, Parent
     from mimar.elastic._scores import BlockScores, block_scores, without_fragile
     from mimar.elastic._supernetwork import SuperNetwork
@@ -34,15 +36,22 @@ _HOME = {
     "among_the_best": "_judged",
     "assemble": "_checkpoint",
     "best_within": "_knapsack",
+    "block_influences": "_baselines",
     "block_scores": "_scores",
+    "by_magnitude": "_baselines",
     "elimination_order": "_importance",
     "extract": "_extract",
     "extract_fitted": "_extract",
     "judge": "_judged",
     "load_parent": "_load",
+    "local_files": "_load",
     "model_logits": "_forward",
     "on_the_front": "_judged",
+    "random_within": "_baselines",
+    "short_gpt": "_baselines",
     "state_dict": "_checkpoint",
+    "text_loss": "_loss",
+    "uniform_width": "_baselines",
     "without_fragile": "_scores",
 }
 
@@ -62,15 +71,22 @@ __all__ = [
     "among_the_best",
     "assemble",
     "best_within",
+    "block_influences",
     "block_scores",
+    "by_magnitude",
     "elimination_order",
     "extract",
     "extract_fitted",
     "judge",
     "load_parent",
+    "local_files",
     "model_logits",
     "on_the_front",
+    "random_within",
+    "short_gpt",
     "state_dict",
+    "text_loss",
+    "uniform_width",
     "without_fragile",
 ]
 

@@ -19,13 +19,18 @@ from mimar.formats import GGUFFile, from_neighbours, gguf_name, read_gguf
 
 def load_parent(source: str) -> Parent:
     """The model at `source`. InputError: there is none, it is of another family, or its file is damaged."""
+    path = local_files(source)
+    if path.is_dir():
+        return _from_folder(path)
+    file = read_gguf(path)
+    config = config_of_gguf(file)
+    return _assembled(config, _from_gguf(file, config))
+
+
+def local_files(source: str) -> Path:
+    """The GGUF file or the folder `source`, or where the files of that hub id were put. InputError: there is none."""
     path = Path(source).expanduser()
-    if path.is_file():
-        file = read_gguf(path)
-        config = config_of_gguf(file)
-        return _assembled(config, _from_gguf(file, config))
-    folder = path if path.is_dir() else _fetched(source)
-    return _from_folder(folder)
+    return path if path.exists() else _fetched(source)
 
 
 def _assembled(config: Mapping[str, Any], take: Take) -> Parent:

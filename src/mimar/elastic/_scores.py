@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -20,6 +20,8 @@ from mimar.elastic._supernetwork import SuperNetwork
 
 MEASURED: Final = 4
 """Widths of a layer that are measured, evenly spread and none at all among them; those between are interpolated."""
+
+_PARTS: Final = ("attention", "mlp")
 
 Curve = Mapping[int, float]
 """Size of a part → KL(parent ‖ parent with that part cut), nats a token; 0 at its whole size."""
@@ -43,6 +45,17 @@ class BlockScores:
     def of_layer(self, number: int, kv_heads: int, intermediate: int) -> float:
         """What layer `number` adds at these sizes."""
         return float(self._attention[number](kv_heads) + self._mlp[number](intermediate))
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data: curves as pairs of size and score."""
+        curves = {part: [list(map(list, curve.items())) for curve in getattr(self, part)] for part in _PARTS}
+        return {**curves, "spent": self.spent, "naive": self.naive}
+
+    @staticmethod
+    def from_json(data: Mapping[str, Any]) -> BlockScores:
+        """Inverse of `to_json`."""
+        attention, mlp = (tuple(dict(map(tuple, curve)) for curve in data[part]) for part in _PARTS)
+        return BlockScores(attention, mlp, data["spent"], data["naive"])
 
     @cached_property
     def _attention(self) -> list[_Interpolated]:

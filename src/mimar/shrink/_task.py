@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from mimar.elastic import BlockScores, SuperNetwork
 
-__all__ = ["DIVERGENCE", "ShrinkEvaluator", "ShrinkTask", "shrink_task"]
-
 DIVERGENCE: Final = "divergence"
 """KL of a sub-network from its parent, nats a token: the loss that is searched by."""
 
@@ -64,10 +62,14 @@ class ShrinkEvaluator:
             self.spent += judged.spent
             self.naive += judged.naive
 
-    def evaluate(self, sub: SubNetwork, fidelity: str = FULL) -> Mapping[str, float]:
+    def recall(self, sub: SubNetwork, divergence: float) -> None:
+        """What an earlier run found, so that it need not be found again."""
+        self._judged[sub] = divergence
+
+    def evaluate(self, arch: SubNetwork, fidelity: str = FULL) -> Mapping[str, float]:
         """All metrics; the fidelity changes nothing."""
-        self.prepare([sub])
-        return {**self.known(sub), DIVERGENCE: self._judged[sub]}
+        self.prepare([arch])
+        return {**self.known(arch), DIVERGENCE: self._judged[arch]}
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,192 @@
+"""`mimar shrink`: a pretrained model → order and scores → study → the chosen sub-network, measured and written."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from mimar.cli._output import say
+from mimar.cli._progress import Progress
+from mimar.cli._shrink_measure import Plan, Subject, measured
+from mimar.cli._shrink_request import ShrinkRequest, settings_for
+from mimar.cli._shrink_settings import ShrinkSettings
+from mimar.cli._strategies import CLASSIC
+from mimar.errors import ForeignFileError, InputError
+from mimar.llm import Ledger
+from mimar.objectives import front_trials
+from mimar.shrink import DIVERGENCE, Opened, ShrinkTask, dealt, open_model, shrink_task, windows
+from mimar.storage import SQLiteStorage, Storage
+from mimar.strategy import Started
+from mimar.study import Study, read_journal
+from mimar.training import read_texts
+from mimar.trial import Trial, trial_from_json
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from mimar.elastic import SubNetwork, SuperNetwork
+
+BATCH = 8
+"""Candidates asked for at a time: so many share the layers that they begin with."""
+
+
+@dataclass
+class Stages:
+    """Seconds of each part of the run, by name."""
+
+    seconds: dict[str, float] = field(default_factory=dict[str, float])
+
+    @contextmanager
+    def __call__(self, name: str) -> Iterator[None]:
+        """Time what is done meanwhile."""
+        say(f"{name} …")
+        begin = time.perf_counter()
+        yield
+        self.seconds[name] = time.perf_counter() - begin
+
+
+@dataclass(frozen=True, eq=False)
+class _Prepared:
+    """What a search works on. judged: the text that candidates run on, (sequences, tokens)."""
+
+    network: SuperNetwork
+    judged: Tensor
+
+
+def run_shrink(request: ShrinkRequest, study: Path, trials: int, plan: Plan, *, resume: bool) -> dict[str, Any]:
+    """Start or resume the study at `study`, search until `trials` sub-networks are judged, measure and write what
+    `plan` says. Returns the result as plain data. A new study that is refused before it begins leaves no file behind.
+    """
+    stages = Stages()
+    storage = SQLiteStorage(study, create=not resume)
+    try:
+        past = _past(storage, study, resume)
+        with TemporaryDirectory(prefix="mimar-") as scratch:
+            with stages("read the model"):
+                opened = open_model(past.model if past else request.model, Path(scratch))
+                settings = past or settings_for(request, opened)
+            plan.require_readable(opened)
+            settings, prepared = _prepare(settings, opened, stages)
+            task = _task(settings, prepared)
+            with stages("search"):
+                reason = _search(settings, task, storage, trials)
+            subject = Subject(opened, prepared.network, settings.space, task, (settings.profile, settings.workload))
+            say(f"{reason}: {study}")
+            found = _trials(storage, task)
+            result = {} if reason == "interrupted" else measured(subject, found, plan, stages)
+            return _summary(settings, task, found, stages) | result | {"study": str(study), "stopped": reason}
+    finally:
+        storage.close()
+
+
+def _past(storage: Storage, path: Path, resume: bool) -> ShrinkSettings | None:
+    """The settings of the study that goes on."""
+    stored = read_journal(storage).settings
+    if stored is None:
+        if resume:
+            raise InputError(f"{path} holds no study to continue: run without --resume")
+        return None
+    if not resume:
+        raise InputError(f"{path} already holds a study: add --resume to continue it, or choose another --study")
+    try:
+        return ShrinkSettings.from_json(stored)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ForeignFileError(f"{path} is damaged: its settings lack fields ({error!r}); restore a backup") from error
+
+
+def _prepare(settings: ShrinkSettings, opened: Opened, stages: Stages) -> tuple[ShrinkSettings, _Prepared]:
+    """Order the channels; where this is a new study, score the parts."""
+    import torch
+
+    from mimar.elastic import SuperNetwork, block_scores
+
+    if opened.fingerprint != settings.fingerprint:
+        raise InputError(f"{settings.model} is not the model that the study began with: bring it back, or start anew")
+    texts = settings.texts
+    ordering, judging = -(-texts.tokens // texts.window), -(-texts.judged // texts.window)
+    every = (ordering + judging) // judging
+    source = read_texts(texts.calibration)
+    rows = windows(source, opened.reader, ordering + judging, texts.window, opened.begin)
+    sha256 = hashlib.sha256(rows.tobytes()).hexdigest()
+    if texts.sha256 not in ("", sha256):
+        raise InputError(f"the calibration text of the study has changed ({', '.join(texts.calibration)})")
+    settings = replace(settings, texts=replace(texts, sha256=sha256))
+    first, second = (torch.from_numpy(part) for part in dealt(rows, every))
+    with stages("order channels and heads"):
+        network = SuperNetwork.of(opened.parent, first)
+    if settings.scores is None:
+        with stages("score the parts of each layer"):
+            settings = replace(settings, scores=block_scores(network, settings.space, second[:SCORED]))
+    return settings, _Prepared(network, second)
+
+
+SCORED = 4
+"""Windows that block scores are measured on: there are many, and candidates are judged on more."""
+
+
+def _task(settings: ShrinkSettings, prepared: _Prepared) -> ShrinkTask:
+    assert settings.scores is not None
+    return shrink_task(
+        prepared.network,
+        settings.space,
+        settings.scores,
+        prepared.judged,
+        (settings.profile, settings.workload),
+        budgets=settings.budgets,
+        objectives=settings.objectives,
+    )
+
+
+def _search(settings: ShrinkSettings, task: ShrinkTask, storage: Storage, trials: int) -> str:
+    past = _trials(storage, task)
+    for trial in past:
+        if trial.status == "complete":
+            task.evaluator.recall(trial.architecture, trial.metrics[DIVERGENCE])
+    problem = task.problem
+    strategy = CLASSIC[settings.strategy](problem, settings.seed)
+    progress = Progress(trials, problem.objectives, problem.reference, Ledger, len(past))
+    study = Study(
+        problem,
+        Started(strategy, problem, task.starts, settings.seed),
+        task.evaluator,
+        storage=storage,
+        settings=settings.to_json(),
+        batch=BATCH,
+        prepare=task.evaluator.prepare,
+        on_trial=progress,
+    )
+    with progress:
+        return study.run(trials)
+
+
+def _trials(storage: Storage, task: ShrinkTask) -> list[Trial[SubNetwork]]:
+    """Those on record, in the order in which they were proposed."""
+    recorded = read_journal(storage).trials
+    return [trial_from_json(recorded[number], task.problem.space.from_json) for number in sorted(recorded)]
+
+
+def _summary(
+    settings: ShrinkSettings, task: ShrinkTask, trials: list[Trial[SubNetwork]], stages: Stages
+) -> dict[str, Any]:
+    assert settings.scores is not None
+    members = front_trials(trials, task.problem.objectives)
+    return {
+        "model": settings.model,
+        "form": settings.space.form,
+        "strategy": settings.strategy,
+        "objectives": list(settings.objectives),
+        "trials": sum(trial.status == "complete" for trial in trials),
+        "front_ids": [trial.id for trial in members],
+        "layer_forwards": {
+            "spent": settings.scores.spent + task.evaluator.spent,
+            "naive": settings.scores.naive + task.evaluator.naive,
+        },
+        "seconds": sum(stages.seconds.values()),
+        "stages": dict(stages.seconds),
+    }

@@ -1,0 +1,114 @@
+"""Arguments of `mimar shrink`."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mimar.cli._options import AsJson
+from mimar.cli._output import INTERRUPTED, errors_explained, print_json, say
+
+shrinking = typer.Typer()
+
+
+@shrinking.command(short_help="Make a pretrained model smaller and faster.")
+def shrink(
+    model: Annotated[str, typer.Argument(help="A hub id, a folder of transformers or a GGUF file.")],
+    calibration: Annotated[
+        list[str] | None, typer.Option(help="Text that says what matters in the model; repeat for more.")
+    ] = None,
+    eval_text: Annotated[
+        list[str] | None, typer.Option(help="Text to report perplexities on; repeat for more, each by itself.")
+    ] = None,
+    max_block_params: Annotated[
+        str | None, typer.Option(help="Weights of all layers, e.g. 80M, or 0.75x of the parent's.")
+    ] = None,
+    max_params: Annotated[str | None, typer.Option(help="Parameters, e.g. 100M or 0.8x.")] = None,
+    max_memory: Annotated[
+        str | None, typer.Option(help="Weights, KV cache and activations, e.g. 80MB or 0.8x.")
+    ] = None,
+    max_ttft: Annotated[str | None, typer.Option(help="Time to first token, e.g. 250ms or 0.8x.")] = None,
+    min_tokens_per_second: Annotated[float | None, typer.Option(help="Decoding speed.")] = None,
+    device: Annotated[str, typer.Option(help="A name from `mimar devices`, or a profile file.")] = "this",
+    ctx: Annotated[int | None, typer.Option(help="Context length in tokens.", show_default="1024")] = None,
+    prompt_tokens: Annotated[int | None, typer.Option(help="Length of the prompt.", show_default="128")] = None,
+    dtype: Annotated[
+        str | None,
+        typer.Option(
+            help="Of the weights: fp32, bf16, fp16, int8 or int4.", show_default="what the device takes by default"
+        ),
+    ] = None,
+    form: Annotated[
+        str,
+        typer.Option(
+            help="U: all layers of the same sizes, for any tool. G: each its own, for llama.cpp. R: the same."
+        ),
+    ] = "G",
+    steps: Annotated[int, typer.Option(min=1, help="Widths that a layer can have.")] = 48,
+    protect: Annotated[
+        str | None,
+        typer.Option(help="Layers that stay whole, e.g. 0,1,29, or none.", show_default="two at either end"),
+    ] = None,
+    strategy: Annotated[str, typer.Option(help="How to search: linas, nsga2, …; an unknown name lists all.")] = "linas",
+    objectives: Annotated[
+        str, typer.Option(help="Comma-separated metrics; an unknown name lists all.")
+    ] = "divergence,block_params",
+    trials: Annotated[int, typer.Option(min=1, help="Sub-networks to judge.")] = 16,
+    calibration_tokens: Annotated[str, typer.Option(help="Of --calibration, to order channels by.")] = "16k",
+    search_tokens: Annotated[str, typer.Option(help="Of --calibration, other ones, to judge candidates on.")] = "4k",
+    eval_tokens: Annotated[str, typer.Option(help="Of each --eval-text.")] = "8k",
+    window: Annotated[int, typer.Option(min=2, help="Tokens in a row.")] = 512,
+    seed: Annotated[int, typer.Option(min=0, help="Of all randomness.")] = 0,
+    baselines: Annotated[
+        bool, typer.Option("--baselines", help="Compare with uniform width, ShortGPT, magnitude and random.")
+    ] = False,
+    quantized: Annotated[
+        str, typer.Option(help="Types of GGUF weights to compare in llama.cpp, e.g. Q8_0,Q4_0; empty for none.")
+    ] = "",
+    export: Annotated[str, typer.Option(help="What to write into --out: hf, gguf:TYPE; comma-separated.")] = "",
+    out: Annotated[Path | None, typer.Option(help="Folder for what is written.")] = None,
+    study: Annotated[Path, typer.Option(help="Journal of the search.")] = Path("shrink.db"),
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the study.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make a pretrained model of the LLaMA family smaller and faster, without training.
+
+    Channels and heads are ordered by what the calibration text makes of them, each part is scored by how far its loss
+    takes the model from itself, and a search looks for the sub-network that stays nearest within the budgets. What
+    remains of each layer is fitted in closed form. A resumed study keeps the settings it was started with.
+    """
+    with errors_explained(as_json):
+        from mimar.cli._quantities import count
+        from mimar.cli._shrink import run_shrink
+        from mimar.cli._shrink_measure import Plan, read_exports, read_types, require_out
+        from mimar.cli._shrink_request import ShrinkRequest
+        from mimar.cli._tables import print_shrunk
+
+        request = ShrinkRequest(
+            model=model,
+            budgets={
+                "block_params": max_block_params,
+                "params": max_params,
+                "memory_bytes": max_memory,
+                "ttft_s": max_ttft,
+                "decode_tokens_per_second": min_tokens_per_second,
+            },
+            device=device, context=ctx, prompt_tokens=prompt_tokens, dtype=dtype, form=form, steps=steps,
+            protect=protect, calibration=calibration or (), calibration_tokens=calibration_tokens,
+            search_tokens=search_tokens, window=window, strategy=strategy, objectives=objectives, seed=seed,
+            command=shlex.join(["mimar", *sys.argv[1:]]),
+        )  # fmt: skip
+        plan = Plan(
+            texts=tuple(eval_text or ()), tokens=int(count(eval_tokens, "--eval-tokens")), window=window,
+            baselines=baselines, exports=read_exports(export), quantized=read_types(quantized), out=out,
+        )  # fmt: skip
+        require_out(plan)
+        result = run_shrink(request, study, trials, plan, resume=resume)
+        print_json(result) if as_json else print_shrunk(result)
+    if result["stopped"] == "interrupted":
+        say("continue with the same command and --resume")
+        raise typer.Exit(INTERRUPTED)

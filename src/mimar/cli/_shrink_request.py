@@ -1,0 +1,137 @@
+"""What the user asked of `mimar shrink`, and the settings it amounts to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, cast
+
+from mimar.cli._quantities import count, seconds, size
+from mimar.cli._shrink_settings import ShrinkSettings, Texts
+from mimar.cli._strategies import CLASSIC
+from mimar.cli._training import objective_names
+from mimar.elastic import ElasticSpace, Form, SubNetwork
+from mimar.errors import InputError, UnknownNameError
+from mimar.hardware import Dtype, Workload, hardware_metrics, load_profile
+from mimar.objectives import Budget
+from mimar.space import Architecture
+
+if TYPE_CHECKING:
+    from mimar.shrink import Opened
+
+FORMS: Final[tuple[Form, ...]] = ("U", "R", "G")
+PROTECTED: Final = 2
+"""Layers at either end that stay whole unless the user says otherwise: what they do for rare tokens, a calibration
+text hardly shows."""
+
+DEFAULT_CONTEXT: Final = 1024
+DEFAULT_PROMPT: Final = 128
+
+
+@dataclass(frozen=True)
+class ShrinkRequest:
+    """The options of `mimar shrink` as they were typed; None where nothing was."""
+
+    model: str
+    budgets: Mapping[str, str | float | None]
+    device: str
+    context: int | None
+    prompt_tokens: int | None
+    dtype: str | None
+    form: str
+    steps: int
+    protect: str | None
+    calibration: Sequence[str]
+    calibration_tokens: str
+    search_tokens: str
+    window: int
+    strategy: str
+    objectives: str
+    seed: int
+    command: str
+
+
+def settings_for(request: ShrinkRequest, opened: Opened) -> ShrinkSettings:
+    """Resolve names and quantities; scores and the text's hash come later. InputError or UnknownNameError."""
+    if request.strategy not in CLASSIC:
+        raise UnknownNameError("strategy", request.strategy, tuple(CLASSIC))
+    if request.form not in FORMS:
+        raise UnknownNameError("form", request.form, FORMS)
+    if not request.calibration:
+        raise InputError("the order of channels and the search need text: add --calibration FILE")
+    parent = opened.parent.arch
+    profile = load_profile(request.device)
+    context = min(parent.context_length, DEFAULT_CONTEXT) if request.context is None else request.context
+    prompt = min(context, DEFAULT_PROMPT) if request.prompt_tokens is None else request.prompt_tokens
+    workload = Workload(context, 1, prompt, cast("Dtype", request.dtype or profile.default_dtype))
+    whole = {
+        "block_params": float(SubNetwork.whole(parent).block_params(parent)),
+        **hardware_metrics(parent, profile, workload),
+    }
+    space = ElasticSpace.of(
+        parent, cast("Form", request.form), steps=request.steps, protected=_protected(request.protect, parent)
+    )
+    return ShrinkSettings(
+        request.model, opened.fingerprint, space, _texts(request, parent), profile, workload,
+        _budgets(request.budgets, whole), objective_names(request.objectives), request.strategy, request.seed, None,
+        request.command,
+    )  # fmt: skip
+
+
+def _texts(request: ShrinkRequest, parent: Architecture) -> Texts:
+    window = min(request.window, parent.context_length)
+    tokens = int(count(request.calibration_tokens, "--calibration-tokens"))
+    judged = int(count(request.search_tokens, "--search-tokens"))
+    for option, value in (("--calibration-tokens", tokens), ("--search-tokens", judged)):
+        if value < window:
+            raise InputError(f"{option} must be at least one window of {window} tokens, got {value}")
+    return Texts(tuple(request.calibration), tokens, judged, window)
+
+
+def _protected(typed: str | None, parent: Architecture) -> tuple[int, ...]:
+    """Numbers of layers that stay whole: those at both ends, or as typed; ``none`` for none."""
+    layers = parent.num_layers
+    if typed is None:
+        ends = min(PROTECTED, layers // 4)
+        return (*range(ends), *range(layers - ends, layers))
+    if typed == "none":
+        return ()
+    try:
+        return tuple(sorted({int(text) for text in typed.split(",")}))
+    except ValueError as error:
+        raise InputError(f"--protect must be numbers of layers such as 0,1,29, or none; got {typed!r}") from error
+
+
+_READERS: Final[Mapping[str, tuple[str, Callable[[str, str], float]]]] = {
+    "block_params": ("--max-block-params", count),
+    "params": ("--max-params", count),
+    "memory_bytes": ("--max-memory", size),
+    "ttft_s": ("--max-ttft", seconds),
+}
+
+
+def _budgets(typed: Mapping[str, str | float | None], whole: Mapping[str, float]) -> tuple[Budget, ...]:
+    found: list[Budget] = []
+    for metric, value in typed.items():
+        if value is None:
+            continue
+        limit = _limit(metric, value, whole[metric]) if isinstance(value, str) else float(value)
+        if not 0 < limit < float("inf"):
+            raise InputError(f"the budget on {metric} must be a positive number, got {value}")
+        found.append(Budget(metric, "min" if metric == "decode_tokens_per_second" else "max", limit))
+    if not found:
+        raise InputError("give at least one budget, for example --max-block-params 0.75x or --max-memory 80MB")
+    return tuple(found)
+
+
+def _limit(metric: str, typed: str, whole: float) -> float:
+    """``0.75x`` is a share of the parent's."""
+    option, read = _READERS[metric]
+    if not typed.lower().endswith("x"):
+        return read(typed, option)
+    try:
+        return float(typed[:-1]) * whole
+    except ValueError as error:
+        raise InputError(
+            f"{option} must be a number, or a share of the parent's such as 0.75x, got {typed!r}"
+        ) from error

@@ -1,0 +1,101 @@
+"""The settings of a `shrink` study as plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from mimar.elastic import BlockScores, ElasticSpace, Form
+from mimar.errors import InputError
+from mimar.hardware import DeviceProfile, Workload, profile_from_json, profile_to_json
+from mimar.objectives import Budget
+from mimar.space import architecture_from_json, architecture_to_json
+
+COMMAND = "shrink"
+
+
+@dataclass(frozen=True)
+class Texts:
+    """What the search reads. calibration: sources as typed; sha256: of their tokens. tokens, judged: how many set the
+    order of channels, and how many candidates are judged on; window: tokens in a row.
+    """
+
+    calibration: tuple[str, ...]
+    tokens: int
+    judged: int
+    window: int
+    sha256: str = ""
+
+
+@dataclass(frozen=True)
+class ShrinkSettings:
+    """Everything that decides a study's trials.
+
+    fingerprint: of the weights of `model`. scores: of its parts, measured before the search; None in settings that are
+    not a study's yet. command: how the study was started.
+    """
+
+    model: str
+    fingerprint: str
+    space: ElasticSpace
+    texts: Texts
+    profile: DeviceProfile
+    workload: Workload
+    budgets: tuple[Budget, ...]
+    objectives: tuple[str, ...]
+    strategy: str
+    seed: int
+    scores: BlockScores | None
+    command: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data for the journal."""
+        space = self.space
+        return {
+            "kind": COMMAND,
+            "model": self.model,
+            "fingerprint": self.fingerprint,
+            "space": {
+                "parent": architecture_to_json(space.parent),
+                "form": space.form,
+                "kv_heads": [list(sizes) for sizes in space.kv_heads],
+                "intermediate": [list(sizes) for sizes in space.intermediate],
+            },
+            "texts": {**asdict(self.texts), "calibration": list(self.texts.calibration)},
+            "device": profile_to_json(self.profile),
+            "workload": asdict(self.workload),
+            "budgets": [asdict(budget) for budget in self.budgets],
+            "objectives": list(self.objectives),
+            "strategy": self.strategy,
+            "seed": self.seed,
+            "scores": self.scores and self.scores.to_json(),
+            "command": self.command,
+        }
+
+    @staticmethod
+    def from_json(data: Mapping[str, Any]) -> ShrinkSettings:
+        """Inverse of `to_json`; InputError when the study is of another kind."""
+        if data.get("kind") != COMMAND:
+            raise InputError(f"expected a study made by `mimar shrink`, got one of kind {data.get('kind')!r}")
+        texts = data["texts"]
+        return ShrinkSettings(
+            model=data["model"],
+            fingerprint=data["fingerprint"],
+            space=_space(data["space"]),
+            texts=Texts(**{**texts, "calibration": tuple(texts["calibration"])}),
+            profile=profile_from_json(data["device"], "device of the study"),
+            workload=Workload(**data["workload"]),
+            budgets=tuple(Budget(**budget) for budget in data["budgets"]),
+            objectives=tuple(data["objectives"]),
+            strategy=data["strategy"],
+            seed=data["seed"],
+            scores=None if data["scores"] is None else BlockScores.from_json(data["scores"]),
+            command=data["command"],
+        )
+
+
+def _space(data: Mapping[str, Any]) -> ElasticSpace:
+    form: Form = data["form"]
+    kv_heads, intermediate = (tuple(map(tuple, data[part])) for part in ("kv_heads", "intermediate"))
+    return ElasticSpace(architecture_from_json(data["parent"], check=False), kv_heads, intermediate, form)

@@ -1,0 +1,20 @@
+"""`shrink`: a pretrained model, text, a device and budgets → the search for a smaller one, and what came of it."""
+
+from mimar.shrink._opened import Opened, open_model
+from mimar.shrink._rows import ModelRow, sizes_of
+from mimar.shrink._task import DEFAULT_OBJECTIVES, DIVERGENCE, ShrinkEvaluator, ShrinkTask, shrink_task
+from mimar.shrink._texts import dealt, windows
+
+__all__ = [
+    "DEFAULT_OBJECTIVES",
+    "DIVERGENCE",
+    "ModelRow",
+    "Opened",
+    "ShrinkEvaluator",
+    "ShrinkTask",
+    "dealt",
+    "open_model",
+    "shrink_task",
+    "sizes_of",
+    "windows",
+]

@@ -1,0 +1,76 @@
+"""The model that is shrunk, wherever it comes from, with its tokenizer."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mimar.errors import InputError
+from mimar.formats import read_gguf, save_gguf_tokenizer
+from mimar.training import SubwordTokenizer
+
+if TYPE_CHECKING:
+    from mimar.elastic import Parent
+
+SAMPLED = 4096
+"""Weights of each matrix that make up its fingerprint."""
+
+
+@dataclass(frozen=True, eq=False)
+class Opened:
+    """A pretrained model. tokenizer: a folder with its tokenizer.json. begin: tokens that every text begins with."""
+
+    parent: Parent
+    tokenizer: Path
+    begin: tuple[int, ...]
+
+    @property
+    def reader(self) -> SubwordTokenizer:
+        """Text → tokens."""
+        return SubwordTokenizer.read(self.tokenizer)
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over some weights of each matrix, by which another model of the same name is noticed."""
+        from mimar.elastic import state_dict
+
+        digest = hashlib.sha256()
+        for name, weight in sorted(state_dict(self.parent).items()):
+            flat = weight.flatten()
+            digest.update(name.encode())
+            digest.update(flat[:: max(1, flat.numel() // SAMPLED)].contiguous().numpy().tobytes())
+        return digest.hexdigest()
+
+
+def open_model(source: str, scratch: Path) -> Opened:
+    """A hub id, a folder of transformers or a GGUF file. scratch: a folder for what has to be unpacked.
+
+    InputError: there is no model of the family, its files are damaged, or its tokenizer does not fit.
+    """
+    from mimar.elastic import load_parent, local_files
+
+    path = local_files(source)
+    parent = load_parent(str(path))
+    if path.is_file():
+        save_gguf_tokenizer(read_gguf(path), scratch)
+    tokenizer = scratch if path.is_file() else path
+    _require_fitting(parent, tokenizer)
+    return Opened(parent, tokenizer, _begin(tokenizer))
+
+
+def _require_fitting(parent: Parent, tokenizer: Path) -> None:
+    size = SubwordTokenizer.read(tokenizer).vocab_size
+    if size > parent.arch.vocab_size:
+        raise InputError(
+            f"the tokenizer in {tokenizer} has {size} tokens and the model only {parent.arch.vocab_size}: it belongs "
+            "to another model"
+        )
+
+
+def _begin(folder: Path) -> tuple[int, ...]:
+    """What the tokenizer puts before an empty text."""
+    from tokenizers import Tokenizer
+
+    return tuple(Tokenizer.from_file(str(folder / "tokenizer.json")).encode("").ids)

@@ -1,0 +1,192 @@
+"""`mimar shrink`: a small pretrained model, cut, compared, written, stopped and resumed."""
+
+import json
+import math
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from mimar.elastic import SubNetwork, load_parent, text_loss
+from mimar.formats import read_gguf
+from mimar.training import tokenizer_named
+
+WORDS = "The year 1984 was long. It's naïve – isn't it? A cat sat on the mat and the dog ran after the cat.\n"
+SIZES = {
+    "vocab_size": 300, "hidden_size": 96, "intermediate_size": 128, "num_hidden_layers": 4, "num_attention_heads": 6,
+    "num_key_value_heads": 3, "head_dim": 16, "max_position_embeddings": 64,
+}  # fmt: skip
+SMALL = (
+    "--window", 32, "--calibration-tokens", 512, "--search-tokens", 128, "--eval-tokens", 128, "--device", "laptop-cpu",
+    "--protect", "none", "--steps", 4, "--trials", 8,
+)  # fmt: skip
+
+
+@pytest.fixture
+def model(tmp_path):
+    """A folder of transformers with a tokenizer."""
+    folder = tmp_path / "model"
+    torch.manual_seed(0)
+    LlamaForCausalLM(LlamaConfig(**SIZES)).save_pretrained(folder)
+    tokenizer_named("train:300", [WORDS * 40]).save(folder)
+    return folder
+
+
+@pytest.fixture
+def text(tmp_path):
+    path = tmp_path / "text.txt"
+    path.write_text(WORDS * 200, encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def shrink(mimar, model, text, tmp_path):
+    """The command with its usual options; further ones may follow."""
+
+    def run(*more):
+        given = ("--calibration", text, "--eval-text", text, "--study", tmp_path / "s.db", *SMALL, *more)
+        return mimar("shrink", model, *given)
+
+    return run
+
+
+def test_the_choice_is_measured_compared_and_written(shrink, model, tmp_path):
+    out = tmp_path / "out"
+    done = shrink(
+        "--max-block-params", "0.7x", "--baselines", "--quantized", "Q8_0", "--export", "gguf:Q8_0", "--out", out,
+        "--json",
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    result = done.json
+    parent, chosen = result["parent"], result["chosen"]
+    whole = load_parent(str(model))
+    assert parent["block_params"] == SubNetwork.whole(whole.arch).block_params(whole.arch)
+    rows = [parent, chosen, *result["baselines"], *result["front"], *result["quantized"]]
+    wanted = {"params", "block_params", "bytes", "memory_at_context", "perplexity", "tasks"}
+    assert all(wanted < row.keys() and row["perplexity"] > 1 for row in rows)
+    assert {row["kind"] for row in result["baselines"]} == {"uniform_width", "shortgpt", "magnitude", "random"}
+    assert all(row["block_params"] <= 0.7 * parent["block_params"] for row in (chosen, *result["baselines"]))
+    assert all(row["decode_tokens_per_second"] > 0 for row in (parent, chosen, *result["quantized"]))
+    assert chosen["id"] in {row["id"] for row in result["front"]}
+    spent = result["layer_forwards"]
+    assert 0 < spent["spent"] < spent["naive"]
+    (export,) = result["exports"]
+    assert export["verdicts"]["llama.cpp"].startswith("ok")
+    (file,) = out.glob("*/*.gguf")
+    assert file.stat().st_size == chosen["bytes"]
+    assert read_gguf(file).keys["deci.feed_forward_length"] is not None
+    assert {row["kind"] for row in result["quantized"]} == {"parent:Q8_0", "chosen:Q8_0"}
+
+
+def test_uniform_sizes_load_in_transformers(shrink, tmp_path):
+    done = shrink("--max-block-params", "0.7x", "--form", "U", "--export", "hf", "--out", tmp_path / "out", "--json")
+    assert done.code == 0, done.err
+    result = done.json
+    assert result["exports"][0]["verdicts"]["transformers"].startswith("ok")
+    shrunk = load_parent(result["exports"][0]["path"])
+    assert len(shrunk.layers) == sum(any(sizes) for sizes in result["chosen"]["layers"])
+
+
+def test_what_a_form_cannot_hold_is_a_verdict(shrink, tmp_path):
+    done = shrink("--max-block-params", "0.75x", "--export", "hf", "--out", tmp_path / "out", "--json")
+    assert done.code == 0, done.err
+    (export,) = done.json["exports"]
+    assert export["verdicts"]["transformers"].startswith("failed: stock classes need layers of the same sizes")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_perplexity_is_that_of_the_model(shrink, model, text):
+    result = shrink("--max-block-params", "0.9x", "--json").json
+    from mimar.shrink import windows
+    from mimar.training import SubwordTokenizer
+
+    rows = windows([text.read_text(encoding="utf-8")], SubwordTokenizer.read(model), 4, 32)
+    expected = math.exp(text_loss(load_parent(str(model)), torch.from_numpy(rows)))
+    assert result["parent"]["perplexity"] == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_stopped_search_goes_on_to_the_same_front(shrink, mimar, model, text, tmp_path):
+    budget = ("--max-block-params", "0.8x", "--json")
+    whole = shrink(*budget).json
+    study = tmp_path / "killed.db"
+    arguments = ["shrink", model, "--calibration", text, "--eval-text", text, "--study", study, *SMALL, *budget]
+    command = [sys.executable, "-m", "mimar", *map(str, arguments)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while process.poll() is None and not stored(study):
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    resumed = mimar(*arguments, "--resume")
+    assert resumed.code == 0, resumed.err
+    again = resumed.json
+    assert [row["layers"] for row in again["front"]] == [row["layers"] for row in whole["front"]]
+    assert again["chosen"]["layers"] == whole["chosen"]["layers"]
+
+
+def stored(study):
+    """Trials in the file of a running study."""
+    if not study.exists():
+        return 0
+    try:
+        with sqlite3.connect(f"file:{study}?mode=ro", uri=True) as database:
+            return database.execute("select count(*) from events where kind = 'trial'").fetchone()[0]
+    except sqlite3.OperationalError:
+        return 0
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ((), ("budget", "--max-block-params")),
+        (("--max-block-params", "much"), ("--max-block-params", "much")),
+        (("--max-block-params", "0.001x"), ("no sub-network",)),
+        (("--max-memory", "1kB"), ("no sub-network",)),
+        (("--max-block-params", "0.8x", "--strategy", "luck"), ("strategy", "luck", "linas")),
+        (("--max-block-params", "0.8x", "--objectives", "beauty"), ("beauty", "divergence")),
+        (("--max-block-params", "0.8x", "--form", "X"), ("form", "X")),
+        (("--max-block-params", "0.8x", "--protect", "first"), ("--protect", "first")),
+        (("--max-block-params", "0.8x", "--protect", "9"), ("layer 9",)),
+        (("--max-block-params", "0.8x", "--export", "gguf"), ("--out",)),
+        (("--max-block-params", "0.8x", "--export", "onnx"), ("onnx", "gguf")),
+        (("--max-block-params", "0.8x", "--quantized", "Q9"), ("Q9", "Q8_0")),
+        (("--max-block-params", "0.8x", "--eval-tokens", "10M"), ("tokens", "more text")),
+    ],
+)
+def test_bad_options_are_one_sentence(shrink, tmp_path, options, words):
+    done = shrink(*options)
+    done.refused(2, *words)
+    assert not (tmp_path / "s.db").exists()
+
+
+def test_bad_models_are_one_sentence(mimar, model, text, tmp_path):
+    def refused(folder, *words):
+        given = ("--calibration", text, "--max-block-params", "0.8x", "--study", tmp_path / "s.db", *SMALL)
+        mimar("shrink", folder, *given).refused(2, *words)
+        assert not (tmp_path / "s.db").exists()
+
+    refused(tmp_path / "nothing", "no model")
+    config = json.loads((model / "config.json").read_text())
+    (model / "config.json").write_text(json.dumps({**config, "model_type": "gpt2"}))
+    refused(model, "LLaMA family", "gpt2")
+    (model / "config.json").write_text(json.dumps({**config, "vocab_size": 200}))
+    refused(model, "200")
+    (model / "config.json").write_text(json.dumps(config))
+    weights = (model / "model.safetensors").read_bytes()
+    (model / "model.safetensors").write_bytes(weights[: len(weights) // 2])
+    refused(model, "model", "not fully covered")
+
+
+def test_a_resumed_study_wants_its_model_and_its_text(shrink, mimar, model, text, tmp_path):
+    budget = ("--max-block-params", "0.8x")
+    assert shrink(*budget).code == 0
+    shrink(*budget).refused(2, "--resume")
+    text.write_text(WORDS * 100 + "Another text altogether. " * 400, encoding="utf-8")
+    shrink(*budget, "--resume").refused(2, "calibration text", "changed")
+    torch.manual_seed(1)
+    LlamaForCausalLM(LlamaConfig(**SIZES)).save_pretrained(model)
+    shrink(*budget, "--resume").refused(2, "not the model")
