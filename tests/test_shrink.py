@@ -45,17 +45,26 @@ def test_a_search_finds_a_front_within_the_budget(parts):
     assert study.hypervolume() > 0
 
 
-def test_starts_are_the_front_of_the_scores(parts):
-    scores = parts[2]
+def test_a_search_starts_from_the_best_by_the_scores_and_from_even_widths(parts):
+    space, scores = parts[1], parts[2]
     task = shrink_task(*parts, USE, budgets=[Budget("block_params", "max", 0.9 * size(parts))])
-    sizes = [sub.block_params(parts[1].parent) for sub in task.starts]
-    foretold = [scores.foretold(sub) for sub in task.starts]
+    best, half, even, *smaller = task.starts
+    sizes = [sub.block_params(space.parent) for sub in (best, *smaller)]
+    foretold = [scores.foretold(sub) for sub in (best, *smaller)]
     assert sizes == sorted(sizes, reverse=True)
     assert foretold == sorted(foretold)
-    assert len(task.starts) > 4
+    assert len(smaller) == 3
     rng = np.random.default_rng(0)
-    fitting = [sub for _ in range(300) if (sub := parts[1].sample(rng)).block_params(parts[1].parent) <= sizes[0]]
+    fitting = [sub for _ in range(300) if (sub := space.sample(rng)).block_params(space.parent) <= sizes[0]]
     assert foretold[0] <= min(map(scores.foretold, fitting))
+    assert even == SubNetwork((3, 3, 3), (96, 96, 96))
+    for low, middle, high in zip(
+        map(min, best.intermediate, even.intermediate),
+        half.intermediate,
+        map(max, best.intermediate, even.intermediate),
+        strict=True,
+    ):
+        assert low <= middle <= high
 
 
 @pytest.mark.parametrize(

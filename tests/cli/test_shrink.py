@@ -32,7 +32,11 @@ def model(tmp_path):
     """A folder of transformers with a tokenizer."""
     folder = tmp_path / "model"
     torch.manual_seed(0)
-    LlamaForCausalLM(LlamaConfig(**SIZES)).save_pretrained(folder)
+    made = LlamaForCausalLM(LlamaConfig(**SIZES))
+    with torch.no_grad():
+        for parameter in made.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    made.save_pretrained(folder)
     tokenizer_named("train:300", [WORDS * 40]).save(folder)
     return folder
 
@@ -83,6 +87,53 @@ def test_the_choice_is_measured_compared_and_written(shrink, model, tmp_path):
     assert {row["kind"] for row in result["quantized"]} == {"parent:Q8_0", "chosen:Q8_0"}
 
 
+def test_what_was_cut_learns_from_its_parent(shrink, mimar, tmp_path):
+    """With a control, a curve, and a second run that finds the work done."""
+    options = ("--max-block-params", "0.5x", "--heal", "20k", "--heal-rate", "2e-3", "--heal-control", "--json")
+    text_too = (*options, "--heal-teacher-weight", 0.5, "--study", tmp_path / "text.db")
+    done = shrink(*options)
+    assert done.code == 0, done.err
+    result, healing = done.json, done.json["healing"]
+    before = healing["before"]
+    assert before["block_params"] == result["chosen"]["block_params"]
+    assert result["chosen"]["perplexity"] != before["perplexity"]
+    assert healing["curve"][-1]["tokens"] >= 20_000
+    assert len(healing["curve"]) > 2
+    assert healing["control"]["kind"] == "parent_healed"
+    parent = result["parent"]["perplexity"]
+    assert healing["control"]["perplexity"] == parent  # from itself it learns nothing
+    assert healing["curve"][-1]["perplexity"] < healing["curve"][0]["perplexity"]
+    other = shrink(*text_too).json
+    assert other["healing"]["control"]["perplexity"] < 0.5 * parent
+    assert other["chosen"]["perplexity"] < 0.5 * result["chosen"]["perplexity"]
+    assert len(other["healing"]["control_curve"]) == len(healing["curve"])
+    assert {path.name for path in tmp_path.glob("*.db.*")} == {"s.db.chosen", "text.db.chosen", "text.db.parent"}
+    again = shrink(*options, "--resume").json
+    assert again["healing"]["curve"] == healing["curve"]
+    assert again["chosen"]["perplexity"] == result["chosen"]["perplexity"]
+
+
+def test_tasks_have_scores_with_errors(shrink, tmp_path):
+    rows = [
+        {
+            "id": f"q{n}",
+            "question": f"What sat on the {place}?",
+            "choices": ["a cat", "a dog", "a mat"],
+            "answer": n % 3,
+        }
+        for n, place in enumerate(["mat", "cat", "dog", "long mat", "year", "mat of 1984"])
+    ]
+    file = tmp_path / "easy.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    done = shrink("--max-block-params", "0.8x", "--tasks", f"arc_easy={file}", "--task-items", 5, "--json")
+    assert done.code == 0, done.err
+    for row in (done.json["parent"], done.json["chosen"], *done.json["front"]):
+        found = row["tasks"]["arc_easy"]
+        assert found["items"] == 5
+        assert 0 <= found["accuracy"] <= 1
+        assert found["accuracy_error"] == pytest.approx(math.sqrt(found["accuracy"] * (1 - found["accuracy"]) / 4))
+
+
 def test_uniform_sizes_load_in_transformers(shrink, tmp_path):
     done = shrink("--max-block-params", "0.7x", "--form", "U", "--export", "hf", "--out", tmp_path / "out", "--json")
     assert done.code == 0, done.err
@@ -93,7 +144,7 @@ def test_uniform_sizes_load_in_transformers(shrink, tmp_path):
 
 
 def test_what_a_form_cannot_hold_is_a_verdict(shrink, tmp_path):
-    done = shrink("--max-block-params", "0.75x", "--export", "hf", "--out", tmp_path / "out", "--json")
+    done = shrink("--max-block-params", "0.75x", "--protect", 0, "--export", "hf", "--out", tmp_path / "out", "--json")
     assert done.code == 0, done.err
     (export,) = done.json["exports"]
     assert export["verdicts"]["transformers"].startswith("failed: stock classes need layers of the same sizes")
@@ -155,6 +206,11 @@ def stored(study):
         (("--max-block-params", "0.8x", "--export", "onnx"), ("onnx", "gguf")),
         (("--max-block-params", "0.8x", "--quantized", "Q9"), ("Q9", "Q8_0")),
         (("--max-block-params", "0.8x", "--eval-tokens", "10M"), ("tokens", "more text")),
+        (("--max-block-params", "0.8x", "--tasks", "chess"), ("chess", "arc_easy")),
+        (("--max-block-params", "0.8x", "--tasks", "arc_easy=none.jsonl"), ("none.jsonl",)),
+        (("--max-block-params", "0.8x", "--heal", "much"), ("--heal", "much")),
+        (("--max-block-params", "0.8x", "--precision", "int3"), ("precision", "int3")),
+        (("--max-block-params", "0.8x", "--heal-text", "none.txt"), ("none.txt",)),
     ],
 )
 def test_bad_options_are_one_sentence(shrink, tmp_path, options, words):

@@ -1,5 +1,6 @@
 """Block scores, and the best sub-network within a budget by them."""
 
+import json
 from itertools import product
 
 import pytest
@@ -8,7 +9,7 @@ import torch
 from mimar.elastic import ElasticSpace, SubNetwork
 from mimar.elastic._judged import judge
 from mimar.elastic._knapsack import best_within
-from mimar.elastic._scores import BlockScores, _spread, block_scores, without_fragile
+from mimar.elastic._scores import BlockScores, _spread, block_scores
 from mimar.errors import BudgetError
 from mimar.shapes import attention_parameters, feed_forward_parameters
 
@@ -28,34 +29,39 @@ def test_a_score_is_what_the_change_alone_does(network, text, scores):
     subs = {
         (0, 1, 128): SubNetwork((1, 3, 3), whole.intermediate),
         (1, 0, 128): SubNetwork((3, 0, 3), whole.intermediate),
-        (2, 3, 32): SubNetwork(whole.kv_heads, (128, 128, 32)),
+        (2, 3, 64): SubNetwork(whole.kv_heads, (128, 128, 64)),
         (0, 3, 0): SubNetwork(whole.kv_heads, (0, 128, 128)),
     }
     losses = judge(network, list(subs.values()), text).losses
     assert [scores.of_layer(*at) for at in subs] == pytest.approx(losses, rel=1e-3)
     assert scores.foretold(whole) == 0.0
-    both = scores.foretold(SubNetwork((1, 3, 3), (128, 128, 32)))
+    both = scores.foretold(SubNetwork((1, 3, 3), (128, 128, 64)))
     assert both == pytest.approx(losses[0] + losses[2], rel=1e-3)
 
 
 def test_hidden_states_are_kept(scores):
-    """Seven options for each of three layers: from their own layer on, and the parent once."""
-    assert scores.naive == 3 * 7 * 3
-    assert scores.spent == 3 + 7 * (3 + 2 + 1)
+    """Four options for each of three layers: from their own layer on, and the parent once."""
+    assert scores.naive == 3 * 4 * 3
+    assert scores.spent == 3 + 4 * (3 + 2 + 1)
 
 
-def test_sizes_between_are_interpolated():
-    curve = {0: 0.9, 32: 0.4, 128: 0.0}
-    scores = BlockScores(({3: 0.0},) * 3, (curve,) * 3, 0.0, 0.0)
-    between = [scores.of_layer(0, 3, width) for width in (0, 16, 32, 64, 96, 128)]
-    assert (between[0], between[2], between[-1]) == pytest.approx((0.9, 0.4, 0.0))
-    assert between == sorted(between, reverse=True)
-    assert len(set(between)) == 6
+def test_sizes_between_follow_what_is_expected(network, scores):
+    for curve, (_, expected) in zip(scores.mlp, network.expected, strict=True):
+        assert curve[128] == 0.0
+        ratios = curve[0] / float(expected[0]), curve[64] / float(expected[64])
+        assert curve[32] == pytest.approx(float(expected[32]) * sum(ratios) / 2)
+        assert curve[96] == pytest.approx(float(expected[96]) * ratios[1])
 
 
-def test_few_widths_of_many_are_measured():
-    assert _spread(range(0, 1537, 64)) == [0, 512, 960, 1472]
-    assert _spread((0, 32, 64, 128)) == [0, 32, 64]
+def test_scores_survive_a_file(scores):
+    assert BlockScores.from_json(json.loads(json.dumps(scores.to_json()))) == scores
+
+
+def test_the_least_size_and_one_between_are_measured():
+    assert _spread(range(0, 1537, 64)) == [0, 768]
+    assert _spread((0, 1, 2, 3)) == [0, 1]
+    assert _spread((0, 128)) == [0]
+    assert _spread((128,)) == []
 
 
 def _cost(parent):
@@ -101,19 +107,6 @@ def test_an_impossible_budget_is_a_sentence(network, scores):
     space = ElasticSpace.of(network.parent.arch, "R", steps=4, protected=(0, 1, 2))
     with pytest.raises(BudgetError, match="no sub-network of the space keeps all budgets"):
         best_within(space, scores, [(_cost(network.parent.arch), 5)])
-
-
-def test_fragile_sizes_leave_the_space(network, scores):
-    space = ElasticSpace.of(network.parent.arch, steps=4)
-    limit = scores.of_layer(0, 1, 128)
-    left = without_fragile(space, scores, limit)
-    assert 1 in left.kv_heads[0]
-    for number, (kv_heads, widths) in enumerate(zip(left.kv_heads, left.intermediate, strict=True)):
-        assert kv_heads[-1] == 3
-        assert widths[-1] == 128
-        assert all(scores.of_layer(number, k, 128) <= limit for k in kv_heads)
-        assert all(scores.of_layer(number, 3, w) <= limit for w in widths)
-    assert left != space
 
 
 def test_in_gguf_another_first_layer_is_found_where_it_is_better(network):

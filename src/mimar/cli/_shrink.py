@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from mimar.cli._output import say
 from mimar.cli._progress import Progress
-from mimar.cli._shrink_measure import Plan, Subject, measured
+from mimar.cli._shrink_files import Subject
+from mimar.cli._shrink_measure import measured
+from mimar.cli._shrink_plan import Plan
 from mimar.cli._shrink_request import ShrinkRequest, settings_for
 from mimar.cli._shrink_settings import ShrinkSettings
 from mimar.cli._strategies import CLASSIC
@@ -76,7 +78,10 @@ def run_shrink(request: ShrinkRequest, study: Path, trials: int, plan: Plan, *, 
             task = _task(settings, prepared)
             with stages("search"):
                 reason = _search(settings, task, storage, trials)
-            subject = Subject(opened, prepared.network, settings.space, task, (settings.profile, settings.workload))
+            subject = Subject(
+                opened, prepared.network, settings.space, task, (settings.profile, settings.workload), study,
+                settings.texts.calibration,
+            )  # fmt: skip
             say(f"{reason}: {study}")
             found = _trials(storage, task)
             result = {} if reason == "interrupted" else measured(subject, found, plan, stages)

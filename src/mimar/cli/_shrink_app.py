@@ -66,6 +66,28 @@ def shrink(
     baselines: Annotated[
         bool, typer.Option("--baselines", help="Compare with uniform width, ShortGPT, magnitude and random.")
     ] = False,
+    tasks: Annotated[
+        str,
+        typer.Option(
+            help="arc_easy, arc_challenge, mmlu, truthfulqa, winogrande or TASK=FILE.jsonl; comma-separated. Their "
+            "files lie in eval/ of the folder that MIMAR_DATA names."
+        ),
+    ] = "",
+    task_items: Annotated[int, typer.Option(min=0, help="Of each task, drawn at random; 0 for all.")] = 100,
+    heal: Annotated[
+        str, typer.Option(help="Tokens to learn from the parent after the cut, e.g. 200k; 0 for none.")
+    ] = "0",
+    heal_text: Annotated[
+        list[str] | None, typer.Option(help="Text for that; repeat for more.", show_default="--calibration")
+    ] = None,
+    heal_rate: Annotated[float, typer.Option(help="Learning rate at its height.")] = 3e-4,
+    heal_teacher_weight: Annotated[
+        float, typer.Option(help="Share of the parent's probabilities; the rest is for the text's own next tokens.")
+    ] = 1.0,
+    heal_control: Annotated[
+        bool, typer.Option("--heal-control", help="Let the parent learn on the same tokens, for comparison.")
+    ] = False,
+    precision: Annotated[str, typer.Option(help="Of passes that learn: float32 or bfloat16.")] = "float32",
     quantized: Annotated[
         str, typer.Option(help="Types of GGUF weights to compare in llama.cpp, e.g. Q8_0,Q4_0; empty for none.")
     ] = "",
@@ -75,18 +97,20 @@ def shrink(
     resume: Annotated[bool, typer.Option("--resume", help="Continue the study.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Make a pretrained model of the LLaMA family smaller and faster, without training.
+    """Make a pretrained model of the LLaMA family smaller and faster.
 
     Channels and heads are ordered by what the calibration text makes of them, each part is scored by how far its loss
     takes the model from itself, and a search looks for the sub-network that stays nearest within the budgets. What
-    remains of each layer is fitted in closed form. A resumed study keeps the settings it was started with.
+    remains of each layer is fitted in closed form; with --heal it learns from the parent as well. A resumed study keeps
+    the settings it was started with.
     """
     with errors_explained(as_json):
         from mimar.cli._quantities import count
         from mimar.cli._shrink import run_shrink
-        from mimar.cli._shrink_measure import Plan, read_exports, read_types, require_out
+        from mimar.cli._shrink_plan import Plan, Recovery, names, read_exports, read_types, require_out
         from mimar.cli._shrink_request import ShrinkRequest
         from mimar.cli._tables import print_shrunk
+        from mimar.training import precision_named
 
         request = ShrinkRequest(
             model=model,
@@ -102,9 +126,14 @@ def shrink(
             search_tokens=search_tokens, window=window, strategy=strategy, objectives=objectives, seed=seed,
             command=shlex.join(["mimar", *sys.argv[1:]]),
         )  # fmt: skip
+        recovery = Recovery(
+            0 if heal == "0" else int(count(heal, "--heal")), tuple(heal_text or ()), heal_rate,
+            heal_teacher_weight, precision_named(precision), heal_control,
+        )  # fmt: skip
         plan = Plan(
             texts=tuple(eval_text or ()), tokens=int(count(eval_tokens, "--eval-tokens")), window=window,
-            baselines=baselines, exports=read_exports(export), quantized=read_types(quantized), out=out,
+            tasks=names(tasks), items=task_items or None, baselines=baselines, recovery=recovery,
+            exports=read_exports(export), quantized=read_types(quantized), out=out,
         )  # fmt: skip
         require_out(plan)
         result = run_shrink(request, study, trials, plan, resume=resume)

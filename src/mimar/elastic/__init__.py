@@ -17,10 +17,12 @@ if TYPE_CHECKING:
     from mimar.elastic._importance import Refit, elimination_order
     from mimar.elastic._judged import Judged, among_the_best, judge, on_the_front
     from mimar.elastic._knapsack import best_within
+    from mimar.elastic._likelihood import log_likelihoods
     from mimar.elastic._load import load_parent, local_files
     from mimar.elastic._loss import text_loss
+    from mimar.elastic._module import Trainable
     from mimar.elastic._parent import Attention, Facts, GatedMLP, Layer, Parent
-    from mimar.elastic._scores import BlockScores, block_scores, without_fragile
+    from mimar.elastic._scores import BlockScores, block_scores
     from mimar.elastic._supernetwork import SuperNetwork
 
 _HOME = {
@@ -33,6 +35,7 @@ _HOME = {
     "Parent": "_parent",
     "Refit": "_importance",
     "SuperNetwork": "_supernetwork",
+    "Trainable": "_module",
     "among_the_best": "_judged",
     "assemble": "_checkpoint",
     "best_within": "_knapsack",
@@ -44,6 +47,7 @@ _HOME = {
     "extract_fitted": "_extract",
     "judge": "_judged",
     "load_parent": "_load",
+    "log_likelihoods": "_likelihood",
     "local_files": "_load",
     "model_logits": "_forward",
     "on_the_front": "_judged",
@@ -52,7 +56,6 @@ _HOME = {
     "state_dict": "_checkpoint",
     "text_loss": "_loss",
     "uniform_width": "_baselines",
-    "without_fragile": "_scores",
 }
 
 __all__ = [
@@ -68,6 +71,7 @@ __all__ = [
     "Refit",
     "SubNetwork",
     "SuperNetwork",
+    "Trainable",
     "among_the_best",
     "assemble",
     "best_within",
@@ -80,6 +84,7 @@ __all__ = [
     "judge",
     "load_parent",
     "local_files",
+    "log_likelihoods",
     "model_logits",
     "on_the_front",
     "random_within",
@@ -87,7 +92,6 @@ __all__ = [
     "state_dict",
     "text_loss",
     "uniform_width",
-    "without_fragile",
 ]
 
 

@@ -87,14 +87,23 @@ def logits(parent: Parent, x: Tensor) -> Tensor:
     return F.linear(rms_norm(x, parent.norm, parent.facts.norm_eps), head)
 
 
+def run_model(model: Parent, ids: Tensor) -> Tensor:
+    """Logits (batch, tokens, vocab) of tokens (batch, tokens); gradients flow through where weights learn."""
+    return logits(model, final_stream(model, ids))
+
+
+def final_stream(model: Parent, ids: Tensor) -> Tensor:
+    """Behind the last layer, (batch, tokens, hidden)."""
+    turn, stream = rotary(model.facts, model.config, ids.shape[1]), F.embedding(ids, model.embedding)
+    for layer in model.layers:
+        stream = run_layer(layer, stream, turn, model.facts)
+    return stream
+
+
 def model_logits(model: Parent, ids: Tensor) -> Tensor:
-    """Of tokens (batch, tokens), those of a file that was read as well as those that were cut out: (…, vocab)."""
-    turn = rotary(model.facts, model.config, ids.shape[1])
+    """The same without gradients, of files that were read as well as of models that were cut out."""
     with torch.no_grad():
-        stream = F.embedding(ids, model.embedding)
-        for layer in model.layers:
-            stream = run_layer(layer, stream, turn, model.facts)
-        return logits(model, stream)
+        return run_model(model, ids)
 
 
 def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:

@@ -7,6 +7,7 @@ from typing import Final
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 ORDER_DAMPING: Final = 0.01
 REFIT_DAMPING: Final = 0.1
@@ -85,6 +86,15 @@ class Refit:
     def none(weight: Tensor) -> Refit:
         """Leaves weights as they are."""
         return Refit(torch.eye(weight.shape[1], dtype=weight.dtype), weight.T)
+
+    def losses(self, sensitivity: Tensor) -> Tensor:
+        """(inputs + 1,): what it costs to keep the first 0, 1, … inputs, x D with D = W − X for those that are gone.
+
+        sensitivity: (outputs, outputs), S in ½ E[x D S Dᵀ xᵀ]. With the damped moments it is a sum over the rows of the
+        target that are left out, since the triangular system meets those that are kept exactly.
+        """
+        rows = ((self.target @ sensitivity.to(self.target)) * self.target).sum(1) / 2
+        return F.pad(rows.flip(0).cumsum(0).flip(0), (0, 1))
 
     def weights(self, count: int) -> Tensor:
         """(outputs, count): of the first `count` inputs."""

@@ -22,8 +22,8 @@ from mimar.elastic._supernetwork import SuperNetwork
 SEQUENCES: Final = 2
 """Judged at a time; after each so many it is asked which candidates are worth going on with."""
 
-DOUBT: Final = 3.0
-"""Standard errors of the difference that make one candidate surely worse than another."""
+DOUBT: Final = 0.001
+"""Chance at most, by Student's t test, that a candidate that is called worse than another is not."""
 
 Losses = NDArray[np.float64]
 Keep = Callable[[Losses, Sequence[int]], NDArray[np.bool_]]
@@ -77,12 +77,14 @@ def on_the_front(sizes: Sequence[float]) -> Keep:
 
 def _surely_worse(losses: Losses) -> NDArray[np.bool_]:
     """[a, b]: whether a is worse than b by more than chance, compared sequence by sequence."""
+    from scipy.special import stdtrit
+
     count = losses.shape[1]
     if count < 2:
         return np.zeros((len(losses), len(losses)), dtype=np.bool_)
     difference: Losses = losses[:, None, :] - losses[None, :, :]
     error = difference.std(axis=2, ddof=1) / math.sqrt(count)
-    return np.asarray(difference.mean(axis=2) > DOUBT * error + 1e-12)
+    return np.asarray(difference.mean(axis=2) > stdtrit(count - 1, 1 - DOUBT) * error + 1e-12)
 
 
 def judge(network: SuperNetwork, subs: Sequence[SubNetwork], ids: Tensor, keep: Keep = everyone) -> Judged:

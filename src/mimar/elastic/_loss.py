@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mimar.elastic._forward import logits, rotary, run_layer
+from mimar.elastic._forward import final_stream, logits
 from mimar.elastic._parent import Parent
 from mimar.elastic._supernetwork import SEQUENCES
 
@@ -16,12 +16,10 @@ def text_loss(model: Parent, ids: Tensor) -> float:
 
     Its exponential is the perplexity.
     """
-    turn, total = rotary(model.facts, model.config, ids.shape[1]), 0.0
+    total = 0.0
     with torch.no_grad():
         for batch in ids.split(SEQUENCES):
-            stream = F.embedding(batch, model.embedding)
-            for layer in model.layers:
-                stream = run_layer(layer, stream, turn, model.facts)
+            stream = final_stream(model, batch)
             for row, expected in zip(stream, batch, strict=True):  # the logits of one row fill enough memory
                 total += float(F.cross_entropy(logits(model, row[:-1]), expected[1:], reduction="sum"))
     return total / ids[:, 1:].numel()

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -18,8 +17,10 @@ from mimar.elastic._space import ElasticSpace
 from mimar.elastic._subnetwork import SubNetwork
 from mimar.elastic._supernetwork import SuperNetwork
 
-MEASURED: Final = 4
-"""Widths of a layer that are measured, evenly spread and none at all among them; those between are interpolated."""
+MEASURED: Final = 2
+"""Sizes of each part that are measured, none at all among them."""
+
+TINY: Final = 1e-12
 
 _PARTS: Final = ("attention", "mlp")
 
@@ -29,8 +30,8 @@ Curve = Mapping[int, float]
 
 @dataclass(frozen=True)
 class BlockScores:
-    """attention, mlp: a curve for each layer. spent, naive: layers that were run over the whole text, and that running
-    the whole model for each option would have taken.
+    """attention, mlp: a curve for each layer over the sizes that its space allows. spent, naive: layers that were run
+    over the whole text, and that running the whole model for each option would have taken.
     """
 
     attention: tuple[Curve, ...]
@@ -44,7 +45,7 @@ class BlockScores:
 
     def of_layer(self, number: int, kv_heads: int, intermediate: int) -> float:
         """What layer `number` adds at these sizes."""
-        return float(self._attention[number](kv_heads) + self._mlp[number](intermediate))
+        return self.attention[number][kv_heads] + self.mlp[number][intermediate]
 
     def to_json(self) -> dict[str, Any]:
         """Plain data: curves as pairs of size and score."""
@@ -57,39 +58,12 @@ class BlockScores:
         attention, mlp = (tuple(dict(map(tuple, curve)) for curve in data[part]) for part in _PARTS)
         return BlockScores(attention, mlp, data["spent"], data["naive"])
 
-    @cached_property
-    def _attention(self) -> list[_Interpolated]:
-        return [_Interpolated.of(curve) for curve in self.attention]
-
-    @cached_property
-    def _mlp(self) -> list[_Interpolated]:
-        return [_Interpolated.of(curve) for curve in self.mlp]
-
-
-@dataclass(frozen=True, slots=True)
-class _Interpolated:
-    """A monotone curve through the roots, which grow with the change itself and not with its square."""
-
-    sizes: tuple[int, ...]
-    roots: tuple[float, ...]
-
-    @staticmethod
-    def of(curve: Curve) -> _Interpolated:
-        sizes = tuple(sorted(curve))
-        return _Interpolated(sizes, tuple(max(curve[size], 0.0) ** 0.5 for size in sizes))
-
-    def __call__(self, size: int) -> float:
-        from scipy.interpolate import pchip_interpolate
-
-        if size in self.sizes:
-            return self.roots[self.sizes.index(size)] ** 2
-        return float(np.asarray(pchip_interpolate(self.sizes, self.roots, size)).item()) ** 2
-
 
 def block_scores(network: SuperNetwork, space: ElasticSpace, ids: Tensor) -> BlockScores:
-    """Of every number of kv heads and of `MEASURED` widths of each layer that `space` allows, on `ids`.
+    """Of every size of each part that `space` allows, on `ids`.
 
-    ids: (sequences, tokens). A score begins at its own layer, where the stream of the parent is kept.
+    ids: (sequences, tokens). `MEASURED` sizes of each part are run, beginning at their own layer, where the stream of
+    the parent is kept. The others follow the curve that the network expects, times what was measured of it there.
     """
     subs = list(_options(space))
     turn = rotary(network.parent.facts, network.parent.config, ids.shape[1])
@@ -103,23 +77,26 @@ def block_scores(network: SuperNetwork, space: ElasticSpace, ids: Tensor) -> Blo
                 stream = _from(network, streams[number], turn, (number, sizes))
                 sums[at] += float(divergence(network.parent, expected, stream).sum())
                 run += len(batch) * (len(streams) - 1 - number)
-    return _collected(space, subs, (sums / len(ids)).tolist(), run / len(ids))
+    measured = dict(zip(subs, (sums / len(ids)).tolist(), strict=True))
+    return _curves(network, space, measured, run / len(ids))
 
 
-def _options(space: ElasticSpace) -> Iterator[tuple[int, tuple[int, int]]]:
-    """Layer and its sizes, where one part of one layer is cut."""
+Cut = tuple[int, tuple[int, int]]
+"""A layer and its sizes, where one of its parts is cut."""
+
+
+def _options(space: ElasticSpace) -> Iterator[Cut]:
+    """Those that are measured."""
     whole = SubNetwork.whole(space.parent)
     for number, (kv_heads, intermediate) in enumerate(whole.sizes):
-        yield from ((number, (less, intermediate)) for less in space.kv_heads[number] if less < kv_heads)
-        yield from ((number, (kv_heads, less)) for less in _spread(space.intermediate[number]) if less < intermediate)
+        yield from ((number, (less, intermediate)) for less in _spread(space.kv_heads[number]))
+        yield from ((number, (kv_heads, less)) for less in _spread(space.intermediate[number]))
 
 
-def _spread(widths: Sequence[int]) -> list[int]:
-    """At most `MEASURED` of the widths below the whole one, evenly spread."""
-    below = sorted(widths)[:-1]
-    if len(below) <= MEASURED:
-        return below
-    return [below[round(k * (len(below) - 1) / (MEASURED - 1))] for k in range(MEASURED)]
+def _spread(sizes: Sequence[int]) -> list[int]:
+    """The least size, and others up to the largest, which is left out."""
+    below = sorted(sizes)[:-1]
+    return sorted({below[k * len(below) // MEASURED] for k in range(MEASURED)}) if below else []
 
 
 def _streams(network: SuperNetwork, batch: Tensor, turn: Rotary) -> list[Tensor]:
@@ -130,7 +107,7 @@ def _streams(network: SuperNetwork, batch: Tensor, turn: Rotary) -> list[Tensor]
     return found
 
 
-def _from(network: SuperNetwork, stream: Tensor, turn: Rotary, cut: tuple[int, tuple[int, int]]) -> Tensor:
+def _from(network: SuperNetwork, stream: Tensor, turn: Rotary, cut: Cut) -> Tensor:
     """The stream behind the last layer, where one layer is cut."""
     number, sizes = cut
     layers = [network.layer(number, *sizes), *network.parent.layers[number + 1 :]]
@@ -139,28 +116,21 @@ def _from(network: SuperNetwork, stream: Tensor, turn: Rotary, cut: tuple[int, t
     return stream
 
 
-def _collected(
-    space: ElasticSpace, subs: Sequence[tuple[int, tuple[int, int]]], scores: Sequence[float], spent: float
-) -> BlockScores:
-    whole = SubNetwork.whole(space.parent)
-    attention = [{kv_heads: 0.0} for kv_heads in whole.kv_heads]
-    mlp = [{intermediate: 0.0} for intermediate in whole.intermediate]
-    for (number, (kv_heads, intermediate)), score in zip(subs, scores, strict=True):
-        if intermediate == whole.intermediate[number]:
-            attention[number][kv_heads] = score
-        else:
-            mlp[number][intermediate] = score
-    return BlockScores(tuple(attention), tuple(mlp), spent, float(len(subs) * space.parent.num_layers))
+def _curves(network: SuperNetwork, space: ElasticSpace, measured: Mapping[Cut, float], spent: float) -> BlockScores:
+    attention, mlp = list[Curve](), list[Curve]()
+    for number, (kv_heads, intermediate) in enumerate(SubNetwork.whole(space.parent).sizes):
+        heads, channels = (curve.tolist() for curve in network.expected[number])
+        found = {size: measured[number, (size, intermediate)] for size in _spread(space.kv_heads[number])}
+        attention.append(_curve(space.kv_heads[number], heads, found))
+        found = {size: measured[number, (kv_heads, size)] for size in _spread(space.intermediate[number])}
+        mlp.append(_curve(space.intermediate[number], channels, found))
+    return BlockScores(tuple(attention), tuple(mlp), spent, float(len(measured) * space.parent.num_layers))
 
 
-def without_fragile(space: ElasticSpace, scores: BlockScores, most: float) -> ElasticSpace:
-    """`space` without the sizes that alone take the parent further away than `most`, nats a token."""
-    layers = range(space.parent.num_layers)
-    whole = SubNetwork.whole(space.parent)
-    kv_heads = tuple(
-        tuple(k for k in space.kv_heads[n] if scores.of_layer(n, k, whole.intermediate[n]) <= most) for n in layers
-    )
-    widths = tuple(
-        tuple(w for w in space.intermediate[n] if scores.of_layer(n, whole.kv_heads[n], w) <= most) for n in layers
-    )
-    return replace(space, kv_heads=kv_heads, intermediate=widths)
+def _curve(sizes: Sequence[int], expected: Sequence[float], measured: Mapping[int, float]) -> Curve:
+    """Through what was measured; elsewhere what is expected, times the ratio of both, linear between the measured."""
+    if not measured:
+        return dict.fromkeys(sizes, 0.0)
+    known = sorted(measured)
+    ratios = [max(measured[size], 0.0) / max(expected[size], TINY) for size in known]
+    return {size: expected[size] * float(np.interp(size, known, ratios)) for size in sizes}

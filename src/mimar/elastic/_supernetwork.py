@@ -13,10 +13,14 @@ from torch.nn import functional as F
 from mimar.elastic._forward import Rotary, channels, mixed_values, rotary
 from mimar.elastic._importance import Refit, elimination_order
 from mimar.elastic._parent import Attention, Facts, GatedMLP, Layer, Parent
+from mimar.elastic._sensitivity import Sensitivity, root, sensitivities
 from mimar.elastic._subnetwork import SubNetwork
 
 SEQUENCES: Final = 4
 """Of the calibration text that go through a layer at a time."""
+
+DIFFERENTIATED: Final = 16
+"""Sequences of it, at most, that gradients are taken on: these cost more and settle earlier than second moments."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -24,19 +28,24 @@ class SuperNetwork:
     """parent: the same function as before, kv heads and channels of each layer the most important first.
 
     outputs, downs: of each layer, the weights behind heads and channels that make up for those that are gone.
+    expected: of each layer, what it should cost, in nats a token, to keep 0, 1, … kv heads and 0, 1, … channels.
     """
 
     parent: Parent
     outputs: tuple[Refit, ...]
     downs: tuple[Refit, ...]
+    expected: tuple[tuple[Tensor, Tensor], ...] = ()
 
     @staticmethod
     def of(parent: Parent, ids: Tensor) -> SuperNetwork:
-        """Order the layers of `parent` by what the text `ids` (sequences, tokens) makes of them."""
+        """Order the layers of `parent` by what the text `ids` (sequences, tokens) makes of them: first come those whose
+        loss would change the model's answers most.
+        """
+        some = ids[:: -(-len(ids) // DIFFERENTIATED)]
         with torch.no_grad():
-            found = list(_ordered(parent, ids))
-        layers, outputs, downs = zip(*found, strict=True)
-        return SuperNetwork(replace(parent, layers=layers), outputs, downs)
+            found = list(_ordered(parent, ids, sensitivities(parent, some)))
+        layers, outputs, downs, expected = zip(*found, strict=True)
+        return SuperNetwork(replace(parent, layers=layers), outputs, downs, expected)
 
     def layer(self, number: int, kv_heads: int, intermediate: int) -> Layer:
         """Layer `number` with its first heads and channels; what is not re-fitted is a view of the parent."""
@@ -72,20 +81,28 @@ def _first_channels(part: GatedMLP, intermediate: int, refit: Refit) -> GatedMLP
     return GatedMLP(part.norm, part.gate[:intermediate], part.up[:intermediate], refit.weights(intermediate))
 
 
-def _ordered(parent: Parent, ids: Tensor) -> Iterator[tuple[Layer, Refit, Refit]]:
+Ordered = tuple[Layer, Refit, Refit, tuple[Tensor, Tensor]]
+
+
+def _ordered(parent: Parent, ids: Tensor, sensitivity: tuple[Sensitivity, ...]) -> Iterator[Ordered]:
     """Layer after layer: what the stream makes of it, its order, and the stream behind it."""
     facts, turn = parent.facts, rotary(parent.facts, parent.config, ids.shape[1])
     streams = [F.embedding(batch, parent.embedding) for batch in ids.split(SEQUENCES)]
-    for layer in parent.layers:
+    for layer, behind in zip(parent.layers, sensitivity, strict=True):
         assert layer.attention is not None  # a parent has both parts in every layer
         assert layer.mlp is not None
-        attention, output = _ordered_heads(layer.attention, streams, turn, facts)
-        mlp, down = _ordered_channels(layer.mlp, streams, facts)
-        yield Layer(attention, mlp), output, down
+        attention, output = _ordered_heads(layer.attention, streams, behind.attention, (turn, facts))
+        mlp, down = _ordered_channels(layer.mlp, streams, behind.mlp, facts)
+        features = len(attention.query) // len(attention.key) * facts.head_size
+        expected = output.losses(behind.attention)[::features], down.losses(behind.mlp)
+        yield Layer(attention, mlp), output, down, expected
 
 
-def _ordered_heads(part: Attention, streams: list[Tensor], turn: Rotary, facts: Facts) -> tuple[Attention, Refit]:
+def _ordered_heads(
+    part: Attention, streams: list[Tensor], sensitivity: Tensor, how: tuple[Rotary, Facts]
+) -> tuple[Attention, Refit]:
     """Reorders, and moves `streams` behind the attention."""
+    turn, facts = how
     moments = torch.zeros(part.output.shape[1], part.output.shape[1])
     for number, stream in enumerate(streams):
         mixed = mixed_values(part, stream, turn, facts)
@@ -93,7 +110,7 @@ def _ordered_heads(part: Attention, streams: list[Tensor], turn: Rotary, facts: 
         streams[number] = stream + F.linear(mixed, part.output, part.biases[3])
     moments /= sum(stream.shape[:2].numel() for stream in streams)
     group = len(part.query) // len(part.key)
-    order = elimination_order(moments, part.output, group * facts.head_size)
+    order = elimination_order(moments, root(sensitivity) @ part.output.double(), group * facts.head_size)
     narrow, wide = (_spread(order, count * facts.head_size) for count in (1, group))
     reordered = replace(
         part,
@@ -109,7 +126,9 @@ def _ordered_heads(part: Attention, streams: list[Tensor], turn: Rotary, facts: 
     return reordered, Refit.of(moments[wide][:, wide], reordered.output)
 
 
-def _ordered_channels(part: GatedMLP, streams: list[Tensor], facts: Facts) -> tuple[GatedMLP, Refit]:
+def _ordered_channels(
+    part: GatedMLP, streams: list[Tensor], sensitivity: Tensor, facts: Facts
+) -> tuple[GatedMLP, Refit]:
     """Reorders, and moves `streams` behind the feed-forward part."""
     moments = torch.zeros(len(part.up), len(part.up))
     for number, stream in enumerate(streams):
@@ -117,7 +136,7 @@ def _ordered_channels(part: GatedMLP, streams: list[Tensor], facts: Facts) -> tu
         _add(moments, inner)
         streams[number] = stream + F.linear(inner, part.down)
     moments /= sum(stream.shape[:2].numel() for stream in streams)
-    order = elimination_order(moments, part.down)
+    order = elimination_order(moments, root(sensitivity) @ part.down.double())
     reordered = GatedMLP(part.norm, part.gate[order], part.up[order], part.down[:, order])
     return reordered, Refit.of(moments[order][:, order], reordered.down)
 

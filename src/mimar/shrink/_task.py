@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache, partial
 from typing import TYPE_CHECKING, Final
@@ -76,7 +76,7 @@ class ShrinkEvaluator:
 class ShrinkTask:
     """Everything a study of this task needs but the strategy.
 
-    starts: sub-networks that the block scores find best at sizes over the whole range, within the budgets.
+    starts: within the budgets, what the block scores find best there and at smaller sizes, and what is more even.
     """
 
     problem: Problem[SubNetwork]
@@ -114,8 +114,9 @@ def shrink_task(
         return sum(each.excess(known(sub)) for each in kept)
 
     starts = _starts(space, scores, known, kept)
+    least = min(starts, key=lambda sub: known(sub)["block_params"])
     problem = Problem(
-        space, wanted, check, excess, known, _frame(wanted, whole, known(starts[-1]), scores.foretold(starts[-1])),
+        space, wanted, check, excess, known, _frame(wanted, whole, known(least), scores.foretold(least)),
         anchor=starts[0], axes=(Axis("block_params", lambda sub: known(sub)["block_params"], cells=4),),
     )  # fmt: skip
     return ShrinkTask(problem, ShrinkEvaluator(network, ids, known), starts)
@@ -148,14 +149,19 @@ class _Known:
         return sizes | hardware_metrics(arch, self.profile, self.workload)
 
 
-STARTS: Final = 8
-"""Sub-networks of the block scores' front that a search begins with."""
+STARTS: Final = 4
+"""Sizes below the budget at which the block scores name where a search begins."""
 
 
 def _starts(
     space: ElasticSpace, scores: BlockScores, known: _Known, budgets: Sequence[Budget]
 ) -> tuple[SubNetwork, ...]:
-    """The best within the budgets by the scores, and the best of each of several sizes below it."""
+    """The best within the budgets by the scores, the widest even one, what lies between both, and the best by the
+    scores of each of several sizes below them.
+
+    Scores foretell single cuts; together these cost more, the more the deeper each is. Half of the way back to even
+    widths is often better than either end.
+    """
     from mimar.elastic import best_within
 
     limits = [_limit(space, known, budget) for budget in budgets]
@@ -163,12 +169,40 @@ def _starts(
     size = partial(_added, space, known, "block_params")
     whole = known(SubNetwork.whole(space.parent))["block_params"]
     largest, found = known(first)["block_params"], [first]
+    found += _evened(space, known, budgets, first)
     for share in (1 - k / (2 * STARTS) for k in range(1, STARTS)):
         try:
             found.append(best_within(space, scores, [*limits, (size, share * largest - whole)]))
         except BudgetError:
             break
     return tuple(dict.fromkeys(found))
+
+
+def _evened(space: ElasticSpace, known: _Known, budgets: Sequence[Budget], first: SubNetwork) -> Iterator[SubNetwork]:
+    """The widest sub-network of even widths within the budgets, and the one half-way between it and `first`."""
+
+    def legal(sub: SubNetwork) -> bool:
+        return not space.validate(sub) and not any(budget.broken(known(sub)) for budget in budgets)
+
+    widths = sorted({width for options in space.intermediate for width in options}, reverse=True)
+    even = next(filter(legal, (_even(space, width) for width in widths)), None)
+    if even is not None:
+        half = SubNetwork(
+            tuple(map(_between, space.kv_heads, first.kv_heads, even.kv_heads)),
+            tuple(map(_between, space.intermediate, first.intermediate, even.intermediate)),
+        )
+        yield from filter(legal, (half, even))
+
+
+def _even(space: ElasticSpace, width: int) -> SubNetwork:
+    """All kv heads, and in each layer the largest width up to `width`, or its least one."""
+    fitting = (max((size for size in options if size <= width), default=options[0]) for options in space.intermediate)
+    return SubNetwork(tuple(options[-1] for options in space.kv_heads), tuple(fitting))
+
+
+def _between(options: Sequence[int], a: int, b: int) -> int:
+    """The largest size that is at most the mean of both."""
+    return max(size for size in options if 2 * size <= a + b)
 
 
 def _added(space: ElasticSpace, known: _Known, metric: str, number: int, sizes: tuple[int, int]) -> float:

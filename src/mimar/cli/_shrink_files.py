@@ -1,0 +1,137 @@
+"""Files of a shrink run: what is exported, and what llama.cpp says of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from mimar.cli._output import say
+from mimar.cli._shrink_plan import ENGINES, PLAIN, Plan
+from mimar.elastic import ElasticSpace
+from mimar.errors import ArchitectureError, ExportError
+from mimar.export import export_shrunk_gguf, export_shrunk_hf
+from mimar.formats import Speed, has_llama_cpp, measured_speeds
+from mimar.formats import text_loss as llama_cpp_loss
+from mimar.hardware import DeviceProfile, Workload
+from mimar.shrink import ModelRow, Opened, ShrinkTask
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from mimar.elastic import Parent, SuperNetwork
+
+QUANTIZED_TOKENS: Final = 1024
+"""That a GGUF file is judged on, one after another."""
+
+DECODED: Final = 64
+"""Tokens that are written to see how fast."""
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """A model with what was learnt of it, the space and the task of its search, and where it is to run.
+
+    study: the journal, beside which checkpoints lie. calibration: sources of text.
+    """
+
+    opened: Opened
+    network: SuperNetwork
+    space: ElasticSpace
+    task: ShrinkTask
+    use: tuple[DeviceProfile, Workload]
+    study: Path
+    calibration: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """A row to be filled in, and its weights."""
+
+    row: ModelRow
+    model: Parent
+
+
+def written(subject: Subject, model: Parent, export: tuple[str, str], plan: Plan) -> dict[str, Any]:
+    """One export with a verdict for each engine; one that fails says why and does not end the run."""
+    form, kind = export
+    assert plan.out is not None
+    target, tokenizer = plan.out / f"{form}{'-' if kind else ''}{kind}", subject.opened.tokenizer
+    name = f"{form}:{kind}" if kind else form
+    try:
+        if form == "hf":
+            done = export_shrunk_hf(model, target, tokenizer)
+        else:
+            done = export_shrunk_gguf(model, target, tokenizer, quantization=kind)
+    except (ArchitectureError, ExportError) as error:
+        return {"form": name, "path": None, "verdicts": {ENGINES[form]: f"failed: {error}"}}
+    return {"form": name, "path": str(done.path), "verdicts": dict(done.verdicts)}
+
+
+def _gguf(subject: Subject, model: Parent, folder: Path, kind: str) -> Path | None:
+    """A checked file in `folder`; None where llama.cpp cannot run such a model."""
+    try:
+        done = export_shrunk_gguf(model, folder, subject.opened.tokenizer, quantization=kind)
+    except (ArchitectureError, ExportError) as error:
+        say(f"not run in llama.cpp: {error}")
+        return None
+    return done.path / f"model-{kind}.gguf"
+
+
+def timed(subject: Subject, listed: Sequence[Candidate], scratch: Path) -> list[Candidate]:
+    """With the size of each file and its speed in llama.cpp, all with the same type of weights."""
+    if not has_llama_cpp():
+        return list(listed)
+    files = [_gguf(subject, each.model, scratch / f"timed-{n}", PLAIN) for n, each in enumerate(listed)]
+    present = [file for file in files if file is not None]
+    speeds = dict(zip(present, _speeds(subject, present), strict=True))
+    return [each if file is None else _with_speed(each, file, speeds) for each, file in zip(listed, files, strict=True)]
+
+
+def _speeds(subject: Subject, files: Sequence[Path]) -> list[Speed]:
+    """With the prompt of the workload, as far as the model's context leaves room for tokens after it."""
+    context, prompt = subject.opened.parent.arch.context_length, subject.use[1].prompt_tokens
+    tokens = max(1, min(DECODED, context // 4))
+    return measured_speeds(files, prompt_tokens=max(1, min(prompt, context - tokens - 1)), tokens=tokens)
+
+
+def _with_speed(candidate: Candidate, file: Path, speeds: Mapping[Path, Speed]) -> Candidate:
+    speed = speeds[file]
+    row = replace(
+        candidate.row,
+        bytes=file.stat().st_size,
+        prefill_tokens_per_second=speed.prefill_tokens_per_second,
+        decode_tokens_per_second=speed.decode_tokens_per_second,
+    )
+    return replace(candidate, row=row)
+
+
+def quantized_rows(
+    subject: Subject, models: Sequence[Candidate], plan: Plan, given: tuple[Mapping[str, Tensor], Path]
+) -> list[dict[str, Any]]:
+    """Parent and chosen with each type of weights, as llama.cpp runs them."""
+    ids, scratch = given
+    if not plan.quantized or not has_llama_cpp():
+        return []
+    found = [
+        (kind, each, file)
+        for kind in plan.quantized
+        for each in models
+        if (file := _gguf(subject, each.model, scratch / f"{each.row.kind}-{kind}", kind)) is not None
+    ]
+    speeds = dict(zip(found, _speeds(subject, [file for *_, file in found]), strict=True))
+    return [_quantized_row(entry, speeds[entry], ids) for entry in found]
+
+
+def _quantized_row(entry: tuple[str, Candidate, Path], speed: Speed, ids: Mapping[str, Tensor]) -> dict[str, Any]:
+    kind, candidate, file = entry
+    losses = {
+        text: llama_cpp_loss(file, rows[: max(1, QUANTIZED_TOKENS // rows.shape[1])].tolist())
+        for text, rows in ids.items()
+    }
+    perplexities = {text: math.exp(loss) for text, loss in losses.items()}
+    timed = _with_speed(candidate, file, {file: speed})
+    row = replace(timed.row, perplexities=perplexities)
+    return {**row.to_json(), "kind": f"{candidate.row.kind}:{kind}"}

@@ -1,0 +1,107 @@
+"""The recovery of what a shrink run chose, with its control."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mimar.cli._output import say
+from mimar.cli._shrink_files import Candidate, Subject
+from mimar.cli._shrink_plan import Plan
+from mimar.shrink import Healed, Healing, heal
+from mimar.training import read_texts
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+SAY_EVERY = 20.0
+"""Seconds between two lines about where it stands."""
+
+Judge = Callable[[Candidate], Candidate]
+
+
+def healed(
+    subject: Subject, models: tuple[Candidate, Candidate], plan: Plan, judge: Judge
+) -> tuple[dict[str, Any], Candidate]:
+    """What is said of the recovery, and the chosen model after it.
+
+    models: parent and chosen one. The curve is the perplexity of the first text, or of the text that the search judged
+    on, against tokens.
+    """
+    parent, chosen = models
+    healing = _healing(subject, plan)
+    done = _run(subject, chosen, healing, plan)
+    after = judge(replace(chosen, model=done.model))
+    facts = {
+        "tokens": plan.recovery.tokens,
+        "seconds": done.seconds,
+        "before": chosen.row.to_json(),
+        "curve": _curve(done),
+    }
+    if plan.recovery.control:
+        facts |= _control(subject, parent, healing, (plan, judge))
+    return facts, after
+
+
+def _control(subject: Subject, parent: Candidate, healing: Healing, how: tuple[Plan, Judge]) -> dict[str, Any]:
+    """The parent after the same lessons. From its own probabilities alone it has nothing to learn."""
+    plan, judge = how
+    curve = list[dict[str, float]]()
+    if healing.teacher_weight < 1:
+        done = _run(subject, parent, healing, plan)
+        parent, curve = judge(replace(parent, model=done.model)), _curve(done)
+    return {"control": replace(parent.row, kind="parent_healed").to_json(), "control_curve": curve}
+
+
+def _healing(subject: Subject, plan: Plan) -> Healing:
+    recovery = plan.recovery
+    text: NDArray[np.int32] = subject.opened.reader.encode(read_texts(recovery.texts or subject.calibration))
+    ids = plan.ids(subject.opened)
+    judged = next(iter(ids.values())) if ids else subject.task.evaluator.ids
+    return Healing(
+        recovery.tokens, recovery.learning_rate, recovery.teacher_weight, recovery.precision, text, judged.numpy()
+    )  # fmt: skip
+
+
+def _run(subject: Subject, candidate: Candidate, healing: Healing, plan: Plan) -> Healed:
+    """Its checkpoint lies beside the study."""
+    kind, sub = candidate.row.kind, candidate.row.sub
+    identity = {
+        "model": subject.opened.fingerprint,
+        "layers": None if sub is None else [list(sizes) for sizes in sub.sizes],
+        "calibration": list(subject.calibration),
+        "texts": list(plan.recovery.texts),
+    }
+    folder = subject.study.with_name(f"{subject.study.name}.{kind}")
+    return heal(
+        candidate.model, subject.opened.parent, healing, folder, identity=identity, on_row=_reporter(kind, healing)
+    )  # fmt: skip
+
+
+def _reporter(kind: str, healing: Healing) -> Callable[[Mapping[str, float]], None]:
+    said, steps = [time.monotonic()], healing.recipe().steps
+
+    def report(row: Mapping[str, float]) -> None:
+        if time.monotonic() - said[0] < SAY_EVERY and row["step"] < steps:
+            return
+        said[0] = time.monotonic()
+        left = (steps - row["step"]) * row["seconds"] / row["step"]
+        say(
+            f"{kind}: step {row['step']:,.0f} of {steps:,}, KL {row['train_loss']:.4f}, "
+            f"{row['tokens'] / row['seconds']:,.0f} tokens/s, {left:,.0f} s left"
+        )
+
+    return report
+
+
+def _curve(done: Healed) -> list[dict[str, float]]:
+    return [
+        {"tokens": row["tokens"], "seconds": row["seconds"], "perplexity": math.exp(row["validation_loss"])}
+        for row in done.rows
+        if "validation_loss" in row
+    ]

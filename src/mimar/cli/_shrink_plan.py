@@ -1,0 +1,118 @@
+"""What a shrink run is to measure, heal and write."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from mimar.errors import InputError, UnknownNameError
+from mimar.export import QUANTIZATIONS
+from mimar.shrink import Opened, windows
+from mimar.tasks import Items, read_items
+from mimar.training import Precision, read_texts
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+ENGINES: Final[Mapping[str, str]] = {"hf": "transformers", "gguf": "llama.cpp"}
+PLAIN: Final = "Q8_0"
+"""Type of weights that speeds are measured with: llama.cpp rounds to it with hardly a loss."""
+
+
+@dataclass(frozen=True)
+class Recovery:
+    """tokens: 0 for none. texts: to learn on, the calibration text where there are none. control: whether the parent
+    learns on the same tokens, to tell recovery from getting used to the text.
+    """
+
+    tokens: int
+    texts: tuple[str, ...]
+    learning_rate: float
+    teacher_weight: float
+    precision: Precision
+    control: bool
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be measured and written. texts: sources to judge on, each by itself; tokens: of each.
+
+    tasks: names, or NAME=FILE, with `items` of each, all for None. exports: (form, type of weights or empty).
+    quantized: types of GGUF that are compared.
+    """
+
+    texts: tuple[str, ...]
+    tokens: int
+    window: int
+    tasks: tuple[str, ...]
+    items: int | None
+    baselines: bool
+    recovery: Recovery
+    exports: tuple[tuple[str, str], ...]
+    quantized: tuple[str, ...]
+    out: Path | None
+
+    def require_readable(self, opened: Opened) -> None:
+        """InputError before anything is computed where something is missing or too short."""
+        self.ids(opened)
+        _ = self.questions
+        read_texts(self.recovery.texts) if self.recovery.texts else None
+
+    def ids(self, opened: Opened) -> dict[str, Tensor]:
+        """Text → its windows (sequences, tokens)."""
+        import torch
+
+        window = min(self.window, opened.parent.arch.context_length)
+        count = max(1, self.tokens // window)
+        return {
+            text: torch.from_numpy(
+                windows(read_texts([text], "validation"), opened.reader, count, window, opened.begin)
+            )
+            for text in self.texts
+        }
+
+    @cached_property
+    def questions(self) -> tuple[Items, ...]:
+        """Of each task, the same in every run."""
+        return tuple(read_items(name, limit=self.items) for name in self.tasks)
+
+
+def names(text: str) -> tuple[str, ...]:
+    """``a, b`` → what stands between the commas, none twice."""
+    return tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+
+
+def read_exports(text: str) -> tuple[tuple[str, str], ...]:
+    """``hf,gguf:Q8_0`` → forms with their types of weights; empty for none. UnknownNameError."""
+    return tuple(map(_export, names(text)))
+
+
+def _export(text: str) -> tuple[str, str]:
+    form, _, kind = text.partition(":")
+    if form not in ENGINES:
+        raise UnknownNameError("export form", form, tuple(ENGINES))
+    if form == "hf" and kind:
+        raise InputError(f"--export hf takes no type of weights, got {text!r}")
+    if form == "gguf":
+        kind = kind or PLAIN
+        if kind not in QUANTIZATIONS:
+            raise UnknownNameError("type of GGUF weights", kind, tuple(QUANTIZATIONS))
+    return form, kind
+
+
+def read_types(text: str) -> tuple[str, ...]:
+    """``Q8_0,Q4_0`` → types of GGUF weights; empty for none. UnknownNameError."""
+    found = names(text)
+    for kind in found:
+        if kind not in QUANTIZATIONS:
+            raise UnknownNameError("type of GGUF weights", kind, tuple(QUANTIZATIONS))
+    return found
+
+
+def require_out(plan: Plan) -> None:
+    """InputError where there is something to write and nowhere to write it."""
+    if plan.exports and plan.out is None:
+        raise InputError("--export writes files: say where with --out DIR")
