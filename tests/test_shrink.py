@@ -10,7 +10,7 @@ from mimar.elastic import ElasticSpace, SubNetwork, SuperNetwork, block_scores, 
 from mimar.errors import BudgetError, InputError
 from mimar.hardware import Workload, load_profile
 from mimar.objectives import Budget
-from mimar.shrink import DIVERGENCE, shrink_task
+from mimar.shrink import DIVERGENCE, Lessons, drawn, shrink_task, tune
 from mimar.study import Study
 
 USE = (load_profile("laptop-cpu"), Workload(64, prompt_tokens=16))
@@ -88,3 +88,30 @@ def test_what_cannot_be_is_a_sentence(parts):
         shrink_task(*parts, USE, objectives=("beauty",))
     with pytest.raises(InputError, match="unknown metric 'beauty'"):
         shrink_task(*parts, USE, budgets=[Budget("beauty", "max", 1.0)])
+
+
+def test_one_fine_tune_brings_all_sub_networks_nearer(parts, tmp_path):
+    """On text that it did not see; the whole network hardly changes, and a second run takes the first one's end."""
+    network, space, _, _ = parts
+    draw = torch.Generator().manual_seed(7)
+    text = torch.randint(0, 101, (4000,), generator=draw).numpy().astype(np.int32)
+    judged = torch.randint(0, 101, (8, 12), generator=draw)
+    lessons = Lessons(60_000, 1e-3, 1.0, "float32", text, judged.numpy())
+    rows = []
+    tuned = tune(network, space, lessons, tmp_path, identity={}, on_row=rows.append).network
+    subs = [drawn(space, np.random.default_rng(seed)) for seed in range(16)]
+    before, after = (np.median(judge(each, subs, judged).losses) for each in (network, tuned))
+    assert after < 0.8 * before
+    (whole,) = judge(tuned, [SubNetwork.whole(space.parent)], judged).losses
+    assert whole < 0.15 * before
+    assert tuned.original is network.parent
+    again = tune(network, space, lessons, tmp_path, identity={}, on_row=rows.append).network
+    assert torch.equal(again.parent.layers[1].mlp.down, tuned.parent.layers[1].mlp.down)
+
+
+def test_drawn_sub_networks_are_of_all_sizes(parts):
+    space = parts[1]
+    shares = [drawn(space, np.random.default_rng(seed)).block_params(space.parent) / size(parts) for seed in range(40)]
+    assert 0.4 < min(shares) < 0.6
+    assert max(shares) > 0.9
+    assert abs(np.median(shares) - 0.75) < 0.1

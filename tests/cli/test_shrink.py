@@ -113,6 +113,18 @@ def test_what_was_cut_learns_from_its_parent(shrink, mimar, tmp_path):
     assert again["chosen"]["perplexity"] == result["chosen"]["perplexity"]
 
 
+def test_one_fine_tune_serves_all_sub_networks(shrink, tmp_path):
+    """A resumed run finds it done."""
+    options = ("--max-block-params", "0.7x", "--finetune", "20k", "--finetune-rate", "1e-3", "--json")
+    tuned = shrink(*options)
+    assert tuned.code == 0, tuned.err
+    assert (tmp_path / "s.db.tuned").is_dir()
+    assert tuned.json["stages"]["fine-tune"] > 0
+    again = shrink(*options, "--resume").json
+    assert again["front"] == tuned.json["front"]
+    assert again["stages"]["fine-tune"] < tuned.json["stages"]["fine-tune"]
+
+
 def test_tasks_have_scores_with_errors(shrink, tmp_path):
     rows = [
         {

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from mimar.cli._output import say
 from mimar.cli._progress import Progress
 from mimar.cli._shrink_files import Subject
+from mimar.cli._shrink_heal import lesson_reporter
 from mimar.cli._shrink_measure import measured
 from mimar.cli._shrink_plan import Plan
 from mimar.cli._shrink_request import ShrinkRequest, settings_for
@@ -22,7 +23,7 @@ from mimar.cli._strategies import CLASSIC
 from mimar.errors import ForeignFileError, InputError
 from mimar.llm import Ledger
 from mimar.objectives import front_trials
-from mimar.shrink import DIVERGENCE, Opened, ShrinkTask, dealt, open_model, shrink_task, windows
+from mimar.shrink import DIVERGENCE, Lessons, Opened, ShrinkTask, dealt, open_model, shrink_task, tune, windows
 from mimar.storage import SQLiteStorage, Storage
 from mimar.strategy import Started
 from mimar.study import Study, read_journal
@@ -74,7 +75,7 @@ def run_shrink(request: ShrinkRequest, study: Path, trials: int, plan: Plan, *, 
                 opened = open_model(past.model if past else request.model, Path(scratch))
                 settings = past or settings_for(request, opened)
             plan.require_readable(opened)
-            settings, prepared = _prepare(settings, opened, stages)
+            settings, prepared = _prepare(settings, opened, stages, study)
             task = _task(settings, prepared)
             with stages("search"):
                 reason = _search(settings, task, storage, trials)
@@ -105,7 +106,7 @@ def _past(storage: Storage, path: Path, resume: bool) -> ShrinkSettings | None:
         raise ForeignFileError(f"{path} is damaged: its settings lack fields ({error!r}); restore a backup") from error
 
 
-def _prepare(settings: ShrinkSettings, opened: Opened, stages: Stages) -> tuple[ShrinkSettings, _Prepared]:
+def _prepare(settings: ShrinkSettings, opened: Opened, stages: Stages, study: Path) -> tuple[ShrinkSettings, _Prepared]:
     """Order the channels; where this is a new study, score the parts."""
     import torch
 
@@ -125,10 +126,27 @@ def _prepare(settings: ShrinkSettings, opened: Opened, stages: Stages) -> tuple[
     first, second = (torch.from_numpy(part) for part in dealt(rows, every))
     with stages("order channels and heads"):
         network = SuperNetwork.of(opened.parent, first)
+    if settings.finetune.tokens:
+        with stages("fine-tune"):
+            network = _tuned(settings, opened, (network, second), study)
     if settings.scores is None:
         with stages("score the parts of each layer"):
             settings = replace(settings, scores=block_scores(network, settings.space, second[:SCORED]))
     return settings, _Prepared(network, second)
+
+
+def _tuned(settings: ShrinkSettings, opened: Opened, given: tuple[SuperNetwork, Tensor], study: Path) -> SuperNetwork:
+    """After the one fine-tune, on the calibration text; its checkpoint lies beside the study."""
+    (network, judged), wanted = given, settings.finetune
+    text = opened.reader.encode(read_texts(settings.texts.calibration))
+    lessons = Lessons(
+        wanted.tokens, wanted.learning_rate, 1.0, wanted.precision, text, judged.numpy(), settings.seed
+    )  # fmt: skip
+    plain = {name: value for name, value in settings.to_json().items() if name in ("fingerprint", "space", "texts")}
+    folder = study.with_name(f"{study.name}.tuned")
+    return tune(
+        network, settings.space, lessons, folder, identity=plain, on_row=lesson_reporter("fine-tune", lessons)
+    ).network
 
 
 SCORED = 4

@@ -74,6 +74,10 @@ def shrink(
         ),
     ] = "",
     task_items: Annotated[int, typer.Option(min=0, help="Of each task, drawn at random; 0 for all.")] = 100,
+    finetune: Annotated[
+        str, typer.Option(help="Tokens of one fine-tune of all sub-networks before the search, e.g. 200k; 0 for none.")
+    ] = "0",
+    finetune_rate: Annotated[float, typer.Option(help="Learning rate at its height.")] = 1e-4,
     heal: Annotated[
         str, typer.Option(help="Tokens to learn from the parent after the cut, e.g. 200k; 0 for none.")
     ] = "0",
@@ -109,6 +113,7 @@ def shrink(
         from mimar.cli._shrink import run_shrink
         from mimar.cli._shrink_plan import Plan, Recovery, names, read_exports, read_types, require_out
         from mimar.cli._shrink_request import ShrinkRequest
+        from mimar.cli._shrink_settings import FineTune
         from mimar.cli._tables import print_shrunk
         from mimar.training import precision_named
 
@@ -124,10 +129,11 @@ def shrink(
             device=device, context=ctx, prompt_tokens=prompt_tokens, dtype=dtype, form=form, steps=steps,
             protect=protect, calibration=calibration or (), calibration_tokens=calibration_tokens,
             search_tokens=search_tokens, window=window, strategy=strategy, objectives=objectives, seed=seed,
+            finetune=FineTune(_tokens(finetune, "--finetune"), finetune_rate, precision_named(precision)),
             command=shlex.join(["mimar", *sys.argv[1:]]),
         )  # fmt: skip
         recovery = Recovery(
-            0 if heal == "0" else int(count(heal, "--heal")), tuple(heal_text or ()), heal_rate,
+            _tokens(heal, "--heal"), tuple(heal_text or ()), heal_rate,
             heal_teacher_weight, precision_named(precision), heal_control,
         )  # fmt: skip
         plan = Plan(
@@ -141,3 +147,10 @@ def shrink(
     if result["stopped"] == "interrupted":
         say("continue with the same command and --resume")
         raise typer.Exit(INTERRUPTED)
+
+
+def _tokens(text: str, option: str) -> int:
+    """``200k`` → 200,000; 0 for none."""
+    from mimar.cli._quantities import count
+
+    return 0 if text.strip() == "0" else int(count(text, option))

@@ -13,7 +13,7 @@ import numpy as np
 from mimar.cli._output import say
 from mimar.cli._shrink_files import Candidate, Subject
 from mimar.cli._shrink_plan import Plan
-from mimar.shrink import Healed, Healing, heal
+from mimar.shrink import Healed, Lessons, heal
 from mimar.training import read_texts
 
 if TYPE_CHECKING:
@@ -34,8 +34,8 @@ def healed(
     on, against tokens.
     """
     parent, chosen = models
-    healing = _healing(subject, plan)
-    done = _run(subject, chosen, healing, plan)
+    lessons = _lessons(subject, plan)
+    done = _run(subject, chosen, lessons, plan)
     after = judge(replace(chosen, model=done.model))
     facts = {
         "tokens": plan.recovery.tokens,
@@ -44,31 +44,31 @@ def healed(
         "curve": _curve(done),
     }
     if plan.recovery.control:
-        facts |= _control(subject, parent, healing, (plan, judge))
+        facts |= _control(subject, parent, lessons, (plan, judge))
     return facts, after
 
 
-def _control(subject: Subject, parent: Candidate, healing: Healing, how: tuple[Plan, Judge]) -> dict[str, Any]:
+def _control(subject: Subject, parent: Candidate, lessons: Lessons, how: tuple[Plan, Judge]) -> dict[str, Any]:
     """The parent after the same lessons. From its own probabilities alone it has nothing to learn."""
     plan, judge = how
     curve = list[dict[str, float]]()
-    if healing.teacher_weight < 1:
-        done = _run(subject, parent, healing, plan)
+    if lessons.teacher_weight < 1:
+        done = _run(subject, parent, lessons, plan)
         parent, curve = judge(replace(parent, model=done.model)), _curve(done)
     return {"control": replace(parent.row, kind="parent_healed").to_json(), "control_curve": curve}
 
 
-def _healing(subject: Subject, plan: Plan) -> Healing:
+def _lessons(subject: Subject, plan: Plan) -> Lessons:
     recovery = plan.recovery
     text: NDArray[np.int32] = subject.opened.reader.encode(read_texts(recovery.texts or subject.calibration))
     ids = plan.ids(subject.opened)
     judged = next(iter(ids.values())) if ids else subject.task.evaluator.ids
-    return Healing(
+    return Lessons(
         recovery.tokens, recovery.learning_rate, recovery.teacher_weight, recovery.precision, text, judged.numpy()
     )  # fmt: skip
 
 
-def _run(subject: Subject, candidate: Candidate, healing: Healing, plan: Plan) -> Healed:
+def _run(subject: Subject, candidate: Candidate, lessons: Lessons, plan: Plan) -> Healed:
     """Its checkpoint lies beside the study."""
     kind, sub = candidate.row.kind, candidate.row.sub
     identity = {
@@ -78,13 +78,13 @@ def _run(subject: Subject, candidate: Candidate, healing: Healing, plan: Plan) -
         "texts": list(plan.recovery.texts),
     }
     folder = subject.study.with_name(f"{subject.study.name}.{kind}")
-    return heal(
-        candidate.model, subject.opened.parent, healing, folder, identity=identity, on_row=_reporter(kind, healing)
-    )  # fmt: skip
+    report = lesson_reporter(kind, lessons)
+    return heal(candidate.model, subject.opened.parent, lessons, folder, identity=identity, on_row=report)
 
 
-def _reporter(kind: str, healing: Healing) -> Callable[[Mapping[str, float]], None]:
-    said, steps = [time.monotonic()], healing.recipe().steps
+def lesson_reporter(kind: str, lessons: Lessons) -> Callable[[Mapping[str, float]], None]:
+    """Says now and then where lessons stand."""
+    said, steps = [time.monotonic()], lessons.recipe().steps
 
     def report(row: Mapping[str, float]) -> None:
         if time.monotonic() - said[0] < SAY_EVERY and row["step"] < steps:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, cast
 
 from mimar.cli._quantities import count, seconds, size
-from mimar.cli._shrink_settings import ShrinkSettings, Texts
+from mimar.cli._shrink_settings import FineTune, ShrinkSettings, Texts
 from mimar.cli._strategies import CLASSIC
 from mimar.cli._training import objective_names
 from mimar.elastic import ElasticSpace, Form, SubNetwork
@@ -48,6 +48,7 @@ class ShrinkRequest:
     strategy: str
     objectives: str
     seed: int
+    finetune: FineTune
     command: str
 
 
@@ -73,8 +74,8 @@ def settings_for(request: ShrinkRequest, opened: Opened) -> ShrinkSettings:
     )
     return ShrinkSettings(
         request.model, opened.fingerprint, space, _texts(request, parent), profile, workload,
-        _budgets(request.budgets, whole), objective_names(request.objectives), request.strategy, request.seed, None,
-        request.command,
+        _budgets(request.budgets, whole), objective_names(request.objectives), request.strategy, request.seed,
+        request.finetune, None,        request.command,
     )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from mimar.errors import InputError
 from mimar.hardware import DeviceProfile, Workload, profile_from_json, profile_to_json
 from mimar.objectives import Budget
 from mimar.space import architecture_from_json, architecture_to_json
+from mimar.training import Precision
 
 COMMAND = "shrink"
 
@@ -26,6 +27,15 @@ class Texts:
     judged: int
     window: int
     sha256: str = ""
+
+
+@dataclass(frozen=True)
+class FineTune:
+    """Of the super-network before the search; none where `tokens` is 0."""
+
+    tokens: int
+    learning_rate: float
+    precision: Precision
 
 
 @dataclass(frozen=True)
@@ -46,6 +56,7 @@ class ShrinkSettings:
     objectives: tuple[str, ...]
     strategy: str
     seed: int
+    finetune: FineTune
     scores: BlockScores | None
     command: str
 
@@ -69,6 +80,7 @@ class ShrinkSettings:
             "objectives": list(self.objectives),
             "strategy": self.strategy,
             "seed": self.seed,
+            "finetune": asdict(self.finetune),
             "scores": self.scores and self.scores.to_json(),
             "command": self.command,
         }
@@ -90,6 +102,7 @@ class ShrinkSettings:
             objectives=tuple(data["objectives"]),
             strategy=data["strategy"],
             seed=data["seed"],
+            finetune=FineTune(**data["finetune"]),
             scores=None if data["scores"] is None else BlockScores.from_json(data["scores"]),
             command=data["command"],
         )

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mimar.elastic._likelihood import log_likelihoods
     from mimar.elastic._load import load_parent, local_files
     from mimar.elastic._loss import text_loss
-    from mimar.elastic._module import Trainable
+    from mimar.elastic._module import Trainable, TrainableNetwork
     from mimar.elastic._parent import Attention, Facts, GatedMLP, Layer, Parent
     from mimar.elastic._scores import BlockScores, block_scores
     from mimar.elastic._supernetwork import SuperNetwork
@@ -36,6 +36,7 @@ _HOME = {
     "Refit": "_importance",
     "SuperNetwork": "_supernetwork",
     "Trainable": "_module",
+    "TrainableNetwork": "_module",
     "among_the_best": "_judged",
     "assemble": "_checkpoint",
     "best_within": "_knapsack",
@@ -72,6 +73,7 @@ __all__ = [
     "SubNetwork",
     "SuperNetwork",
     "Trainable",
+    "TrainableNetwork",
     "among_the_best",
     "assemble",
     "best_within",

@@ -98,7 +98,7 @@ def judge(network: SuperNetwork, subs: Sequence[SubNetwork], ids: Tensor, keep: 
     run, done = 0, 0
     with torch.no_grad():
         for batch in ids.split(SEQUENCES):
-            expected = model_logits(network.parent, batch).log_softmax(-1)
+            expected = model_logits(network.original, batch).log_softmax(-1)
             begin = F.embedding(batch, network.parent.embedding)
             live = [number for number in range(len(subs)) if alive[number]]
             walk = _Walk(network, turn, subs)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, Protocol
 
 import torch
 from torch import Tensor
@@ -29,12 +29,19 @@ class SuperNetwork:
 
     outputs, downs: of each layer, the weights behind heads and channels that make up for those that are gone.
     expected: of each layer, what it should cost, in nats a token, to keep 0, 1, … kv heads and 0, 1, … channels.
+    tuned_from: the parent before it was tuned together with its sub-networks, where it was.
     """
 
     parent: Parent
     outputs: tuple[Refit, ...]
     downs: tuple[Refit, ...]
     expected: tuple[tuple[Tensor, Tensor], ...] = ()
+    tuned_from: Parent | None = None
+
+    @property
+    def original(self) -> Parent:
+        """What sub-networks should stay near to: the parent before it was tuned."""
+        return self.tuned_from or self.parent
 
     @staticmethod
     def of(parent: Parent, ids: Tensor) -> SuperNetwork:
@@ -49,20 +56,33 @@ class SuperNetwork:
 
     def layer(self, number: int, kv_heads: int, intermediate: int) -> Layer:
         """Layer `number` with its first heads and channels; what is not re-fitted is a view of the parent."""
-        whole, size = self.parent.layers[number], self.parent.facts.head_size
-        attention, mlp = whole.attention, whole.mlp
-        if attention is not None and kv_heads * size < len(attention.key):
-            attention = _first_heads(attention, kv_heads, size, self.outputs[number]) if kv_heads else None
-        if mlp is not None and intermediate < len(mlp.up):
-            mlp = _first_channels(mlp, intermediate, self.downs[number]) if intermediate else None
-        return Layer(attention, mlp)
+        whole, refits = self.parent.layers[number], (self.outputs[number], self.downs[number])
+        return cut_layer(whole, (kv_heads, intermediate), self.parent.facts.head_size, refits)
 
     def layers(self, sub: SubNetwork) -> Iterator[Layer]:
         """Of `sub`, those that are dropped left out."""
         return (self.layer(number, *sub.sizes[number]) for number in sub.kept_layers)
 
 
-def _first_heads(part: Attention, kv_heads: int, size: int, refit: Refit) -> Attention:
+class Weights(Protocol):
+    """Gives the weights of the first `count` inputs of a projection."""
+
+    def weights(self, count: int) -> Tensor:
+        """(outputs, count)."""
+        ...
+
+
+def cut_layer(whole: Layer, sizes: tuple[int, int], head_size: int, refits: tuple[Weights, Weights]) -> Layer:
+    """The first kv heads and channels of a layer. refits: of its output and its down projection."""
+    attention, mlp, (kv_heads, intermediate) = whole.attention, whole.mlp, sizes
+    if attention is not None and kv_heads * head_size < len(attention.key):
+        attention = _first_heads(attention, kv_heads, head_size, refits[0]) if kv_heads else None
+    if mlp is not None and intermediate < len(mlp.up):
+        mlp = _first_channels(mlp, intermediate, refits[1]) if intermediate else None
+    return Layer(attention, mlp)
+
+
+def _first_heads(part: Attention, kv_heads: int, size: int, refit: Weights) -> Attention:
     narrow = kv_heads * size
     wide = narrow * (len(part.query) // len(part.key))
     ends = (wide, narrow, narrow)
@@ -77,7 +97,7 @@ def _first_heads(part: Attention, kv_heads: int, size: int, refit: Refit) -> Att
     )
 
 
-def _first_channels(part: GatedMLP, intermediate: int, refit: Refit) -> GatedMLP:
+def _first_channels(part: GatedMLP, intermediate: int, refit: Weights) -> GatedMLP:
     return GatedMLP(part.norm, part.gate[:intermediate], part.up[:intermediate], refit.weights(intermediate))
 
 

@@ -1,6 +1,6 @@
 """`shrink`: a pretrained model, text, a device and budgets → the search for a smaller one, and what came of it."""
 
-from mimar.shrink._heal import Healed, Healing, heal
+from mimar.shrink._lessons import Healed, Lessons, Tuned, drawn, heal, tune
 from mimar.shrink._opened import Opened, open_model
 from mimar.shrink._rows import ModelRow, sizes_of
 from mimar.shrink._task import DEFAULT_OBJECTIVES, DIVERGENCE, ShrinkEvaluator, ShrinkTask, shrink_task
@@ -10,15 +10,18 @@ __all__ = [
     "DEFAULT_OBJECTIVES",
     "DIVERGENCE",
     "Healed",
-    "Healing",
+    "Lessons",
     "ModelRow",
     "Opened",
     "ShrinkEvaluator",
     "ShrinkTask",
+    "Tuned",
     "dealt",
+    "drawn",
     "heal",
     "open_model",
     "shrink_task",
     "sizes_of",
+    "tune",
     "windows",
 ]

@@ -1,0 +1,167 @@
+"""Learning from the parent: a super-network before the search, a model that was cut after it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from mimar.elastic import ElasticSpace, SubNetwork
+from mimar.training import Precision, Recipe, TokenData
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import nn
+
+    from mimar.elastic import Parent, SuperNetwork
+    from mimar.training import TrainingResult
+
+
+def _silent(_row: Mapping[str, float]) -> None:
+    """Tells nobody."""
+
+
+def _nothing(_step: int, _part: int) -> None:
+    """The model is the same one in every pass."""
+
+
+Choose = Callable[[int, int], None]
+"""Told step and pass before each pass."""
+
+STEP_TOKENS: Final = 2048
+PASSES: Final = 4
+"""Of a step of the fine-tune, each with another sub-network."""
+
+POINTS: Final = 8
+"""Validations on the way, so that it can be seen what more tokens would bring."""
+
+
+@dataclass(frozen=True)
+class Lessons:
+    """How long and how. text: ids to learn on; judged: windows (windows, tokens) to see how far it got.
+
+    teacher_weight: of the parent's probabilities, beside the tokens of the text; with 1 the text only says where to
+    ask the parent, and nothing of it is learnt.
+    """
+
+    tokens: int
+    learning_rate: float
+    teacher_weight: float
+    precision: Precision
+    text: NDArray[np.int32]
+    judged: NDArray[np.int64]
+    seed: int = 0
+    micro_batch: int = 0
+
+    def recipe(self) -> Recipe:
+        """Of the project's training loop: no decay, since the weights are good ones already."""
+        context = self.judged.shape[1] - 1
+        return Recipe(
+            self.tokens, context, max(PASSES * context, STEP_TOKENS), self.micro_batch,
+            learning_rate=self.learning_rate, weight_decay=0.0, precision=self.precision, seed=self.seed,
+        )  # fmt: skip
+
+
+Rows = tuple[Mapping[str, float], ...]
+"""Of the log; some have ``validation_loss``, nats a token."""
+
+Report = Callable[[Mapping[str, float]], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Healed:
+    """A model after its recovery."""
+
+    model: Parent
+    rows: Rows
+    seconds: float
+
+
+@dataclass(frozen=True, eq=False)
+class Tuned:
+    """A super-network after its fine-tune; the validation losses in `rows` are of all of it."""
+
+    network: SuperNetwork
+    rows: Rows
+    seconds: float
+
+
+def heal(
+    model: Parent,
+    teacher: Parent,
+    lessons: Lessons,
+    folder: Path,
+    *,
+    identity: Mapping[str, Any],
+    on_row: Report = _silent,
+) -> Healed:
+    """Distil `teacher` into `model` (Hinton et al., 2015).
+
+    folder: keeps the checkpoint, from which a recovery that was stopped goes on. Errors as of `mimar.training.train`.
+    """
+    from mimar.elastic import Trainable
+
+    module = Trainable(model)
+    result = _taught(module, teacher, lessons, (folder, identity, on_row, _nothing))
+    return Healed(module.trained(), result.rows, result.seconds)
+
+
+def tune(
+    network: SuperNetwork,
+    space: ElasticSpace,
+    lessons: Lessons,
+    folder: Path,
+    *,
+    identity: Mapping[str, Any],
+    on_row: Report = _silent,
+) -> Tuned:
+    """One fine-tune of all sub-networks of `space` together, each learning from the untouched parent.
+
+    Each step has the whole network, the least one that is drawn, and two more drawn at random (the sandwich of Yu et
+    al., "BigNAS", 2020), of sizes spread evenly from half of the parent to all of it. The rest is as in `heal`.
+    """
+    from mimar.elastic import TrainableNetwork
+
+    module, whole = TrainableNetwork(network), SubNetwork.whole(space.parent)
+
+    def choose(step: int, part: int) -> None:
+        module.sub = whole if part == 0 else drawn(space, np.random.default_rng([lessons.seed, step, part]), part)
+
+    lessons = replace(lessons, micro_batch=max(1, lessons.recipe().sequences // PASSES))
+    result = _taught(module, network.original, lessons, (folder, identity, on_row, choose))
+    return Tuned(module.tuned(), result.rows, result.seconds)
+
+
+LEAST: Final = 0.5
+"""Share of the parent's block parameters that sub-networks of the fine-tune have at least, or nearly."""
+
+DRAWS: Final = 64
+
+
+def drawn(space: ElasticSpace, rng: np.random.Generator, part: int = 0) -> SubNetwork:
+    """A random sub-network of a size drawn evenly between `LEAST` and the parent; near to `LEAST` for part 1."""
+    whole = SubNetwork.whole(space.parent).block_params(space.parent)
+    wanted = LEAST if part == 1 else LEAST + (1 - LEAST) * rng.random()
+    found = [space.sample(rng) for _ in range(DRAWS)]
+    return min(found, key=lambda sub: abs(sub.block_params(space.parent) / whole - wanted))
+
+
+def _taught(
+    module: nn.Module, teacher: Parent, lessons: Lessons, how: tuple[Path, Mapping[str, Any], Report, Choose]
+) -> TrainingResult:
+    from mimar.elastic import model_logits
+    from mimar.training import Distillation, Habits, train
+
+    folder, identity, on_row, choose = how
+    recipe = lessons.recipe()
+    data = TokenData(lessons.text, lessons.judged.flatten().astype(np.int32), teacher.arch.vocab_size, 1.0)
+    every = max(1, recipe.steps // POINTS)
+    habits = Habits(validate_at=range(every, recipe.steps, every), validation_tokens=lessons.judged.size)
+    taught = Distillation(lambda ids: model_logits(teacher, ids), lessons.teacher_weight)
+    return train(
+        module, data, recipe, teacher=taught, folder=folder, habits=habits, on_row=on_row, before_pass=choose,
+        identity=identity,
+    )  # fmt: skip
