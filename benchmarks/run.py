@@ -19,7 +19,9 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from mimar.design import design_task
+from mimar.elastic import ElasticSpace, SuperNetwork, among_the_best, block_scores, judge
 from mimar.hardware import Workload, hardware_metrics, load_profile
+from mimar.llm import fetch_default_model
 from mimar.models import DecoderLM, build, generate, to_hf_config, to_hf_state_dict
 from mimar.objectives import Budget
 from mimar.proxies import (
@@ -42,6 +44,7 @@ from mimar.proxies import (
     synaptic_saliency,
     synflow,
 )
+from mimar.shrink import drawn, open_model, windows
 from mimar.space import Architecture, Block, FeedForward, Mixer, TransformerSpace
 from mimar.storage import SQLiteStorage
 from mimar.strategy import AdaptivePortfolio, RandomSearch
@@ -234,10 +237,27 @@ def searches() -> None:
     row("journalled / in memory", stored / plain, "64 durable trials")
 
 
+def shrinking() -> None:
+    """Layers that are run to judge sub-networks of the real small model together, against one by one."""
+    with tempfile.TemporaryDirectory() as scratch:
+        opened = open_model(str(fetch_default_model().path), Path(scratch))
+        text = [file.read_text(encoding="utf-8") for file in sorted(Path(__file__).parents[1].glob("docs/*.md"))]
+        ids = torch.from_numpy(windows(text, opened.reader, 48, 128))
+    network = SuperNetwork.of(opened.parent, ids[:32])
+    space = ElasticSpace.of(opened.parent.arch, "G", steps=8, protected=(0, 1, 28, 29))
+    subs = [drawn(space, np.random.default_rng(seed)) for seed in range(50)]
+    plain, raced = judge(network, subs, ids[32:]), judge(network, subs, ids[32:], among_the_best(5))
+    best, found = (np.argsort(each.losses)[:5].tolist() for each in (plain, raced))
+    same = "the same best five" if best == found else f"other best five: {found} instead of {best}"
+    row("50 sub-networks / one by one", raced.spent / raced.naive, f"layers run, at most 0.5; {same}")
+    scores = block_scores(network, space, ids[-1:])
+    row("block scores / one by one", scores.spent / scores.naive, "layers run, at most 0.55")
+
+
 if __name__ == "__main__":
     torch.set_num_threads(1)
     print(f"{'ratio':<34} {'value':>10}   meaning")
-    parts = (command_line, closed_forms, proxies, models, training, searches)
+    parts = (command_line, closed_forms, proxies, models, training, searches, shrinking)
     for part in parts:
         if part.__name__ in (sys.argv[1:] or [each.__name__ for each in parts]):
             part()

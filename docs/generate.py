@@ -15,6 +15,8 @@ DOCS = Path(__file__).parent
 COMMANDS = (
     "",
     "design",
+    "shrink",
+    "train",
     "show",
     "report",
     "export",

@@ -149,7 +149,7 @@ def _tuned(settings: ShrinkSettings, opened: Opened, given: tuple[SuperNetwork, 
     ).network
 
 
-SCORED = 4
+SCORED = 2
 """Windows that block scores are measured on: there are many, and candidates are judged on more."""
 
 

@@ -53,12 +53,14 @@ def shrink(
         str | None,
         typer.Option(help="Layers that stay whole, e.g. 0,1,29, or none.", show_default="two at either end"),
     ] = None,
-    strategy: Annotated[str, typer.Option(help="How to search: linas, nsga2, …; an unknown name lists all.")] = "linas",
+    strategy: Annotated[
+        str, typer.Option(help="How to search: local, nsga2, linas, …; an unknown name lists all.")
+    ] = "local",
     objectives: Annotated[
         str, typer.Option(help="Comma-separated metrics; an unknown name lists all.")
     ] = "divergence,block_params",
-    trials: Annotated[int, typer.Option(min=1, help="Sub-networks to judge.")] = 16,
-    calibration_tokens: Annotated[str, typer.Option(help="Of --calibration, to order channels by.")] = "16k",
+    trials: Annotated[int, typer.Option(min=1, help="Sub-networks to judge.")] = 12,
+    calibration_tokens: Annotated[str, typer.Option(help="Of --calibration, to order channels by.")] = "32k",
     search_tokens: Annotated[str, typer.Option(help="Of --calibration, other ones, to judge candidates on.")] = "4k",
     eval_tokens: Annotated[str, typer.Option(help="Of each --eval-text.")] = "8k",
     window: Annotated[int, typer.Option(min=2, help="Tokens in a row.")] = 512,

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -45,7 +46,10 @@ def measured(subject: Subject, trials: Sequence[Trial[SubNetwork]], plan: Plan, 
     with stage("measure what was found"):
         parent, chosen = judge(_parent(subject)), judge(_cut(subject, "chosen", best.architecture))
         compared = [judge(each) for each in _baselines(subject, best.architecture)] if plan.baselines else []
-        members = [_member(subject, trial, chosen if trial.id == best.id else None, judge) for trial in front]
+        first = dict(islice(ids.items(), 1))
+        members = [
+            _member(trial, chosen if trial.id == best.id else _of_front(subject, trial, first, plan)) for trial in front
+        ]
     healing = None
     if plan.recovery.tokens:
         with stage("heal"):
@@ -79,12 +83,13 @@ def _cut(subject: Subject, kind: str, sub: SubNetwork, network: SuperNetwork | N
     return Candidate(row, extract(network or subject.network, sub))
 
 
-def _member(
-    subject: Subject, trial: Trial[SubNetwork], chosen: Candidate | None, judge: Callable[[Candidate], Candidate]
-) -> dict[str, Any]:
-    """A row of the front; the chosen one was judged already."""
-    filled = chosen or judge(_cut(subject, "front", trial.architecture))
-    row = replace(filled.row, kind="front", expected={**filled.row.expected, **trial.metrics})
+def _of_front(subject: Subject, trial: Trial[SubNetwork], ids: Mapping[str, Tensor], plan: Plan) -> Candidate:
+    """Judged on one text and on the tasks: a front has many members."""
+    return _judged(subject, _cut(subject, "front", trial.architecture), ids, plan)
+
+
+def _member(trial: Trial[SubNetwork], judged: Candidate) -> dict[str, Any]:
+    row = replace(judged.row, kind="front", expected={**judged.row.expected, **trial.metrics})
     return {"id": trial.id, "origin": trial.proposal.origin, **row.to_json()}
 
 

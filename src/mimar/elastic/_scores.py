@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mimar.elastic._forward import Rotary, logits, rotary, run_layer
-from mimar.elastic._judged import SEQUENCES, divergence
+from mimar.elastic._forward import Rotary, rotary, run_layer
+from mimar.elastic._judged import SEQUENCES, Answers
 from mimar.elastic._space import ElasticSpace
 from mimar.elastic._subnetwork import SubNetwork
 from mimar.elastic._supernetwork import SuperNetwork
@@ -71,11 +71,11 @@ def block_scores(network: SuperNetwork, space: ElasticSpace, ids: Tensor) -> Blo
     with torch.no_grad():
         for batch in ids.split(SEQUENCES):
             streams = _streams(network, batch, turn)
-            expected = logits(network.parent, streams[-1]).log_softmax(-1)
+            answers = Answers.of(network.parent, streams[-1])
             run += len(batch) * (len(streams) - 1)
             for at, (number, sizes) in enumerate(subs):
                 stream = _from(network, streams[number], turn, (number, sizes))
-                sums[at] += float(divergence(network.parent, expected, stream).sum())
+                sums[at] += float(answers.divergence(network.parent, stream).sum())
                 run += len(batch) * (len(streams) - 1 - number)
     measured = dict(zip(subs, (sums / len(ids)).tolist(), strict=True))
     return _curves(network, space, measured, run / len(ids))

@@ -1,0 +1,53 @@
+"""Windows of text: spread over all of it, none twice, and what is too short."""
+
+import numpy as np
+import pytest
+
+from mimar.errors import InputError
+from mimar.shrink import dealt, windows
+from mimar.training import ByteTokenizer, tokenizer_named
+
+NUMBERS = " ".join(map(str, range(20_000)))
+
+
+def test_windows_come_from_all_over_a_long_text():
+    rows = windows([NUMBERS], ByteTokenizer(), 8, 16)
+    assert rows.shape == (8, 16)
+    words = [bytes(row.tolist()).split()[1] for row in rows]
+    numbers = list(map(int, words))
+    assert numbers == sorted(numbers)
+    assert numbers[0] < 100
+    assert numbers[-1] > 16_000
+    assert np.diff(numbers).min() > 1000
+
+
+def test_all_of_a_short_text_is_used_and_nothing_twice():
+    text = NUMBERS[:1000]
+    rows = windows([text], ByteTokenizer(), 10, 100)
+    assert bytes(rows.flatten().tolist()) == text.encode()
+
+
+def test_too_short_a_text_is_a_sentence():
+    with pytest.raises(InputError, match=r"at least 1,100 tokens, got 1,000: give more text"):
+        windows([NUMBERS[:1000]], ByteTokenizer(), 11, 100)
+
+
+def test_what_every_text_begins_with_is_part_of_each_window():
+    rows = windows([NUMBERS], ByteTokenizer(), 4, 16, begin=(1, 2))
+    assert rows.shape == (4, 16)
+    assert (rows[:, :2] == [1, 2]).all()
+    assert (rows[:, 2:] == windows([NUMBERS], ByteTokenizer(), 4, 14)).all()
+
+
+def test_pieces_begin_at_words_so_that_tokens_are_those_of_the_whole():
+    tokenizer = tokenizer_named("train:300", [NUMBERS[:20_000]])
+    whole = tokenizer.encode([NUMBERS]).tolist()
+    for row in windows([NUMBERS], tokenizer, 5, 12).tolist():
+        assert any(whole[at : at + 12] == row for at in range(len(whole)))
+
+
+def test_dealt_windows_are_disjoint_and_spread():
+    rows = np.arange(18).reshape(9, 2)
+    most, some = dealt(rows, 3)
+    assert some[:, 0].tolist() == [4, 10, 16]
+    assert sorted([*most[:, 0], *some[:, 0]]) == rows[:, 0].tolist()
