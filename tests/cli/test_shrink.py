@@ -38,6 +38,7 @@ def model(tmp_path):
             parameter.add_(0.1 * torch.randn_like(parameter))
     made.save_pretrained(folder)
     tokenizer_named("train:300", [WORDS * 40]).save(folder)
+    (folder / "README.md").write_text("---\nlicense: mit\n---\nA model.\n")
     return folder
 
 
@@ -84,6 +85,10 @@ def test_the_choice_is_measured_compared_and_written(shrink, model, tmp_path):
     (file,) = out.glob("*/*.gguf")
     assert file.stat().st_size == chosen["bytes"]
     assert read_gguf(file).keys["deci.feed_forward_length"] is not None
+    card = (file.parent / "README.md").read_text(encoding="utf-8")
+    assert 'license: "mit"' in card
+    assert f"{chosen['params']:,}" in card
+    assert "mimar" in card
     assert {row["kind"] for row in result["quantized"]} == {"parent:Q8_0", "chosen:Q8_0"}
 
 
@@ -146,6 +151,23 @@ def test_tasks_have_scores_with_errors(shrink, tmp_path):
         assert found["accuracy_error"] == pytest.approx(math.sqrt(found["accuracy"] * (1 - found["accuracy"]) / 4))
 
 
+def test_a_language_model_may_propose(shrink):
+    """What random choice in its place puts forward is judged like any other, and its calls are on record."""
+    done = shrink("--max-block-params", "0.9x", "--strategy", "one-shot", "--llm", "uniform", "--trials", 14, "--json")
+    assert done.code == 0, done.err
+    result = done.json
+    assert result["trials"] == 14
+    assert result["llm"]["calls"] > 0
+    assert result["llm"]["unique_valid"] > 0
+
+
+def test_a_sum_of_objectives_may_decide(shrink):
+    options = ("--strategy", "scalarised", "--objectives", "divergence,memory_bytes", "--weights", "divergence=3")
+    done = shrink("--max-memory", "0.9x", *options, "--json")
+    assert done.code == 0, done.err
+    assert done.json["objectives"] == ["divergence", "memory_bytes"]
+
+
 def test_uniform_sizes_load_in_transformers(shrink, tmp_path):
     done = shrink("--max-block-params", "0.7x", "--form", "U", "--export", "hf", "--out", tmp_path / "out", "--json")
     assert done.code == 0, done.err
@@ -161,6 +183,25 @@ def test_what_a_form_cannot_hold_is_a_verdict(shrink, tmp_path):
     (export,) = done.json["exports"]
     assert export["verdicts"]["transformers"].startswith("failed: stock classes need layers of the same sizes")
     assert not (tmp_path / "out").exists()
+
+
+def test_the_front_is_shown_and_reported(shrink, mimar, tmp_path):
+    result = shrink("--max-block-params", "0.8x", "--json").json
+    study = tmp_path / "s.db"
+    shown = mimar("show", study, "--json").json
+    assert [row["id"] for row in shown["front"]] == [row["id"] for row in result["front"]]
+    assert [row["layers"] for row in shown["front"]] == [row["layers"] for row in result["front"]]
+    assert shown["hypervolume"] > 0
+    assert "divergence" in mimar("show", study).out
+    page = tmp_path / "s.html"
+    assert mimar("report", study, "--out", page).code == 0
+    text = page.read_text(encoding="utf-8")
+    assert "What is kept of each layer" in text
+    assert "--resume --choose" in text
+    other = shown["front"][-1]["id"]
+    chosen = shrink("--max-block-params", "0.8x", "--resume", "--choose", other, "--json").json["chosen"]
+    assert (chosen["id"], chosen["layers"]) == (other, shown["front"][-1]["layers"])
+    shrink("--max-block-params", "0.8x", "--resume", "--choose", 999).refused(2, "999")
 
 
 def test_a_perplexity_is_that_of_the_model(shrink, model, text):
@@ -211,6 +252,10 @@ def stored(study):
         (("--max-memory", "1kB"), ("no sub-network",)),
         (("--max-block-params", "0.8x", "--strategy", "luck"), ("strategy", "luck", "linas")),
         (("--max-block-params", "0.8x", "--objectives", "beauty"), ("beauty", "divergence")),
+        (("--max-block-params", "0.8x", "--strategy", "zerolm"), ("zerolm", "--llm")),
+        (("--max-block-params", "0.8x", "--strategy", "darts"), ("darts", "shrink")),
+        (("--max-block-params", "0.8x", "--llm", "openai:gpt"), ("OPENAI",)),
+        (("--max-block-params", "0.8x", "--weights", "divergence=2"), ("--weights", "scalarised")),
         (("--max-block-params", "0.8x", "--form", "X"), ("form", "X")),
         (("--max-block-params", "0.8x", "--protect", "first"), ("--protect", "first")),
         (("--max-block-params", "0.8x", "--protect", "9"), ("layer 9",)),

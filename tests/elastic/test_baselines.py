@@ -21,10 +21,12 @@ def parent(tmp_path_factory):
 def test_one_width_for_all(parent):
     arch, whole = parent.arch, SubNetwork.whole(parent.arch)
     sub = uniform_width(parent, int(0.8 * whole.block_params(arch)))
-    assert sub == SubNetwork((3, 3, 3), (64, 64, 64))
+    assert sub == SubNetwork((3, 3, 3), (96, 64, 64))
+    assert sub.block_params(arch) <= 0.8 * whole.block_params(arch) < sub.block_params(arch) + 3 * 32 * 96
+    assert uniform_width(parent, SubNetwork((3, 3, 3), (64, 64, 64)).block_params(arch)).intermediate == (64, 64, 64)
     assert uniform_width(parent, whole.block_params(arch)) == whole
     kept = uniform_width(parent, int(0.8 * whole.block_params(arch)), protected=(0,))
-    assert kept.intermediate == (128, 32, 32)
+    assert kept.intermediate == (128, 64, 32)
     with pytest.raises(BudgetError, match="no uniform width leaves at most 10"):
         uniform_width(parent, 10)
 

@@ -9,7 +9,7 @@ from tests.elastic.test_load import run
 from torch.nn import functional as F
 
 from mimar.elastic import Layer, SubNetwork, load_parent
-from mimar.elastic._extract import extract, extract_fitted
+from mimar.elastic._extract import extract
 from mimar.elastic._forward import logits, rotary, run_layer
 from mimar.elastic._importance import Refit, elimination_order
 from mimar.elastic._supernetwork import SuperNetwork
@@ -136,14 +136,3 @@ def test_an_extracted_model_has_the_logits_of_the_sub_network(network, ids):
     assert model.arch == sub.architecture(net.parent.arch)
     assert len(model.layers) == model.arch.num_layers == 2
     torch.testing.assert_close(run(model, ids), run_layers(net.parent, net.layers(sub), ids))
-
-
-def test_fitting_to_the_stream_of_the_parent_comes_nearer(network, ids):
-    """On the text of the fit; and whole layers have nothing to make up for."""
-    parent, net = network
-    whole = extract_fitted(net, SubNetwork.whole(parent.arch), ids)
-    torch.testing.assert_close(run(whole, ids), run(parent, ids), rtol=1e-3, atol=1e-3)
-    sub = SubNetwork((1, 3, 2), (32, 128, 96))
-    expected = run(parent, ids)
-    plain, fitted = (run(model, ids) for model in (extract(net, sub), extract_fitted(net, sub, ids)))
-    assert (fitted - expected).square().mean() < 0.9 * (plain - expected).square().mean()

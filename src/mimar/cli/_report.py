@@ -10,6 +10,7 @@ from typing import Any
 from mimar.cli._judge import judge_facts
 from mimar.cli._names import score_named
 from mimar.cli._output import print_json
+from mimar.cli._shrink_report import shrink_report, shrink_summary
 from mimar.cli._study_file import StudyFile, ledger_of, open_study
 from mimar.errors import InputError
 from mimar.hardware import hardware_metrics
@@ -31,12 +32,15 @@ from mimar.trial import Trial
 
 def show_study(path: Path, as_json: bool, limit: int | None = None) -> None:
     """Print the front of the study at `path`, as a table of at most `limit` rows or as JSON."""
+    from rich.console import Console
+
+    if shrunk := shrink_report(path):
+        print_json(shrink_summary(shrunk)) if as_json else Console().print(front_table(shrunk, limit))
+        return
     study = open_study(path)
     if as_json:
         print_json(study_summary(study))
         return
-    from rich.console import Console
-
     Console().print(front_table(report_data(study), limit))
 
 
@@ -45,7 +49,7 @@ def write_report(path: Path, out: Path | None, training_tokens: float) -> dict[s
     target = out or path.with_name(f"{path.name.removesuffix('.db')}.html")
     if target.resolve() == path.resolve():
         raise InputError(f"--out {target} is the study itself: choose another file")
-    data = report_data(open_study(path))
+    data = shrink_report(path) or report_data(open_study(path))
     if target.suffix == ".svg":
         x, y = (objective.metric for objective in (*data.objectives, *data.objectives)[:2])
         text = front_svg(data, y, x)

@@ -12,7 +12,7 @@ from mimar.cli._output import say
 from mimar.cli._quantities import count, seconds, size
 from mimar.cli._settings import DesignSettings
 from mimar.cli._start import read_architecture
-from mimar.cli._strategies import require_fitting
+from mimar.cli._strategies import read_weights, require_fitting
 from mimar.cli._training import DEFAULT_GATES, TextSource, TrainingSettings, loss_tokens, objective_names
 from mimar.design import objective_for, restricted_to_device
 from mimar.errors import ArchitectureError, InputError, UnknownNameError
@@ -20,7 +20,6 @@ from mimar.hardware import DeviceProfile, Dtype, Workload, load_profile
 from mimar.models import stock_family
 from mimar.objectives import LOSS_PREFIX, Budget
 from mimar.space import Architecture, Choice, Defaults, TransformerSpace, illegal_reasons
-from mimar.strategy import Scalarised, checked_weights
 from mimar.training import SubwordTokenizer
 
 DEFAULT_CONTEXT = 1024
@@ -75,13 +74,12 @@ def settings_for(request: DesignRequest) -> DesignSettings:
         cast("Dtype", request.dtype or profile.default_dtype),
     )
     objectives = objective_names(request.objectives)
-    for name in objectives:
-        objective_for(name)
+    weights = read_weights(request.weights, request.strategy, [objective_for(name) for name in objectives])
     if not objectives:
         raise InputError("--objectives needs at least one metric, got none")
     return DesignSettings(
         space, profile, workload, _budgets(request.budgets), objectives, request.score, {},
-        request.strategy, _weights(request, objectives), request.arm or "", request.llm, request.anonymise,
+        request.strategy, weights, request.arm or "", request.llm, request.anonymise,
         request.seed, None, start, _training(request, objectives, source, space), request.command,
     )  # fmt: skip
 
@@ -105,28 +103,6 @@ def _training(
     return TrainingSettings.new(
         source, loss_tokens(wanted[0]), space.defaults.context_length, request.batch_tokens, gates
     )
-
-
-def _weights(request: DesignRequest, objectives: Sequence[str]) -> dict[str, float]:
-    """``METRIC=WEIGHT,…`` → weights of objectives, which only one strategy takes."""
-    if request.weights is None:
-        return {}
-    if request.strategy != Scalarised.name:
-        raise InputError(f"--weights is for --strategy {Scalarised.name}, not for {request.strategy}")
-    found: dict[str, float] = {}
-    for text in request.weights.split(","):
-        name, _, value = (part.strip() for part in text.partition("="))
-        name = next(iter(objective_names(name)), name)
-        if name in found:
-            raise InputError(f"--weights names {name} more than once")
-        if name not in objectives:
-            raise InputError(f"--weights must be METRIC=WEIGHT,… of {', '.join(objectives)}; got {text!r}")
-        try:
-            found[name] = float(value)
-        except ValueError as error:
-            raise InputError(f"--weights {name} must be a number, got {value!r}") from error
-    checked_weights([objective_for(name) for name in objectives], found)
-    return found
 
 
 def _budgets(typed: Mapping[str, str | float | None]) -> tuple[Budget, ...]:

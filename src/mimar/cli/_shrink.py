@@ -7,10 +7,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from mimar.cli._llm import open_llm
 from mimar.cli._output import say
 from mimar.cli._progress import Progress
 from mimar.cli._shrink_files import Subject
@@ -19,21 +21,34 @@ from mimar.cli._shrink_measure import measured
 from mimar.cli._shrink_plan import Plan
 from mimar.cli._shrink_request import ShrinkRequest, settings_for
 from mimar.cli._shrink_settings import ShrinkSettings
-from mimar.cli._strategies import CLASSIC
+from mimar.cli._strategies import Options, strategy_named
+from mimar.cli._study_file import ledger_of, read_calls
+from mimar.elastic import SubNetwork
 from mimar.errors import ForeignFileError, InputError
-from mimar.llm import Ledger
+from mimar.llm import LLM, CallRecord
 from mimar.objectives import front_trials
-from mimar.shrink import DIVERGENCE, Lessons, Opened, ShrinkTask, dealt, open_model, shrink_task, tune, windows
+from mimar.shrink import (
+    DIVERGENCE,
+    Lessons,
+    Opened,
+    Provenance,
+    ShrinkTask,
+    dealt,
+    open_model,
+    shrink_task,
+    tune,
+    windows,
+)
 from mimar.storage import SQLiteStorage, Storage
 from mimar.strategy import Started
-from mimar.study import Study, read_journal
+from mimar.study import Study, journalled, read_journal
 from mimar.training import read_texts
 from mimar.trial import Trial, trial_from_json
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from mimar.elastic import SubNetwork, SuperNetwork
+    from mimar.elastic import SuperNetwork
 
 BATCH = 8
 """Candidates asked for at a time: so many share the layers that they begin with."""
@@ -62,7 +77,9 @@ class _Prepared:
     judged: Tensor
 
 
-def run_shrink(request: ShrinkRequest, study: Path, trials: int, plan: Plan, *, resume: bool) -> dict[str, Any]:
+def run_shrink(
+    request: ShrinkRequest, study: Path, trials: int, plan: Plan, *, resume: bool, max_cost: float | None
+) -> dict[str, Any]:
     """Start or resume the study at `study`, search until `trials` sub-networks are judged, measure and write what
     `plan` says. Returns the result as plain data. A new study that is refused before it begins leaves no file behind.
     """
@@ -75,18 +92,21 @@ def run_shrink(request: ShrinkRequest, study: Path, trials: int, plan: Plan, *, 
                 opened = open_model(past.model if past else request.model, Path(scratch))
                 settings = past or settings_for(request, opened)
             plan.require_readable(opened)
+            llm, calls = _llm(settings, storage, max_cost)
             settings, prepared = _prepare(settings, opened, stages, study)
             task = _task(settings, prepared)
+            settings = replace(settings, reference=task.problem.reference)
             with stages("search"):
-                reason = _search(settings, task, storage, trials)
+                reason = _search(settings, task, storage, (trials, llm, calls))
             subject = Subject(
                 opened, prepared.network, settings.space, task, (settings.profile, settings.workload), study,
-                settings.texts.calibration,
+                _identity(settings), settings.texts.calibration,
+                Provenance(settings.model, opened.licence, settings.command, version("mimar")),
             )  # fmt: skip
             say(f"{reason}: {study}")
             found = _trials(storage, task)
             result = {} if reason == "interrupted" else measured(subject, found, plan, stages)
-            return _summary(settings, task, found, stages) | result | {"study": str(study), "stopped": reason}
+            return _summary(settings, task, storage, stages) | result | {"study": str(study), "stopped": reason}
     finally:
         storage.close()
 
@@ -142,11 +162,21 @@ def _tuned(settings: ShrinkSettings, opened: Opened, given: tuple[SuperNetwork, 
     lessons = Lessons(
         wanted.tokens, wanted.learning_rate, 1.0, wanted.precision, text, judged.numpy(), settings.seed
     )  # fmt: skip
-    plain = {name: value for name, value in settings.to_json().items() if name in ("fingerprint", "space", "texts")}
     folder = study.with_name(f"{study.name}.tuned")
     return tune(
-        network, settings.space, lessons, folder, identity=plain, on_row=lesson_reporter("fine-tune", lessons)
+        network,
+        settings.space,
+        lessons,
+        folder,
+        identity=_identity(settings),
+        on_row=lesson_reporter("fine-tune", lessons),
     ).network
+
+
+def _identity(settings: ShrinkSettings) -> dict[str, Any]:
+    """What decides the weights of sub-networks."""
+    decisive = ("fingerprint", "space", "texts", "finetune", "seed")
+    return {name: value for name, value in settings.to_json().items() if name in decisive}
 
 
 SCORED = 2
@@ -166,14 +196,27 @@ def _task(settings: ShrinkSettings, prepared: _Prepared) -> ShrinkTask:
     )
 
 
-def _search(settings: ShrinkSettings, task: ShrinkTask, storage: Storage, trials: int) -> str:
+_Means = tuple[int, LLM | None, list[CallRecord]]
+"""How many trials, whom to ask, and what was asked so far."""
+
+
+def _llm(settings: ShrinkSettings, storage: Storage, max_cost: float | None) -> tuple[LLM | None, list[CallRecord]]:
+    """The language model of the strategy, opened before anything is computed, and its calls on record."""
+    calls = list(read_journal(storage).calls)
+    return open_llm(settings.llm, read_calls=read_calls, past=calls, max_cost=max_cost), calls
+
+
+def _search(settings: ShrinkSettings, task: ShrinkTask, storage: Storage, means: _Means) -> str:
+    trials, llm, calls = means
     past = _trials(storage, task)
     for trial in past:
         if trial.status == "complete":
             task.evaluator.recall(trial.architecture, trial.metrics[DIVERGENCE])
     problem = task.problem
-    strategy = CLASSIC[settings.strategy](problem, settings.seed)
-    progress = Progress(trials, problem.objectives, problem.reference, Ledger, len(past))
+    said = llm and journalled(llm, storage, calls.append), replace(task.brief, anonymous=settings.anonymise)
+    options = Options[SubNetwork](settings.weights, settings.arm, task.starts[0])
+    strategy = strategy_named(settings.strategy, problem, settings.seed, said, options)
+    progress = Progress(trials, problem.objectives, problem.reference, lambda: ledger_of(calls, ()), len(past))
     study = Study(
         problem,
         Started(strategy, problem, task.starts, settings.seed),
@@ -194,16 +237,16 @@ def _trials(storage: Storage, task: ShrinkTask) -> list[Trial[SubNetwork]]:
     return [trial_from_json(recorded[number], task.problem.space.from_json) for number in sorted(recorded)]
 
 
-def _summary(
-    settings: ShrinkSettings, task: ShrinkTask, trials: list[Trial[SubNetwork]], stages: Stages
-) -> dict[str, Any]:
+def _summary(settings: ShrinkSettings, task: ShrinkTask, storage: Storage, stages: Stages) -> dict[str, Any]:
     assert settings.scores is not None
+    trials, calls = _trials(storage, task), read_journal(storage).calls
     members = front_trials(trials, task.problem.objectives)
     return {
         "model": settings.model,
         "form": settings.space.form,
         "strategy": settings.strategy,
         "objectives": list(settings.objectives),
+        "llm": {"name": settings.llm, **ledger_of(calls, trials).to_json()},
         "trials": sum(trial.status == "complete" for trial in trials),
         "front_ids": [trial.id for trial in members],
         "layer_forwards": {

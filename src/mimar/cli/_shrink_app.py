@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from mimar.cli._options import AsJson
+from mimar.cli._options import Anonymise, AsJson, LLMName, MaxCost
 from mimar.cli._output import INTERRUPTED, errors_explained, print_json, say
 
 shrinking = typer.Typer()
@@ -54,11 +54,20 @@ def shrink(
         typer.Option(help="Layers that stay whole, e.g. 0,1,29, or none.", show_default="two at either end"),
     ] = None,
     strategy: Annotated[
-        str, typer.Option(help="How to search: local, nsga2, linas, …; an unknown name lists all.")
+        str, typer.Option(help="How to go on from there: local, linas, pel-nas, …; an unknown name lists all.")
     ] = "local",
     objectives: Annotated[
         str, typer.Option(help="Comma-separated metrics; an unknown name lists all.")
     ] = "divergence,block_params",
+    weights: Annotated[
+        str | None, typer.Option(help="Of objectives, for scalarised: METRIC=WEIGHT,…; the others weigh 1.")
+    ] = None,
+    arm: Annotated[
+        str | None, typer.Option(help="Of rz-nas and pel-nas, as of mimar design.", show_default="the first of them")
+    ] = None,
+    llm: LLMName = "none",
+    anonymise: Anonymise = False,
+    max_cost: MaxCost = None,
     trials: Annotated[int, typer.Option(min=1, help="Sub-networks to judge.")] = 12,
     calibration_tokens: Annotated[str, typer.Option(help="Of --calibration, to order channels by.")] = "32k",
     search_tokens: Annotated[str, typer.Option(help="Of --calibration, other ones, to judge candidates on.")] = "4k",
@@ -97,6 +106,9 @@ def shrink(
     quantized: Annotated[
         str, typer.Option(help="Types of GGUF weights to compare in llama.cpp, e.g. Q8_0,Q4_0; empty for none.")
     ] = "",
+    choose: Annotated[
+        int | None, typer.Option(help="Trial to go on with.", show_default="the nearest to the parent")
+    ] = None,
     export: Annotated[str, typer.Option(help="What to write into --out: hf, gguf:TYPE; comma-separated.")] = "",
     out: Annotated[Path | None, typer.Option(help="Folder for what is written.")] = None,
     study: Annotated[Path, typer.Option(help="Journal of the search.")] = Path("shrink.db"),
@@ -130,7 +142,8 @@ def shrink(
             },
             device=device, context=ctx, prompt_tokens=prompt_tokens, dtype=dtype, form=form, steps=steps,
             protect=protect, calibration=calibration or (), calibration_tokens=calibration_tokens,
-            search_tokens=search_tokens, window=window, strategy=strategy, objectives=objectives, seed=seed,
+            search_tokens=search_tokens, window=window, strategy=strategy, objectives=objectives, weights=weights,
+            arm=arm, llm=llm, anonymise=anonymise, seed=seed,
             finetune=FineTune(_tokens(finetune, "--finetune"), finetune_rate, precision_named(precision)),
             command=shlex.join(["mimar", *sys.argv[1:]]),
         )  # fmt: skip
@@ -141,10 +154,10 @@ def shrink(
         plan = Plan(
             texts=tuple(eval_text or ()), tokens=int(count(eval_tokens, "--eval-tokens")), window=window,
             tasks=names(tasks), items=task_items or None, baselines=baselines, recovery=recovery,
-            exports=read_exports(export), quantized=read_types(quantized), out=out,
+            exports=read_exports(export), quantized=read_types(quantized), out=out, choose=choose,
         )  # fmt: skip
         require_out(plan)
-        result = run_shrink(request, study, trials, plan, resume=resume)
+        result = run_shrink(request, study, trials, plan, resume=resume, max_cost=max_cost)
         print_json(result) if as_json else print_shrunk(result)
     if result["stopped"] == "interrupted":
         say("continue with the same command and --resume")

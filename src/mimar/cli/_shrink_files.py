@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, Final
 from mimar.cli._output import say
 from mimar.cli._shrink_plan import ENGINES, PLAIN, Plan
 from mimar.elastic import ElasticSpace
-from mimar.errors import ArchitectureError, ExportError
+from mimar.errors import MimarError
 from mimar.export import export_shrunk_gguf, export_shrunk_hf
 from mimar.formats import Speed, has_llama_cpp, measured_speeds
 from mimar.formats import text_loss as llama_cpp_loss
 from mimar.hardware import DeviceProfile, Workload
-from mimar.shrink import ModelRow, Opened, ShrinkTask
+from mimar.shrink import ModelRow, Opened, Provenance, ShrinkTask, model_card
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,7 +34,8 @@ DECODED: Final = 64
 class Subject:
     """A model with what was learnt of it, the space and the task of its search, and where it is to run.
 
-    study: the journal, beside which checkpoints lie. calibration: sources of text.
+    study: the journal, beside which checkpoints lie. identity: what else decides the weights, as plain data.
+    calibration: sources of text. origin: for the model card.
     """
 
     opened: Opened
@@ -43,7 +44,9 @@ class Subject:
     task: ShrinkTask
     use: tuple[DeviceProfile, Workload]
     study: Path
+    identity: Mapping[str, Any]
     calibration: tuple[str, ...]
+    origin: Provenance
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,18 +57,24 @@ class Candidate:
     model: Parent
 
 
-def written(subject: Subject, model: Parent, export: tuple[str, str], plan: Plan) -> dict[str, Any]:
-    """One export with a verdict for each engine; one that fails says why and does not end the run."""
-    form, kind = export
+def written(
+    subject: Subject, models: tuple[Candidate, Candidate], export: tuple[str, str], plan: Plan
+) -> dict[str, Any]:
+    """One export with a verdict for each engine; one that fails says why and does not end the run.
+
+    models: the parent, and what is written.
+    """
+    (form, kind), (parent, chosen) = export, models
+    card = model_card(parent.row, chosen.row, subject.origin)
     assert plan.out is not None
     target, tokenizer = plan.out / f"{form}{'-' if kind else ''}{kind}", subject.opened.tokenizer
     name = f"{form}:{kind}" if kind else form
     try:
         if form == "hf":
-            done = export_shrunk_hf(model, target, tokenizer)
+            done = export_shrunk_hf(chosen.model, target, tokenizer, card=card)
         else:
-            done = export_shrunk_gguf(model, target, tokenizer, quantization=kind)
-    except (ArchitectureError, ExportError) as error:
+            done = export_shrunk_gguf(chosen.model, target, tokenizer, quantization=kind, card=card)
+    except MimarError as error:
         return {"form": name, "path": None, "verdicts": {ENGINES[form]: f"failed: {error}"}}
     return {"form": name, "path": str(done.path), "verdicts": dict(done.verdicts)}
 
@@ -74,7 +83,7 @@ def _gguf(subject: Subject, model: Parent, folder: Path, kind: str) -> Path | No
     """A checked file in `folder`; None where llama.cpp cannot run such a model."""
     try:
         done = export_shrunk_gguf(model, folder, subject.opened.tokenizer, quantization=kind)
-    except (ArchitectureError, ExportError) as error:
+    except MimarError as error:
         say(f"not run in llama.cpp: {error}")
         return None
     return done.path / f"model-{kind}.gguf"

@@ -71,12 +71,8 @@ def _lessons(subject: Subject, plan: Plan) -> Lessons:
 def _run(subject: Subject, candidate: Candidate, lessons: Lessons, plan: Plan) -> Healed:
     """Its checkpoint lies beside the study."""
     kind, sub = candidate.row.kind, candidate.row.sub
-    identity = {
-        "model": subject.opened.fingerprint,
-        "layers": None if sub is None else [list(sizes) for sizes in sub.sizes],
-        "calibration": list(subject.calibration),
-        "texts": list(plan.recovery.texts),
-    }
+    layers = None if sub is None else [list(sizes) for sizes in sub.sizes]
+    identity = {**subject.identity, "layers": layers, "heal_text": list(plan.recovery.texts)}
     folder = subject.study.with_name(f"{subject.study.name}.{kind}")
     report = lesson_reporter(kind, lessons)
     return heal(candidate.model, subject.opened.parent, lessons, folder, identity=identity, on_row=report)

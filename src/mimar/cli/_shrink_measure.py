@@ -18,7 +18,7 @@ from mimar.cli._shrink_files import Candidate, Subject, quantized_rows, timed, w
 from mimar.cli._shrink_heal import healed
 from mimar.cli._shrink_plan import Plan
 from mimar.elastic import SubNetwork
-from mimar.errors import BudgetError, InputError
+from mimar.errors import BudgetError, InputError, UnknownNameError
 from mimar.objectives import front_trials
 from mimar.shrink import DIVERGENCE, sizes_of
 from mimar.tasks import Request, requests, score
@@ -37,7 +37,7 @@ def measured(subject: Subject, trials: Sequence[Trial[SubNetwork]], plan: Plan, 
     front = front_trials(trials, subject.task.problem.objectives)
     if not front:
         raise InputError("no sub-network within the budgets was judged: allow more --trials")
-    best = min(front, key=lambda trial: trial.metrics[DIVERGENCE])
+    best = _chosen(trials, front, plan.choose)
     ids = plan.ids(subject.opened)
 
     def judge(candidate: Candidate) -> Candidate:
@@ -55,7 +55,7 @@ def measured(subject: Subject, trials: Sequence[Trial[SubNetwork]], plan: Plan, 
         with stage("heal"):
             healing, chosen = healed(subject, (parent, chosen), plan, judge)
     with stage("write and run files"), TemporaryDirectory(prefix="mimar-") as scratch:
-        exports = [written(subject, chosen.model, export, plan) for export in plan.exports]
+        exports = [written(subject, (parent, chosen), export, plan) for export in plan.exports]
         listed = timed(subject, [parent, chosen, *compared], Path(scratch))
         quantized = quantized_rows(subject, (parent, chosen), plan, (ids, Path(scratch)))
     rows = [each.row.to_json() for each in listed]
@@ -68,6 +68,18 @@ def measured(subject: Subject, trials: Sequence[Trial[SubNetwork]], plan: Plan, 
         "quantized": quantized,
         "exports": exports,
     }
+
+
+def _chosen(
+    trials: Sequence[Trial[SubNetwork]], front: Sequence[Trial[SubNetwork]], number: int | None
+) -> Trial[SubNetwork]:
+    """The trial of that number, or the member of the front that is nearest to the parent."""
+    if number is None:
+        return min(front, key=lambda trial: trial.metrics[DIVERGENCE])
+    found = next((trial for trial in trials if trial.id == number and trial.status == "complete"), None)
+    if found is None:
+        raise UnknownNameError("trial that was judged", str(number), tuple(str(trial.id) for trial in front))
+    return found
 
 
 def _parent(subject: Subject) -> Candidate:

@@ -41,7 +41,7 @@ class Plan:
     """What is to be measured and written. texts: sources to judge on, each by itself; tokens: of each.
 
     tasks: names, or NAME=FILE, with `items` of each, all for None. exports: (form, type of weights or empty).
-    quantized: types of GGUF that are compared.
+    quantized: types of GGUF that are compared. choose: the trial to go on with, the nearest to the parent for None.
     """
 
     texts: tuple[str, ...]
@@ -54,6 +54,7 @@ class Plan:
     exports: tuple[tuple[str, str], ...]
     quantized: tuple[str, ...]
     out: Path | None
+    choose: int | None = None
 
     def require_readable(self, opened: Opened) -> None:
         """InputError before anything is computed where something is missing or too short."""

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Final, cast
 
 from mimar.cli._quantities import count, seconds, size
 from mimar.cli._shrink_settings import FineTune, ShrinkSettings, Texts
-from mimar.cli._strategies import CLASSIC
+from mimar.cli._strategies import GUIDED, read_weights, require_fitting
 from mimar.cli._training import objective_names
 from mimar.elastic import ElasticSpace, Form, SubNetwork
 from mimar.errors import InputError, UnknownNameError
 from mimar.hardware import Dtype, Workload, hardware_metrics, load_profile
 from mimar.objectives import Budget
+from mimar.shrink import objective_for
 from mimar.space import Architecture
+from mimar.strategy import Darts
 
 if TYPE_CHECKING:
     from mimar.shrink import Opened
@@ -47,6 +49,10 @@ class ShrinkRequest:
     window: int
     strategy: str
     objectives: str
+    weights: str | None
+    arm: str | None
+    llm: str
+    anonymise: bool
     seed: int
     finetune: FineTune
     command: str
@@ -54,8 +60,8 @@ class ShrinkRequest:
 
 def settings_for(request: ShrinkRequest, opened: Opened) -> ShrinkSettings:
     """Resolve names and quantities; scores and the text's hash come later. InputError or UnknownNameError."""
-    if request.strategy not in CLASSIC:
-        raise UnknownNameError("strategy", request.strategy, tuple(CLASSIC))
+    require_fitting(request.strategy, request.arm or "", {})
+    _require_able(request.strategy, request.llm)
     if request.form not in FORMS:
         raise UnknownNameError("form", request.form, FORMS)
     if not request.calibration:
@@ -72,11 +78,22 @@ def settings_for(request: ShrinkRequest, opened: Opened) -> ShrinkSettings:
     space = ElasticSpace.of(
         parent, cast("Form", request.form), steps=request.steps, protected=_protected(request.protect, parent)
     )
+    objectives = objective_names(request.objectives)
+    weights = read_weights(request.weights, request.strategy, [objective_for(name) for name in objectives])
     return ShrinkSettings(
         request.model, opened.fingerprint, space, _texts(request, parent), profile, workload,
-        _budgets(request.budgets, whole), objective_names(request.objectives), request.strategy, request.seed,
-        request.finetune, None,        request.command,
+        _budgets(request.budgets, whole), objectives, request.strategy, weights, request.arm or "",
+        request.llm, request.anonymise, request.seed,
+        request.finetune, None, None,        request.command,
     )  # fmt: skip
+
+
+def _require_able(strategy: str, llm: str) -> None:
+    """Before anything is computed."""
+    if strategy == Darts.name:
+        raise InputError("strategy darts mixes operations of new architectures: it cannot shrink a model")
+    if strategy in GUIDED and llm == "none":
+        raise InputError(f"strategy {strategy} needs a language model: add --llm local, or a provider")
 
 
 def _texts(request: ShrinkRequest, parent: Architecture) -> Texts:

@@ -10,6 +10,7 @@ from mimar.elastic import BlockScores, ElasticSpace, Form
 from mimar.errors import InputError
 from mimar.hardware import DeviceProfile, Workload, profile_from_json, profile_to_json
 from mimar.objectives import Budget
+from mimar.pareto import Reference
 from mimar.space import architecture_from_json, architecture_to_json
 from mimar.training import Precision
 
@@ -42,8 +43,8 @@ class FineTune:
 class ShrinkSettings:
     """Everything that decides a study's trials.
 
-    fingerprint: of the weights of `model`. scores: of its parts, measured before the search; None in settings that are
-    not a study's yet. command: how the study was started.
+    fingerprint: of the weights of `model`. scores: of its parts, measured before the search; reference: the frame of
+    the hypervolume, in losses; both None in settings that are not a study's yet. command: how the study was started.
     """
 
     model: str
@@ -55,9 +56,14 @@ class ShrinkSettings:
     budgets: tuple[Budget, ...]
     objectives: tuple[str, ...]
     strategy: str
+    weights: Mapping[str, float]
+    arm: str
+    llm: str
+    anonymise: bool
     seed: int
     finetune: FineTune
     scores: BlockScores | None
+    reference: Reference | None
     command: str
 
     def to_json(self) -> dict[str, Any]:
@@ -79,9 +85,14 @@ class ShrinkSettings:
             "budgets": [asdict(budget) for budget in self.budgets],
             "objectives": list(self.objectives),
             "strategy": self.strategy,
+            "weights": dict(self.weights),
+            "arm": self.arm,
+            "llm": self.llm,
+            "anonymise": self.anonymise,
             "seed": self.seed,
             "finetune": asdict(self.finetune),
             "scores": self.scores and self.scores.to_json(),
+            "reference": self.reference and asdict(self.reference),
             "command": self.command,
         }
 
@@ -90,7 +101,7 @@ class ShrinkSettings:
         """Inverse of `to_json`; InputError when the study is of another kind."""
         if data.get("kind") != COMMAND:
             raise InputError(f"expected a study made by `mimar shrink`, got one of kind {data.get('kind')!r}")
-        texts = data["texts"]
+        texts, frame = data["texts"], data["reference"]
         return ShrinkSettings(
             model=data["model"],
             fingerprint=data["fingerprint"],
@@ -101,9 +112,14 @@ class ShrinkSettings:
             budgets=tuple(Budget(**budget) for budget in data["budgets"]),
             objectives=tuple(data["objectives"]),
             strategy=data["strategy"],
+            weights=data["weights"],
+            arm=data["arm"],
+            llm=data["llm"],
+            anonymise=data["anonymise"],
             seed=data["seed"],
             finetune=FineTune(**data["finetune"]),
             scores=None if data["scores"] is None else BlockScores.from_json(data["scores"]),
+            reference=None if frame is None else Reference(tuple(frame["point"]), tuple(frame["ideal"])),
             command=data["command"],
         )
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from mimar.cli._training import objective_names
 from mimar.errors import InputError, UnknownNameError
 from mimar.llm import LLM
-from mimar.objectives import TrainedLoss
+from mimar.objectives import Objective, TrainedLoss
 from mimar.strategy import (
     ARMS,
     LINAS,
@@ -34,6 +35,7 @@ from mimar.strategy import (
     Strategy,
     Traits,
     ZeroLM,
+    checked_weights,
 )
 
 if TYPE_CHECKING:
@@ -123,6 +125,29 @@ def require_fitting(name: str, arm: str, weights: Mapping[str, float]) -> None:
         raise InputError(f"--arm is for --strategy {' or '.join(VARIANTS)}, not for {name}")
     if arm and arm not in VARIANTS[name]:
         raise UnknownNameError(f"arm of {name}", arm, VARIANTS[name])
+
+
+def read_weights(text: str | None, strategy: str, objectives: Sequence[Objective]) -> dict[str, float]:
+    """``METRIC=WEIGHT,…`` → weights of objectives, which only one strategy takes."""
+    if text is None:
+        return {}
+    if strategy != Scalarised.name:
+        raise InputError(f"--weights is for --strategy {Scalarised.name}, not for {strategy}")
+    found: dict[str, float] = {}
+    known = [each.metric for each in objectives]
+    for part in text.split(","):
+        name, _, value = (piece.strip() for piece in part.partition("="))
+        name = next(iter(objective_names(name)), name)
+        if name in found:
+            raise InputError(f"--weights names {name} more than once")
+        if name not in known:
+            raise InputError(f"--weights must be METRIC=WEIGHT,… of {', '.join(known)}; got {part!r}")
+        try:
+            found[name] = float(value)
+        except ValueError as error:
+            raise InputError(f"--weights {name} must be a number, got {value!r}") from error
+    checked_weights(objectives, found)
+    return found
 
 
 def strategy_rows() -> list[dict[str, Any]]:

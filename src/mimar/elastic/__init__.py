@@ -12,7 +12,7 @@ from mimar.elastic._subnetwork import SubNetwork
 if TYPE_CHECKING:
     from mimar.elastic._baselines import block_influences, by_magnitude, random_within, short_gpt, uniform_width
     from mimar.elastic._checkpoint import assemble, state_dict
-    from mimar.elastic._extract import extract, extract_fitted
+    from mimar.elastic._extract import extract
     from mimar.elastic._forward import model_logits
     from mimar.elastic._importance import Refit, elimination_order
     from mimar.elastic._judged import Judged, among_the_best, judge, on_the_front
@@ -45,7 +45,6 @@ _HOME = {
     "by_magnitude": "_baselines",
     "elimination_order": "_importance",
     "extract": "_extract",
-    "extract_fitted": "_extract",
     "judge": "_judged",
     "load_parent": "_load",
     "log_likelihoods": "_likelihood",
@@ -82,7 +81,6 @@ __all__ = [
     "by_magnitude",
     "elimination_order",
     "extract",
-    "extract_fitted",
     "judge",
     "load_parent",
     "local_files",

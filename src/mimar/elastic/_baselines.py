@@ -23,7 +23,8 @@ ATTEMPTS: Final = 200
 
 
 def uniform_width(parent: Parent, most: int, protected: Sequence[int] = ()) -> SubNetwork:
-    """Every feed-forward part but for `protected` layers at the same width, the largest within `most` block parameters.
+    """Every feed-forward part but for `protected` layers at the same width, the largest within `most` block parameters;
+    what is left of these makes some layers, spread evenly, one step wider.
 
     BudgetError: even the least width is too much.
     """
@@ -35,8 +36,21 @@ def uniform_width(parent: Parent, most: int, protected: Sequence[int] = ()) -> S
         )
         sub = replace(whole, intermediate=sizes)
         if sub.block_params(parent.arch) <= most:
-            return sub
+            return _filled(parent, sub, most)
     raise BudgetError(f"no uniform width leaves at most {most:,} block parameters")
+
+
+def _filled(parent: Parent, sub: SubNetwork, most: int) -> SubNetwork:
+    """With layers one step wider, as many as `most` allows."""
+    whole = SubNetwork.whole(parent.arch).intermediate
+    narrow = [n for n, size in enumerate(sub.intermediate) if size + WIDTH_STEP <= whole[n]]
+    for count in range(len(narrow), 0, -1):
+        wider = {narrow[k * len(narrow) // count] for k in range(count)}
+        sizes = tuple(size + WIDTH_STEP * (number in wider) for number, size in enumerate(sub.intermediate))
+        found = replace(sub, intermediate=sizes)
+        if found.block_params(parent.arch) <= most:
+            return found
+    return sub
 
 
 def short_gpt(parent: Parent, influences: Sequence[float], most: int) -> SubNetwork:

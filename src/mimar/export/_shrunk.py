@@ -27,11 +27,11 @@ LEAST_WIDTH: Final = 32
 """Channels, all zero, of a feed-forward part that was removed: without any, llama.cpp leaves out the attention too."""
 
 
-def export_shrunk_hf(model: Parent, directory: Path, tokenizer: Path) -> ExportResult:
+def export_shrunk_hf(model: Parent, directory: Path, tokenizer: Path, *, card: str = "") -> ExportResult:
     """Write a checkpoint of the family of `model` that ``AutoModelForCausalLM.from_pretrained(directory)`` loads.
 
-    tokenizer: a folder with the parent's. `ArchitectureError`: layers of different sizes, which stock classes do not
-    know. Everything else as `export_hf`.
+    tokenizer: a folder with the parent's. card: a README.md to go with it. `ArchitectureError`: layers of different
+    sizes, which stock classes do not know. Everything else as `export_hf`.
     """
     config = uniform_config(model)
     special = read_tokenizer(tokenizer, model.arch.vocab_size)
@@ -44,6 +44,7 @@ def export_shrunk_hf(model: Parent, directory: Path, tokenizer: Path) -> ExportR
         with weights_written():
             write_stock({**config, **special}, state, aside)
         copy_tokenizer(tokenizer, aside)
+        _write_card(aside, card)
         verdict = check_logits(LOAD_HF, aside, ("no", "yes"), Expected(tokens, model_logits(model, tokens), state))
         return {"transformers": f"ok: {verdict}"}
 
@@ -75,11 +76,13 @@ def uniform_config(model: Parent) -> dict[str, Any]:
     }
 
 
-def export_shrunk_gguf(model: Parent, directory: Path, tokenizer: Path, *, quantization: str = "Q8_0") -> ExportResult:
+def export_shrunk_gguf(
+    model: Parent, directory: Path, tokenizer: Path, *, quantization: str = "Q8_0", card: str = ""
+) -> ExportResult:
     """Write ``model-TYPE.gguf`` for llama.cpp; layers may have sizes of their own (architecture ``deci``).
 
-    tokenizer: a folder with the parent's. Check and errors as of `export_gguf`. ArchitectureError: the first layer has
-    no attention, or the model has what ``deci`` does not know.
+    tokenizer: a folder with the parent's. card: a README.md to go with it. Check and errors as of `export_gguf`.
+    ArchitectureError: the first layer has no attention, or the model has what ``deci`` does not know.
     """
     require_gguf()
     family = _gguf_family(model)
@@ -91,12 +94,18 @@ def export_shrunk_gguf(model: Parent, directory: Path, tokenizer: Path, *, quant
 
         rounded = _write_gguf(model, (family, quantization, vocabulary), aside / file)
         vocabulary.copy(aside)
+        _write_card(aside, card)
         tokens = _tokens(model.arch)
         logits = model_logits(assemble(model.arch, model.facts, model.config, rounded.get), tokens)
         check = GGUFCheck(file, quantization, tokens, logits, vocabulary.letter, SAMPLE)
         return {"llama.cpp": check.verdict(aside)}
 
     return publish(model.arch, directory, "gguf", write)
+
+
+def _write_card(aside: Path, card: str) -> None:
+    if card:
+        (aside / "README.md").write_text(card, encoding="utf-8")
 
 
 def _tokens(arch: Architecture) -> Tensor:

@@ -12,6 +12,7 @@ from mimar.report._data import FamiliarShape, ReportData
 from mimar.report._describe import describe_architecture
 from mimar.report._display import Display, display_of, format_metric, format_number
 from mimar.report._front import front_table
+from mimar.report._kept import KeptLayers
 from mimar.report._lines import lines_svg
 from mimar.report._page import render_html
 from mimar.report._svg import front_svg
@@ -22,6 +23,7 @@ __all__ = [
     "Accelerator",
     "Display",
     "FamiliarShape",
+    "KeptLayers",
     "OperatorRow",
     "ReportData",
     "TrainingCost",

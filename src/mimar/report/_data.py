@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from mimar.llm import CallRecord, Ledger
 from mimar.objectives import Budget, Objective
 from mimar.pareto import Reference
+from mimar.report._kept import KeptLayers
 from mimar.space import Architecture
 from mimar.trial import Trial
 
@@ -29,7 +30,8 @@ class ReportData:
     trials: all of them in proposal order, rejected and failed ones included.
     device, workload, score: one sentence each, what was assumed and how quality was scored.
     familiar: known shapes drawn beside the front. seconds: of the whole search.
-    stop_reasons: why each run of the study ended, first to last.
+    stop_reasons: why each run of the study ended, first to last. kept: of a pretrained model, by the front.
+    export: the command that writes a trial, with {study} and {id}.
     """
 
     name: str
@@ -47,3 +49,5 @@ class ReportData:
     familiar: tuple[FamiliarShape, ...]
     seconds: float
     stop_reasons: tuple[str, ...]
+    kept: KeptLayers | None = None
+    export: str = "mimar export {study}#{id} --to hf DIR"

@@ -29,8 +29,10 @@ def table_metrics(data: ReportData) -> tuple[str, ...]:
 
 
 def export_command(data: ReportData, trial: Trial[Architecture]) -> str:
-    """The command that writes the trial's architecture as a Hugging Face checkpoint."""
-    return f"mimar export {shlex.quote(f'{data.name}#{trial.id}')} --to hf DIR"
+    """The command that writes the trial as files."""
+    if "{study}#{id}" in data.export:
+        return data.export.replace("{study}#{id}", shlex.quote(f"{data.name}#{trial.id}"))
+    return data.export.replace("{study}", shlex.quote(data.name)).replace("{id}", str(trial.id))
 
 
 def front_table(data: ReportData, limit: int | None = None) -> Table:

@@ -1,9 +1,10 @@
 """`shrink`: a pretrained model, text, a device and budgets → the search for a smaller one, and what came of it."""
 
+from mimar.shrink._card import Provenance, model_card
 from mimar.shrink._lessons import Healed, Lessons, Tuned, drawn, heal, tune
 from mimar.shrink._opened import Opened, open_model
 from mimar.shrink._rows import ModelRow, sizes_of
-from mimar.shrink._task import DEFAULT_OBJECTIVES, DIVERGENCE, ShrinkEvaluator, ShrinkTask, shrink_task
+from mimar.shrink._task import DEFAULT_OBJECTIVES, DIVERGENCE, ShrinkEvaluator, ShrinkTask, objective_for, shrink_task
 from mimar.shrink._texts import dealt, windows
 
 __all__ = [
@@ -13,12 +14,15 @@ __all__ = [
     "Lessons",
     "ModelRow",
     "Opened",
+    "Provenance",
     "ShrinkEvaluator",
     "ShrinkTask",
     "Tuned",
     "dealt",
     "drawn",
     "heal",
+    "model_card",
+    "objective_for",
     "open_model",
     "shrink_task",
     "sizes_of",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,11 +21,14 @@ SAMPLED = 4096
 
 @dataclass(frozen=True, eq=False)
 class Opened:
-    """A pretrained model. tokenizer: a folder with its tokenizer.json. begin: tokens that every text begins with."""
+    """A pretrained model. tokenizer: a folder with its tokenizer.json. begin: tokens that every text begins with.
+    licence: as its files state it, else empty.
+    """
 
     parent: Parent
     tokenizer: Path
     begin: tuple[int, ...]
+    licence: str
 
     @property
     def reader(self) -> SubwordTokenizer:
@@ -57,7 +61,7 @@ def open_model(source: str, scratch: Path) -> Opened:
         save_gguf_tokenizer(read_gguf(path), scratch)
     tokenizer = scratch if path.is_file() else path
     _require_fitting(parent, tokenizer)
-    return Opened(parent, tokenizer, _begin(tokenizer))
+    return Opened(parent, tokenizer, _begin(tokenizer), _licence(path))
 
 
 def _require_fitting(parent: Parent, tokenizer: Path) -> None:
@@ -74,3 +78,15 @@ def _begin(folder: Path) -> tuple[int, ...]:
     from tokenizers import Tokenizer
 
     return tuple(Tokenizer.from_file(str(folder / "tokenizer.json")).encode("").ids)
+
+
+def _licence(path: Path) -> str:
+    """From a key of GGUF, or the front matter of a model card."""
+    if path.is_file():
+        return str(read_gguf(path).keys.get("general.license", ""))
+    card = path / "README.md"
+    lines = card.read_text(encoding="utf-8", errors="replace").splitlines() if card.is_file() else []
+    if not lines or lines[0].strip() != "---":
+        return ""
+    head = takewhile(lambda line: line.strip() != "---", lines[1:])
+    return next((line.partition(":")[2].strip(" '\"") for line in head if line.startswith("license:")), "")

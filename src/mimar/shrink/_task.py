@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Final
 
 from mimar.elastic import ElasticSpace, SubNetwork
 from mimar.errors import BudgetError, InputError
-from mimar.hardware import DeviceProfile, Workload, hardware_metrics
+from mimar.hardware import DeviceProfile, Workload, device_advice, hardware_metrics
 from mimar.objectives import Budget, Objective
 from mimar.pareto import Reference
-from mimar.strategy import Axis, Problem
+from mimar.strategy import Axis, Brief, Problem
 from mimar.trial import FULL
 
 if TYPE_CHECKING:
@@ -77,11 +77,13 @@ class ShrinkTask:
     """Everything a study of this task needs but the strategy.
 
     starts: within the budgets, what the block scores find best there and at smaller sizes, and what is more even.
+    brief: for prompts.
     """
 
     problem: Problem[SubNetwork]
     evaluator: ShrinkEvaluator
     starts: tuple[SubNetwork, ...]
+    brief: Brief
 
 
 def shrink_task(
@@ -101,7 +103,7 @@ def shrink_task(
     """
     known = _Known(space, *use)
     whole = known(SubNetwork.whole(space.parent))
-    wanted = tuple(_objective(name) for name in objectives)
+    wanted = tuple(objective_for(name) for name in objectives)
     for name in (*objectives, *(budget.metric for budget in budgets)):
         if name != DIVERGENCE and name not in whole:
             raise InputError(f"unknown metric {name!r}: expected one of {', '.join((DIVERGENCE, *whole))}")
@@ -119,10 +121,41 @@ def shrink_task(
         space, wanted, check, excess, known, _frame(wanted, whole, known(least), scores.foretold(least)),
         anchor=starts[0], axes=(Axis("block_params", lambda sub: known(sub)["block_params"], cells=4),),
     )  # fmt: skip
-    return ShrinkTask(problem, ShrinkEvaluator(network, ids, known), starts)
+    return ShrinkTask(problem, ShrinkEvaluator(network, ids, known), starts, _brief(space, use, kept))
 
 
-def _objective(name: str) -> Objective:
+def _brief(space: ElasticSpace, use: tuple[DeviceProfile, Workload], budgets: Sequence[Budget]) -> Brief:
+    bounds = {"max": "at most", "min": "at least"}
+    listed = [f"{budget.metric} {bounds[budget.kind]} {budget.limit:.4g}" for budget in budgets]
+    return Brief(
+        "; ".join(listed) or "none",
+        device_advice(*use),
+        "sub-networks of a pretrained language model",
+        "\n".join(f"- {rule}." for rule in _rules(space)),
+        score="divergence: how far the sub-network's next-token probabilities are from the whole model's (KL, nats a "
+        "token). The most important heads and channels of each layer are kept. Early, middle and late layers differ: "
+        "small cuts in many layers usually cost less than deep cuts in a few.",
+        budgeted=tuple(budget.metric for budget in budgets),
+    )
+
+
+def _rules(space: ElasticSpace) -> Iterator[str]:
+    """What decides legality beside the fields' values."""
+    kv_heads, intermediate = SubNetwork.whole(space.parent).sizes[0]
+    layers = f"{space.parent.num_layers} layers"
+    yield f"kv_heads and intermediate have a size for each of {layers}; {kv_heads} and {intermediate} are whole"
+    yield "0 removes that part of the layer, both 0 drop the layer"
+    whole = [n for n, options in enumerate(space.intermediate) if len(options) == len(space.kv_heads[n]) == 1]
+    if whole:
+        yield f"layers {', '.join(map(str, whole))} (counted from 0) stay whole"
+    if space.form == "U":
+        yield "all layers that are kept have the same sizes"
+    if space.form == "G":
+        yield "the first layer that is kept needs kv_heads above 0"
+
+
+def objective_for(name: str) -> Objective:
+    """The objective for a metric's name; InputError lists the names."""
     if name not in DIRECTIONS:
         raise InputError(f"unknown objective {name!r}: expected one of {', '.join(DIRECTIONS)}")
     return Objective(name, "max" if DIRECTIONS[name] == "max" else "min")

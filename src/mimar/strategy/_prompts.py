@@ -142,6 +142,8 @@ def describe_fields(schema: Mapping[str, Any], rng: np.random.Generator) -> str:
 
 
 def _values(rule: Mapping[str, Any], rng: np.random.Generator) -> str:
+    if rule.get("type") == "array":
+        return f"a list of {rule['maxItems']}, each one of {_values(rule['items'], rng)}"
     options = rule.get("enum")
     if options is None:
         step = f" in steps of {rule['multipleOf']}" if "multipleOf" in rule else ""

@@ -1,0 +1,102 @@
+"""A `shrink` study read back, for `mimar show` and `mimar report`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from mimar.cli._shrink_settings import COMMAND, ShrinkSettings
+from mimar.cli._study_file import ledger_of
+from mimar.elastic import SubNetwork
+from mimar.errors import ForeignFileError
+from mimar.hardware import hardware_metrics
+from mimar.objectives import complete_trials, front_trials, losses
+from mimar.report import FamiliarShape, KeptLayers, ReportData
+from mimar.shrink import DIVERGENCE, objective_for
+from mimar.storage import SQLiteStorage
+from mimar.study import Journal, read_journal
+from mimar.trial import Trial, trial_from_json
+
+
+def shrink_report(path: Path) -> ReportData | None:
+    """Everything a report shows of a study of this kind; None where it is one of another. Errors as `open_study`."""
+    storage = SQLiteStorage(path, read_only=True)
+    try:
+        journal = read_journal(storage)
+        if journal.settings is None or journal.settings.get("kind") != COMMAND:
+            return None
+        return _data(path, journal, ShrinkSettings.from_json(journal.settings))
+    except (KeyError, TypeError, ValueError) as error:
+        raise ForeignFileError(f"{path} is damaged: an entry lacks its fields ({error!r}); restore a backup") from error
+    finally:
+        storage.close()
+
+
+def _data(path: Path, journal: Journal, settings: ShrinkSettings) -> ReportData:
+    assert settings.reference is not None
+    space, workload = settings.space, settings.workload
+    trials = [trial_from_json(journal.trials[i], space.from_json) for i in sorted(journal.trials)]
+    objectives = tuple(objective_for(name) for name in settings.objectives)
+    members = tuple(trial.architecture.sizes for trial in front_trials(trials, objectives))
+    return ReportData(
+        name=str(path),
+        command=settings.command,
+        version=version("mimar"),
+        objectives=objectives,
+        budgets=settings.budgets,
+        reference=settings.reference,
+        trials=tuple(_as_architecture(trial, settings) for trial in trials),
+        calls=tuple(journal.calls),
+        ledger=ledger_of(journal.calls, trials),
+        device=f"{settings.profile.name}: {settings.profile.description}",
+        workload=f"{workload.dtype} weights, context {workload.context}, prompt of {workload.prompt_tokens} tokens",
+        score=f"divergence: KL from {settings.model} on {settings.texts.judged:,} tokens of the calibration text, nats "
+        "a token; lower is better",
+        familiar=(_parent(settings),),
+        seconds=journal.seconds,
+        stop_reasons=tuple(journal.stops),
+        kept=KeptLayers(SubNetwork.whole(space.parent).sizes, members),
+        export=f"mimar shrink {settings.model} --study {{study}} --resume --choose {{id}} --export gguf --out DIR",
+    )
+
+
+def _as_architecture(trial: Trial[SubNetwork], settings: ShrinkSettings) -> Trial[Any]:
+    """The same trial of the model that remains."""
+    sub = trial.proposal.architecture
+    if sub is None or not any(map(any, sub.sizes)):
+        return replace(trial, proposal=replace(trial.proposal, architecture=None))
+    arch = sub.architecture(settings.space.parent)
+    return replace(trial, proposal=replace(trial.proposal, architecture=arch))
+
+
+def _parent(settings: ShrinkSettings) -> FamiliarShape:
+    parent = settings.space.parent
+    sizes = {"block_params": float(SubNetwork.whole(parent).block_params(parent)), DIVERGENCE: 0.0}
+    return FamiliarShape("the parent", {**hardware_metrics(parent, settings.profile, settings.workload), **sizes})
+
+
+def shrink_summary(data: ReportData) -> dict[str, Any]:
+    """What `show --json` prints of such a study."""
+    statuses = [trial.status for trial in data.trials]
+    points = losses([trial.metrics for trial in complete_trials(data.trials)], data.objectives)
+    members = zip(front_trials(data.trials, data.objectives), data.kept.members if data.kept else (), strict=True)
+    return {
+        "study": data.name,
+        "front": [
+            {
+                "id": trial.id,
+                "origin": trial.proposal.origin,
+                "layers": [list(pair) for pair in sizes],
+                "metrics": dict(trial.metrics),
+            }
+            for trial, sizes in members
+        ],
+        "trials": statuses.count("complete"),
+        "invalid": statuses.count("invalid"),
+        "failed": statuses.count("failed"),
+        "hypervolume": data.reference.hypervolume(points),
+        "objectives": [each.metric for each in data.objectives],
+        "stopped": data.stop_reasons[-1] if data.stop_reasons else None,
+    }
