@@ -247,7 +247,7 @@ def shrinking() -> None:
     space = ElasticSpace.of(opened.parent.arch, "G", steps=8, protected=(0, 1, 28, 29))
     subs = [drawn(space, np.random.default_rng(seed)) for seed in range(50)]
     plain, raced = judge(network, subs, ids[32:]), judge(network, subs, ids[32:], among_the_best(5))
-    best, found = (np.argsort(each.losses)[:5].tolist() for each in (plain, raced))
+    best, found = (np.argsort(each.divergences)[:5].tolist() for each in (plain, raced))
     same = "the same best five" if best == found else f"other best five: {found} instead of {best}"
     row("50 sub-networks / one by one", raced.spent / raced.naive, f"layers run, at most 0.5; {same}")
     scores = block_scores(network, space, ids[-1:])

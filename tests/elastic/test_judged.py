@@ -24,7 +24,7 @@ def candidates(network, count):
 
 
 def test_the_parent_is_no_distance_from_itself(network, text):
-    (loss,) = judge(network, [SubNetwork.whole(network.parent.arch)], text).losses
+    (loss,) = judge(network, [SubNetwork.whole(network.parent.arch)], text).divergences
     assert abs(loss) < 1e-5
 
 
@@ -33,14 +33,14 @@ def test_is_the_divergence_of_probabilities(network, text):
     expected = run(network.parent, text).log_softmax(-1)
     found = run_layers(network.parent, network.layers(sub), text).log_softmax(-1)
     by_hand = F.kl_div(found, expected, reduction="batchmean", log_target=True) / text.shape[1]
-    (loss,) = judge(network, [sub], text).losses
+    (loss,) = judge(network, [sub], text).divergences
     assert loss == pytest.approx(float(by_hand), rel=1e-4)
 
 
 def test_together_is_one_by_one(network, text):
     subs = candidates(network, 8)
     together, alone = judge(network, subs, text), [judge(network, [sub], text) for sub in subs]
-    assert together.losses == pytest.approx([each.losses[0] for each in alone], rel=1e-4)
+    assert together.divergences == pytest.approx([each.divergences[0] for each in alone], rel=1e-4)
     assert together.naive == sum(each.spent for each in alone) == sum(len(sub.kept_layers) for sub in subs)
 
 
@@ -54,17 +54,19 @@ def test_what_candidates_begin_with_is_run_once(network, text):
     judged = judge(network, subs, text)
     assert judged.naive == 11.0
     assert judged.spent == 5.0  # the first; the second; the third of three candidates, two of which are the same
-    assert judged.losses[0] == judged.losses[3]
+    assert judged.divergences[0] == judged.divergences[3]
 
 
 def test_a_race_keeps_the_best_and_saves(network, text):
     subs = candidates(network, 20)
     whole, race = judge(network, subs, text), judge(network, subs, text, among_the_best(3))
-    best = np.argsort(whole.losses)[:3]
-    assert np.argsort(race.losses)[:3].tolist() == best.tolist()
-    assert [race.losses[number] for number in best] == pytest.approx([whole.losses[number] for number in best])
+    best = np.argsort(whole.divergences)[:3]
+    assert np.argsort(race.divergences)[:3].tolist() == best.tolist()
+    assert [race.divergences[number] for number in best] == pytest.approx(
+        [whole.divergences[number] for number in best]
+    )
     assert race.spent < 0.6 * whole.spent
-    assert sum(map(math.isinf, race.losses)) > 5
+    assert sum(map(math.isinf, race.divergences)) > 5
 
 
 def test_a_race_for_the_front_keeps_what_no_smaller_one_beats(network, text):
@@ -74,7 +76,7 @@ def test_a_race_for_the_front_keeps_what_no_smaller_one_beats(network, text):
     front = [
         a
         for a in range(20)
-        if not any(sizes[b] <= sizes[a] and whole.losses[b] < whole.losses[a] for b in range(20) if b != a)
+        if not any(sizes[b] <= sizes[a] and whole.divergences[b] < whole.divergences[a] for b in range(20) if b != a)
     ]
-    assert [race.losses[a] for a in front] == pytest.approx([whole.losses[a] for a in front])
+    assert [race.divergences[a] for a in front] == pytest.approx([whole.divergences[a] for a in front])
     assert race.spent < whole.spent

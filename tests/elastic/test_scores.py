@@ -32,7 +32,7 @@ def test_a_score_is_what_the_change_alone_does(network, text, scores):
         (2, 3, 64): SubNetwork(whole.kv_heads, (128, 128, 64)),
         (0, 3, 0): SubNetwork(whole.kv_heads, (0, 128, 128)),
     }
-    losses = judge(network, list(subs.values()), text).losses
+    losses = judge(network, list(subs.values()), text).divergences
     assert [scores.of_layer(*at) for at in subs] == pytest.approx(losses, rel=1e-3)
     assert scores.foretold(whole) == 0.0
     both = scores.foretold(SubNetwork((1, 3, 3), (128, 128, 64)))

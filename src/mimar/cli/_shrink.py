@@ -28,7 +28,6 @@ from mimar.errors import ForeignFileError, InputError
 from mimar.llm import LLM, CallRecord
 from mimar.objectives import front_trials
 from mimar.shrink import (
-    DIVERGENCE,
     Lessons,
     Opened,
     Provenance,
@@ -211,7 +210,7 @@ def _search(settings: ShrinkSettings, task: ShrinkTask, storage: Storage, means:
     past = _trials(storage, task)
     for trial in past:
         if trial.status == "complete":
-            task.evaluator.recall(trial.architecture, trial.metrics[DIVERGENCE])
+            task.evaluator.recall(trial.architecture, trial.metrics)
     problem = task.problem
     said = llm and journalled(llm, storage, calls.append), replace(task.brief, anonymous=settings.anonymise)
     options = Options[SubNetwork](settings.weights, settings.arm, task.starts[0])

@@ -58,7 +58,7 @@ def shrink(
     ] = "local",
     objectives: Annotated[
         str, typer.Option(help="Comma-separated metrics; an unknown name lists all.")
-    ] = "divergence,block_params",
+    ] = "loss,block_params",
     weights: Annotated[
         str | None, typer.Option(help="Of objectives, for scalarised: METRIC=WEIGHT,…; the others weigh 1.")
     ] = None,
@@ -107,7 +107,7 @@ def shrink(
         str, typer.Option(help="Types of GGUF weights to compare in llama.cpp, e.g. Q8_0,Q4_0; empty for none.")
     ] = "",
     choose: Annotated[
-        int | None, typer.Option(help="Trial to go on with.", show_default="the nearest to the parent")
+        int | None, typer.Option(help="Trial to go on with.", show_default="the best first objective")
     ] = None,
     export: Annotated[str, typer.Option(help="What to write into --out: hf, gguf:TYPE; comma-separated.")] = "",
     out: Annotated[Path | None, typer.Option(help="Folder for what is written.")] = None,

@@ -12,7 +12,7 @@ from mimar.cli._output import say
 from mimar.cli._shrink_plan import ENGINES, PLAIN, Plan
 from mimar.elastic import ElasticSpace
 from mimar.errors import MimarError
-from mimar.export import export_shrunk_gguf, export_shrunk_hf
+from mimar.export import export_shrunk_gguf, export_shrunk_hf, save_shrunk_gguf
 from mimar.formats import Speed, has_llama_cpp, measured_speeds
 from mimar.formats import text_loss as llama_cpp_loss
 from mimar.hardware import DeviceProfile, Workload
@@ -79,21 +79,21 @@ def written(
     return {"form": name, "path": str(done.path), "verdicts": dict(done.verdicts)}
 
 
-def _gguf(subject: Subject, model: Parent, folder: Path, kind: str) -> Path | None:
-    """A checked file in `folder`; None where llama.cpp cannot run such a model."""
+def _gguf(subject: Subject, model: Parent, file: Path, kind: str) -> Path | None:
+    """`file`, to be measured; None where llama.cpp cannot run such a model."""
     try:
-        done = export_shrunk_gguf(model, folder, subject.opened.tokenizer, quantization=kind)
+        save_shrunk_gguf(model, file, subject.opened.tokenizer, kind)
     except MimarError as error:
         say(f"not run in llama.cpp: {error}")
         return None
-    return done.path / f"model-{kind}.gguf"
+    return file
 
 
 def timed(subject: Subject, listed: Sequence[Candidate], scratch: Path) -> list[Candidate]:
     """With the size of each file and its speed in llama.cpp, all with the same type of weights."""
     if not has_llama_cpp():
         return list(listed)
-    files = [_gguf(subject, each.model, scratch / f"timed-{n}", PLAIN) for n, each in enumerate(listed)]
+    files = [_gguf(subject, each.model, scratch / f"{n}-{PLAIN}.gguf", PLAIN) for n, each in enumerate(listed)]
     present = [file for file in files if file is not None]
     speeds = dict(zip(present, _speeds(subject, present), strict=True))
     return [each if file is None else _with_speed(each, file, speeds) for each, file in zip(listed, files, strict=True)]
@@ -128,7 +128,7 @@ def quantized_rows(
         (kind, each, file)
         for kind in plan.quantized
         for each in models
-        if (file := _gguf(subject, each.model, scratch / f"{each.row.kind}-{kind}", kind)) is not None
+        if (file := _gguf(subject, each.model, scratch / f"{each.row.kind}-{kind}.gguf", kind)) is not None
     ]
     speeds = dict(zip(found, _speeds(subject, [file for *_, file in found]), strict=True))
     return [_quantized_row(entry, speeds[entry], ids) for entry in found]

@@ -19,8 +19,8 @@ from mimar.cli._shrink_heal import healed
 from mimar.cli._shrink_plan import Plan
 from mimar.elastic import SubNetwork
 from mimar.errors import BudgetError, InputError, UnknownNameError
-from mimar.objectives import front_trials
-from mimar.shrink import DIVERGENCE, sizes_of
+from mimar.objectives import Objective, front_trials
+from mimar.shrink import sizes_of
 from mimar.tasks import Request, requests, score
 from mimar.trial import Trial
 
@@ -37,7 +37,7 @@ def measured(subject: Subject, trials: Sequence[Trial[SubNetwork]], plan: Plan, 
     front = front_trials(trials, subject.task.problem.objectives)
     if not front:
         raise InputError("no sub-network within the budgets was judged: allow more --trials")
-    best = _chosen(trials, front, plan.choose)
+    best = _chosen(subject.task.problem.objectives[0], trials, front, plan.choose)
     ids = plan.ids(subject.opened)
 
     def judge(candidate: Candidate) -> Candidate:
@@ -71,11 +71,11 @@ def measured(subject: Subject, trials: Sequence[Trial[SubNetwork]], plan: Plan, 
 
 
 def _chosen(
-    trials: Sequence[Trial[SubNetwork]], front: Sequence[Trial[SubNetwork]], number: int | None
+    first: Objective, trials: Sequence[Trial[SubNetwork]], front: Sequence[Trial[SubNetwork]], number: int | None
 ) -> Trial[SubNetwork]:
-    """The trial of that number, or the member of the front that is nearest to the parent."""
+    """The trial of that number, or the member of the front with the best first objective."""
     if number is None:
-        return min(front, key=lambda trial: trial.metrics[DIVERGENCE])
+        return min(front, key=lambda trial: first.sign * trial.metrics[first.metric])
     found = next((trial for trial in trials if trial.id == number and trial.status == "complete"), None)
     if found is None:
         raise UnknownNameError("trial that was judged", str(number), tuple(str(trial.id) for trial in front))

@@ -41,7 +41,7 @@ class Plan:
     """What is to be measured and written. texts: sources to judge on, each by itself; tokens: of each.
 
     tasks: names, or NAME=FILE, with `items` of each, all for None. exports: (form, type of weights or empty).
-    quantized: types of GGUF that are compared. choose: the trial to go on with, the nearest to the parent for None.
+    quantized: types of GGUF that are compared. choose: the trial to go on with, None for the best first objective.
     """
 
     texts: tuple[str, ...]

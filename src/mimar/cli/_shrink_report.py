@@ -52,8 +52,8 @@ def _data(path: Path, journal: Journal, settings: ShrinkSettings) -> ReportData:
         ledger=ledger_of(journal.calls, trials),
         device=f"{settings.profile.name}: {settings.profile.description}",
         workload=f"{workload.dtype} weights, context {workload.context}, prompt of {workload.prompt_tokens} tokens",
-        score=f"divergence: KL from {settings.model} on {settings.texts.judged:,} tokens of the calibration text, nats "
-        "a token; lower is better",
+        score=f"loss and divergence (KL from {settings.model}) on {settings.texts.judged:,} tokens of the calibration "
+        "text, nats a token; lower is better",
         familiar=(_parent(settings),),
         seconds=journal.seconds,
         stop_reasons=tuple(journal.stops),

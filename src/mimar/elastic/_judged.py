@@ -44,26 +44,31 @@ class Answers:
         probabilities = found.exp()
         return Answers(probabilities, (found * probabilities).sum(-1))
 
-    def divergence(self, parent: Parent, stream: Tensor) -> Tensor:
-        """Mean over tokens of KL(parent ‖ sub-network), nats, of each sequence. stream: that of the sub-network.
+    def judged(self, parent: Parent, stream: Tensor, ids: Tensor) -> Tensor:
+        """Of each sequence, means over tokens in nats: KL(parent ‖ sub-network), and the loss of the text `ids`,
+        (sequences, 2). stream: that of the sub-network.
 
-        Sequence by sequence, and as Σ p log p − Σ p z + log Σ eᶻ over its logits z: the fewest passes over the
+        Sequence by sequence, the KL as Σ p log p − Σ p z + log Σ eᶻ over its logits z: the fewest passes over the
         vocabulary.
         """
         rows = list[Tensor]()
-        for certainty, probabilities, own in zip(self.certainty, self.probabilities, stream, strict=True):
+        for certainty, probabilities, own, text in zip(self.certainty, self.probabilities, stream, ids, strict=True):
             found = logits(parent, own)
+            norm = found.logsumexp(-1)
             agreed = torch.bmm(probabilities[:, None], found[:, :, None]).flatten()
-            rows.append((certainty - agreed + found.logsumexp(-1)).mean())
+            said = found[:-1].gather(1, text[1:, None])[:, 0]
+            rows.append(torch.stack([(certainty - agreed + norm).mean(), (norm[:-1] - said).mean()]))
         return torch.stack(rows)
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """losses: of each candidate in nats a token, infinite where it was given up. spent, naive: layers that were run
-    over the whole text, and that evaluations one by one would have run.
+    """divergences: KL from the parent of each candidate, losses: of the text, both in nats a token and infinite where
+    it was given up. spent, naive: layers that were run over the whole text, and that evaluations one by one would have
+    run.
     """
 
+    divergences: tuple[float, ...]
     losses: tuple[float, ...]
     spent: float
     naive: float
@@ -107,12 +112,12 @@ def _surely_worse(losses: Losses) -> NDArray[np.bool_]:
 
 
 def judge(network: SuperNetwork, subs: Sequence[SubNetwork], ids: Tensor, keep: Keep = everyone) -> Judged:
-    """KL from the parent of each of `subs` on `ids` (sequences, tokens).
+    """KL from the parent of each of `subs` on `ids` (sequences, tokens), and the loss of that text.
 
     Layers that several candidates begin with are run once. keep: gives up candidates on the way.
     """
     alive = np.ones(len(subs), dtype=np.bool_)
-    losses = np.full((len(subs), len(ids)), np.inf)
+    found = np.full((len(subs), len(ids), 2), np.inf)
     turn = rotary(network.parent.facts, network.parent.config, ids.shape[1])
     run, done = 0, 0
     with torch.no_grad():
@@ -122,13 +127,13 @@ def judge(network: SuperNetwork, subs: Sequence[SubNetwork], ids: Tensor, keep: 
             live = [number for number in range(len(subs)) if alive[number]]
             walk = _Walk(network, turn, subs)
             for number, stream in walk.ends(live, begin, 0):
-                losses[number, done : done + len(batch)] = answers.divergence(network.parent, stream).numpy()
+                found[number, done : done + len(batch)] = answers.judged(network.parent, stream, batch).numpy()
             run += walk.layers * len(batch)
             done += len(batch)
-            alive[live] = keep(losses[live, :done], live)
-    means = np.where(alive, losses.mean(axis=1), np.inf)
+            alive[live] = keep(found[live, :done, 0], live)
+    divergences, losses = np.where(alive[:, None], found.mean(axis=1), np.inf).T.tolist()
     naive = sum(len(sub.kept_layers) for sub in subs)
-    return Judged(tuple(means.tolist()), run / len(ids), float(naive))
+    return Judged(tuple(divergences), tuple(losses), run / len(ids), float(naive))
 
 
 class _Walk:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -47,6 +47,14 @@ class BlockScores:
         """What layer `number` adds at these sizes."""
         return self.attention[number][kv_heads] + self.mlp[number][intermediate]
 
+    def evened(self, share: float) -> BlockScores:
+        """Drawn to the mean over layers by `share`: with 1 all layers that can be cut have the same curve.
+
+        Scores are measured on little text, and of one cut at a time; what is common to all layers is surer.
+        """
+        attention, mlp = (_drawn_together(getattr(self, part), share) for part in _PARTS)
+        return replace(self, attention=attention, mlp=mlp)
+
     def to_json(self) -> dict[str, Any]:
         """Plain data: curves as pairs of size and score."""
         curves = {part: [list(map(list, curve.items())) for curve in getattr(self, part)] for part in _PARTS}
@@ -57,6 +65,16 @@ class BlockScores:
         """Inverse of `to_json`."""
         attention, mlp = (tuple(dict(map(tuple, curve)) for curve in data[part]) for part in _PARTS)
         return BlockScores(attention, mlp, data["spent"], data["naive"])
+
+
+def _drawn_together(curves: Sequence[Curve], share: float) -> tuple[Curve, ...]:
+    cut = [curve for curve in curves if len(curve) > 1]
+    sizes = {size for curve in cut for size in curve}
+    means = {size: float(np.mean([curve[size] for curve in cut if size in curve])) for size in sizes}
+    return tuple(
+        {size: (1 - share) * score + share * means[size] for size, score in curve.items()} if len(curve) > 1 else curve
+        for curve in curves
+    )
 
 
 def block_scores(network: SuperNetwork, space: ElasticSpace, ids: Tensor) -> BlockScores:
@@ -75,7 +93,7 @@ def block_scores(network: SuperNetwork, space: ElasticSpace, ids: Tensor) -> Blo
             run += len(batch) * (len(streams) - 1)
             for at, (number, sizes) in enumerate(subs):
                 stream = _from(network, streams[number], turn, (number, sizes))
-                sums[at] += float(answers.divergence(network.parent, stream).sum())
+                sums[at] += float(answers.judged(network.parent, stream, batch)[:, 0].sum())
                 run += len(batch) * (len(streams) - 1 - number)
     measured = dict(zip(subs, (sums / len(ids)).tolist(), strict=True))
     return _curves(network, space, measured, run / len(ids))

@@ -103,6 +103,13 @@ def export_shrunk_gguf(
     return publish(model.arch, directory, "gguf", write)
 
 
+def save_shrunk_gguf(model: Parent, file: Path, tokenizer: Path, quantization: str) -> None:
+    """The same file alone and unchecked, to be measured and thrown away. Errors as of `export_shrunk_gguf`."""
+    require_gguf()
+    vocabulary = Vocabulary.of(tokenizer, model.arch.vocab_size)
+    _write_gguf(model, (_gguf_family(model), quantization, vocabulary), file)
+
+
 def _write_card(aside: Path, card: str) -> None:
     if card:
         (aside / "README.md").write_text(card, encoding="utf-8")

@@ -29,6 +29,7 @@ _DISPLAYS: Final = {
     "decode_tokens_per_second": Display("decoding speed", "tok/s"),
     "energy_j_per_token": Display("energy per token", "mJ", 1e3),
     "power_w": Display("power", "W"),
+    "loss": Display("loss", "nats a token"),
     "divergence": Display("divergence", "nats a token"),
     "block_params": Display("weights of layers", "M", 1e-6),
 }

@@ -4,12 +4,21 @@ from mimar.shrink._card import Provenance, model_card
 from mimar.shrink._lessons import Healed, Lessons, Tuned, drawn, heal, tune
 from mimar.shrink._opened import Opened, open_model
 from mimar.shrink._rows import ModelRow, sizes_of
-from mimar.shrink._task import DEFAULT_OBJECTIVES, DIVERGENCE, ShrinkEvaluator, ShrinkTask, objective_for, shrink_task
+from mimar.shrink._task import (
+    DEFAULT_OBJECTIVES,
+    DIVERGENCE,
+    LOSS,
+    ShrinkEvaluator,
+    ShrinkTask,
+    objective_for,
+    shrink_task,
+)
 from mimar.shrink._texts import dealt, windows
 
 __all__ = [
     "DEFAULT_OBJECTIVES",
     "DIVERGENCE",
+    "LOSS",
     "Healed",
     "Lessons",
     "ModelRow",

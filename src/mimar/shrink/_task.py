@@ -21,9 +21,13 @@ if TYPE_CHECKING:
     from mimar.elastic import BlockScores, SuperNetwork
 
 DIVERGENCE: Final = "divergence"
-"""KL of a sub-network from its parent, nats a token: the loss that is searched by."""
+"""KL of a sub-network from its parent, nats a token."""
+
+LOSS: Final = "loss"
+"""Of the text that candidates are judged on, nats a token."""
 
 DIRECTIONS: Final[Mapping[str, str]] = {
+    LOSS: "min",
     DIVERGENCE: "min",
     "block_params": "min",
     "params": "min",
@@ -33,12 +37,12 @@ DIRECTIONS: Final[Mapping[str, str]] = {
 }
 """Metric → whether more or less of it is better."""
 
-DEFAULT_OBJECTIVES: Final = (DIVERGENCE, "block_params")
+DEFAULT_OBJECTIVES: Final = (LOSS, "block_params")
 
 
 @dataclass
 class ShrinkEvaluator:
-    """Sizes and speed of a sub-network by formula, its divergence by running it on a text.
+    """Sizes and speed of a sub-network by formula, its loss and divergence by running it on a text.
 
     Candidates that it hears of together (`prepare`) are judged together, so that what they begin with is run once.
     spent, naive: layers run over the whole text so far, and what one by one would have run.
@@ -49,7 +53,7 @@ class ShrinkEvaluator:
     known: Callable[[SubNetwork], Mapping[str, float]]
     spent: float = 0.0
     naive: float = 0.0
-    _judged: dict[SubNetwork, float] = field(default_factory=dict[SubNetwork, float])
+    _judged: dict[SubNetwork, Mapping[str, float]] = field(default_factory=dict[SubNetwork, Mapping[str, float]])
 
     def prepare(self, candidates: Sequence[SubNetwork]) -> None:
         """Judge those that are new."""
@@ -58,18 +62,19 @@ class ShrinkEvaluator:
         fresh = [sub for sub in dict.fromkeys(candidates) if sub not in self._judged]
         if fresh:
             judged = judge(self.network, fresh, self.ids)
-            self._judged |= zip(fresh, judged.losses, strict=True)
+            for sub, divergence, loss in zip(fresh, judged.divergences, judged.losses, strict=True):
+                self._judged[sub] = {DIVERGENCE: divergence, LOSS: loss}
             self.spent += judged.spent
             self.naive += judged.naive
 
-    def recall(self, sub: SubNetwork, divergence: float) -> None:
+    def recall(self, sub: SubNetwork, metrics: Mapping[str, float]) -> None:
         """What an earlier run found, so that it need not be found again."""
-        self._judged[sub] = divergence
+        self._judged[sub] = {name: metrics[name] for name in (DIVERGENCE, LOSS)}
 
     def evaluate(self, arch: SubNetwork, fidelity: str = FULL) -> Mapping[str, float]:
         """All metrics; the fidelity changes nothing."""
         self.prepare([arch])
-        return {**self.known(arch), DIVERGENCE: self._judged[arch]}
+        return {**self.known(arch), **self._judged[arch]}
 
 
 @dataclass(frozen=True)
@@ -101,12 +106,14 @@ def shrink_task(
     BudgetError where nothing of `space` keeps the budgets, InputError for unknown objectives or figures that the device
     does not have.
     """
+    from mimar.elastic import text_loss
+
     known = _Known(space, *use)
     whole = known(SubNetwork.whole(space.parent))
     wanted = tuple(objective_for(name) for name in objectives)
     for name in (*objectives, *(budget.metric for budget in budgets)):
-        if name != DIVERGENCE and name not in whole:
-            raise InputError(f"unknown metric {name!r}: expected one of {', '.join((DIVERGENCE, *whole))}")
+        if name not in (LOSS, DIVERGENCE, *whole):
+            raise InputError(f"unknown metric {name!r}: expected one of {', '.join((LOSS, DIVERGENCE, *whole))}")
     kept = tuple(budgets)
 
     def check(sub: SubNetwork) -> tuple[str, ...]:
@@ -116,9 +123,10 @@ def shrink_task(
         return sum(each.excess(known(sub)) for each in kept)
 
     starts = _starts(space, scores, known, kept)
+    begin = text_loss(network.original, ids) if any(each.metric == LOSS for each in wanted) else 0.0
     least = min(starts, key=lambda sub: known(sub)["block_params"])
     problem = Problem(
-        space, wanted, check, excess, known, _frame(wanted, whole, known(least), scores.foretold(least)),
+        space, wanted, check, excess, known, _frame(wanted, whole, known(least), (begin, scores.foretold(least))),
         anchor=starts[0], axes=(Axis("block_params", lambda sub: known(sub)["block_params"], cells=4),),
     )  # fmt: skip
     return ShrinkTask(problem, ShrinkEvaluator(network, ids, known), starts, _brief(space, use, kept))
@@ -132,9 +140,9 @@ def _brief(space: ElasticSpace, use: tuple[DeviceProfile, Workload], budgets: Se
         device_advice(*use),
         "sub-networks of a pretrained language model",
         "\n".join(f"- {rule}." for rule in _rules(space)),
-        score="divergence: how far the sub-network's next-token probabilities are from the whole model's (KL, nats a "
-        "token). The most important heads and channels of each layer are kept. Early, middle and late layers differ: "
-        "small cuts in many layers usually cost less than deep cuts in a few.",
+        score="loss: of a text, nats a token. divergence: how far the sub-network's next-token probabilities are from "
+        "the whole model's (KL, nats a token). The most important heads and channels of each layer are kept. Early, "
+        "middle and late layers differ: small cuts in many layers usually cost less than deep cuts in a few.",
         budgeted=tuple(budget.metric for budget in budgets),
     )
 
@@ -182,60 +190,29 @@ class _Known:
         return sizes | hardware_metrics(arch, self.profile, self.workload)
 
 
-STARTS: Final = 4
-"""Sizes below the budget at which the block scores name where a search begins."""
+EVENED: Final = (0.0, 0.5, 0.8)
+"""How far the scores are drawn together for the sub-networks of the whole budget that a search begins with."""
+
+SMALLER: Final = 3
+"""Sizes below the budget at which it begins as well."""
 
 
 def _starts(
     space: ElasticSpace, scores: BlockScores, known: _Known, budgets: Sequence[Budget]
 ) -> tuple[SubNetwork, ...]:
-    """The best within the budgets by the scores, the widest even one, what lies between both, and the best by the
-    scores of each of several sizes below them.
-
-    Scores foretell single cuts; together these cost more, the more the deeper each is. Half of the way back to even
-    widths is often better than either end.
-    """
+    """The best within the budgets by the scores, by scores that are more alike in all layers, and at smaller sizes."""
     from mimar.elastic import best_within
 
     limits = [_limit(space, known, budget) for budget in budgets]
-    first = best_within(space, scores, limits)
+    found = [best_within(space, scores.evened(share), limits) for share in EVENED]
     size = partial(_added, space, known, "block_params")
-    whole = known(SubNetwork.whole(space.parent))["block_params"]
-    largest, found = known(first)["block_params"], [first]
-    found += _evened(space, known, budgets, first)
-    for share in (1 - k / (2 * STARTS) for k in range(1, STARTS)):
+    whole, largest = (known(sub)["block_params"] for sub in (SubNetwork.whole(space.parent), found[0]))
+    for share in (1 - k / (2 * SMALLER + 2) for k in range(1, SMALLER + 1)):
         try:
-            found.append(best_within(space, scores, [*limits, (size, share * largest - whole)]))
+            found.append(best_within(space, scores.evened(EVENED[1]), [*limits, (size, share * largest - whole)]))
         except BudgetError:
             break
     return tuple(dict.fromkeys(found))
-
-
-def _evened(space: ElasticSpace, known: _Known, budgets: Sequence[Budget], first: SubNetwork) -> Iterator[SubNetwork]:
-    """The widest sub-network of even widths within the budgets, and the one half-way between it and `first`."""
-
-    def legal(sub: SubNetwork) -> bool:
-        return not space.validate(sub) and not any(budget.broken(known(sub)) for budget in budgets)
-
-    widths = sorted({width for options in space.intermediate for width in options}, reverse=True)
-    even = next(filter(legal, (_even(space, width) for width in widths)), None)
-    if even is not None:
-        half = SubNetwork(
-            tuple(map(_between, space.kv_heads, first.kv_heads, even.kv_heads)),
-            tuple(map(_between, space.intermediate, first.intermediate, even.intermediate)),
-        )
-        yield from filter(legal, (half, even))
-
-
-def _even(space: ElasticSpace, width: int) -> SubNetwork:
-    """All kv heads, and in each layer the largest width up to `width`, or its least one."""
-    fitting = (max((size for size in options if size <= width), default=options[0]) for options in space.intermediate)
-    return SubNetwork(tuple(options[-1] for options in space.kv_heads), tuple(fitting))
-
-
-def _between(options: Sequence[int], a: int, b: int) -> int:
-    """The largest size that is at most the mean of both."""
-    return max(size for size in options if 2 * size <= a + b)
 
 
 def _added(space: ElasticSpace, known: _Known, metric: str, number: int, sizes: tuple[int, int]) -> float:
@@ -260,14 +237,21 @@ def _additive(metrics: Mapping[str, float], metric: str) -> float:
 
 
 def _frame(
-    objectives: Sequence[Objective], whole: Mapping[str, float], least: Mapping[str, float], worst: float
+    objectives: Sequence[Objective],
+    whole: Mapping[str, float],
+    least: Mapping[str, float],
+    losses: tuple[float, float],
 ) -> Reference:
-    """From the whole parent to the smallest start, with twice the divergence that the scores foretell of that."""
+    """From the whole parent to the smallest start, with twice the divergence that the scores foretell of that. The
+    text is taken to cost the parent `begin` nats a token, and sub-networks as much more as they are away from it.
+    """
+    begin, worst = losses
     points, ideals = list[float](), list[float]()
     for each in objectives:
-        if each.metric == DIVERGENCE:
-            points.append(2 * worst + 1e-6)
-            ideals.append(0.0)
+        if each.metric in (DIVERGENCE, LOSS):
+            base = begin if each.metric == LOSS else 0.0
+            points.append(base + 2 * worst + 1e-6)
+            ideals.append(base)
         else:
             ends = sorted(each.sign * metrics[each.metric] for metrics in (whole, least))
             points.append(ends[1])
