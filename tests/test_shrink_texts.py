@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mimar.errors import InputError
-from mimar.shrink import dealt, windows
+from mimar.shrink import windows
 from mimar.training import ByteTokenizer, tokenizer_named
 
 NUMBERS = " ".join(map(str, range(20_000)))
@@ -44,10 +44,3 @@ def test_pieces_begin_at_words_so_that_tokens_are_those_of_the_whole():
     whole = tokenizer.encode([NUMBERS]).tolist()
     for row in windows([NUMBERS], tokenizer, 5, 12).tolist():
         assert any(whole[at : at + 12] == row for at in range(len(whole)))
-
-
-def test_dealt_windows_are_disjoint_and_spread():
-    rows = np.arange(18).reshape(9, 2)
-    most, some = dealt(rows, 3)
-    assert some[:, 0].tolist() == [4, 10, 16]
-    assert sorted([*most[:, 0], *some[:, 0]]) == rows[:, 0].tolist()

@@ -32,7 +32,6 @@ from mimar.shrink import (
     Opened,
     Provenance,
     ShrinkTask,
-    dealt,
     open_model,
     shrink_task,
     tune,
@@ -135,14 +134,14 @@ def _prepare(settings: ShrinkSettings, opened: Opened, stages: Stages, study: Pa
         raise InputError(f"{settings.model} is not the model that the study began with: bring it back, or start anew")
     texts = settings.texts
     ordering, judging = -(-texts.tokens // texts.window), -(-texts.judged // texts.window)
-    every = (ordering + judging) // judging
     source = read_texts(texts.calibration)
     rows = windows(source, opened.reader, ordering + judging, texts.window, opened.begin)
     sha256 = hashlib.sha256(rows.tobytes()).hexdigest()
     if texts.sha256 not in ("", sha256):
         raise InputError(f"the calibration text of the study has changed ({', '.join(texts.calibration)})")
     settings = replace(settings, texts=replace(texts, sha256=sha256))
-    first, second = (torch.from_numpy(part) for part in dealt(rows, every))
+    # Judged on the end of the text: windows between those of the order would be of the same articles.
+    first, second = (torch.from_numpy(part) for part in (rows[:ordering], rows[ordering:]))
     with stages("order channels and heads"):
         network = SuperNetwork.of(opened.parent, first)
     if settings.finetune.tokens:

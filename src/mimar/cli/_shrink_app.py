@@ -70,7 +70,7 @@ def shrink(
     max_cost: MaxCost = None,
     trials: Annotated[int, typer.Option(min=1, help="Sub-networks to judge.")] = 12,
     calibration_tokens: Annotated[str, typer.Option(help="Of --calibration, to order channels by.")] = "32k",
-    search_tokens: Annotated[str, typer.Option(help="Of --calibration, other ones, to judge candidates on.")] = "4k",
+    search_tokens: Annotated[str, typer.Option(help="Of --calibration, other ones, to judge candidates on.")] = "8k",
     eval_tokens: Annotated[str, typer.Option(help="Of each --eval-text.")] = "8k",
     window: Annotated[int, typer.Option(min=2, help="Tokens in a row.")] = 512,
     seed: Annotated[int, typer.Option(min=0, help="Of all randomness.")] = 0,

@@ -13,7 +13,7 @@ from mimar.shrink._task import (
     objective_for,
     shrink_task,
 )
-from mimar.shrink._texts import dealt, windows
+from mimar.shrink._texts import windows
 
 __all__ = [
     "DEFAULT_OBJECTIVES",
@@ -27,7 +27,6 @@ __all__ = [
     "ShrinkEvaluator",
     "ShrinkTask",
     "Tuned",
-    "dealt",
     "drawn",
     "heal",
     "model_card",

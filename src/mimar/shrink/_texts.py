@@ -55,9 +55,3 @@ def _cut(ids: NDArray[np.int32], count: int, length: int) -> Windows:
         )
     at = np.arange(count) * whole // count
     return ids[: whole * length].reshape(whole, length)[at].astype(np.int64)
-
-
-def dealt(rows: Windows, every: int) -> tuple[Windows, Windows]:
-    """All windows but each `every`-th, and those."""
-    chosen = np.arange(len(rows)) % every == every - 1
-    return rows[~chosen], rows[chosen]
