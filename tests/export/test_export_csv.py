@@ -90,4 +90,5 @@ def test_exported_names():
         "export_json",
         "export_shrunk_gguf",
         "export_shrunk_hf",
+        "save_shrunk_gguf",
     ]
