@@ -23,7 +23,7 @@ SIZES = {
 }  # fmt: skip
 SMALL = (
     "--window", 32, "--calibration-tokens", 512, "--search-tokens", 128, "--eval-tokens", 128, "--device", "laptop-cpu",
-    "--protect", "none", "--steps", 4, "--trials", 8,
+    "--protect", "none", "--cut", "all", "--steps", 4, "--trials", 8,
 )  # fmt: skip
 
 
@@ -256,6 +256,8 @@ def stored(study):
         (("--max-block-params", "0.8x", "--strategy", "darts"), ("darts", "shrink")),
         (("--max-block-params", "0.8x", "--weights", "divergence=2"), ("--weights", "scalarised")),
         (("--max-block-params", "0.8x", "--form", "X"), ("form", "X")),
+        (("--max-block-params", "0.8x", "--cut", "hair"), ("hair", "channels")),
+        (("--max-block-params", "0.3x", "--cut", "channels"), ("no sub-network",)),
         (("--max-block-params", "0.8x", "--protect", "first"), ("--protect", "first")),
         (("--max-block-params", "0.8x", "--protect", "9"), ("layer 9",)),
         (("--max-block-params", "0.8x", "--export", "gguf"), ("--out",)),

@@ -49,6 +49,13 @@ def shrink(
         ),
     ] = "G",
     steps: Annotated[int, typer.Option(min=1, help="Widths that a layer can have.")] = 48,
+    cut: Annotated[
+        str | None,
+        typer.Option(
+            help="channels of feed-forward parts, or all: kv heads and whole layers too.",
+            show_default="channels; all with --form U",
+        ),
+    ] = None,
     protect: Annotated[
         str | None,
         typer.Option(help="Layers that stay whole, e.g. 0,1,29, or none.", show_default="two at either end"),
@@ -140,7 +147,7 @@ def shrink(
                 "ttft_s": max_ttft,
                 "decode_tokens_per_second": min_tokens_per_second,
             },
-            device=device, context=ctx, prompt_tokens=prompt_tokens, dtype=dtype, form=form, steps=steps,
+            device=device, context=ctx, prompt_tokens=prompt_tokens, dtype=dtype, form=form, steps=steps, cut=cut,
             protect=protect, calibration=calibration or (), calibration_tokens=calibration_tokens,
             search_tokens=search_tokens, window=window, strategy=strategy, objectives=objectives, weights=weights,
             arm=arm, llm=llm, anonymise=anonymise, seed=seed,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, cast
 
 from mimar.cli._quantities import count, seconds, size
@@ -21,6 +21,7 @@ from mimar.strategy import Darts
 if TYPE_CHECKING:
     from mimar.shrink import Opened
 
+CUTS: Final = ("channels", "all")
 FORMS: Final[tuple[Form, ...]] = ("U", "R", "G")
 PROTECTED: Final = 2
 """Layers at either end that stay whole unless the user says otherwise: what they do for rare tokens, a calibration
@@ -42,6 +43,7 @@ class ShrinkRequest:
     dtype: str | None
     form: str
     steps: int
+    cut: str | None
     protect: str | None
     calibration: Sequence[str]
     calibration_tokens: str
@@ -75,9 +77,7 @@ def settings_for(request: ShrinkRequest, opened: Opened) -> ShrinkSettings:
         "block_params": float(SubNetwork.whole(parent).block_params(parent)),
         **hardware_metrics(parent, profile, workload),
     }
-    space = ElasticSpace.of(
-        parent, cast("Form", request.form), steps=request.steps, protected=_protected(request.protect, parent)
-    )
+    space = _space(request, parent)
     objectives = objective_names(request.objectives)
     weights = read_weights(request.weights, request.strategy, [objective_for(name) for name in objectives])
     return ShrinkSettings(
@@ -94,6 +94,20 @@ def _require_able(strategy: str, llm: str) -> None:
         raise InputError("strategy darts mixes operations of new architectures: it cannot shrink a model")
     if strategy in GUIDED and llm == "none":
         raise InputError(f"strategy {strategy} needs a language model: add --llm local, or a provider")
+
+
+def _space(request: ShrinkRequest, parent: Architecture) -> ElasticSpace:
+    """Heads and layers stay unless the user says otherwise: what they do for other texts than the calibration text,
+    that one does not show. Layers of the same sizes can hardly be cut without.
+    """
+    form = cast("Form", request.form)
+    space = ElasticSpace.of(parent, form, steps=request.steps, protected=_protected(request.protect, parent))
+    cut = request.cut or ("all" if form == "U" else "channels")
+    if cut not in CUTS:
+        raise UnknownNameError("what to cut", cut, CUTS)
+    if cut == "all":
+        return space
+    return replace(space, kv_heads=tuple((max(options),) for options in space.kv_heads))
 
 
 def _texts(request: ShrinkRequest, parent: Architecture) -> Texts:

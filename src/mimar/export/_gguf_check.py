@@ -103,6 +103,7 @@ class GGUFCheck:
     """What llama.cpp must give for the file `name` of a type: logits (1, T, vocab) of tokens (1, T).
 
     letter: the id of a token that is one. text: what it must read as the tokenizer.json beside the file does, or empty.
+    rough: the most that rounded types may differ.
     """
 
     name: str
@@ -111,6 +112,7 @@ class GGUFCheck:
     logits: Tensor
     letter: int
     text: str
+    rough: float = ROUGH
 
     def verdict(self, directory: Path) -> str:
         """Says how far log-probabilities lie apart. ExportError: too far, or the file does not load."""
@@ -123,7 +125,7 @@ class GGUFCheck:
         if got.shape != wanted.shape:
             raise ExportError(f"expected log-probabilities of shape {tuple(wanted.shape)}, got {tuple(got.shape)}")
         apart = float((got - wanted).norm() / (wanted - wanted.mean(-1, keepdim=True)).norm())
-        limit = FINE if self.quantization.startswith("F") else ROUGH
+        limit = FINE if self.quantization.startswith("F") else self.rough
         if not apart <= limit:
             raise ExportError(
                 f"expected llama.cpp to give the same log-probabilities, they differ by {apart:.1%} of their spread, "
