@@ -97,8 +97,8 @@ def _require_able(strategy: str, llm: str) -> None:
 
 
 def _space(request: ShrinkRequest, parent: Architecture) -> ElasticSpace:
-    """Heads and layers stay unless the user says otherwise: what they do for other texts than the calibration text,
-    that one does not show. Layers of the same sizes can hardly be cut without.
+    """Heads and layers stay unless the user says otherwise: what a calibration text says of them holds less well for
+    other text of its kind. Layers of the same sizes can hardly be cut without.
     """
     form = cast("Form", request.form)
     space = ElasticSpace.of(parent, form, steps=request.steps, protected=_protected(request.protect, parent))
