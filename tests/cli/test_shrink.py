@@ -168,8 +168,22 @@ def test_a_sum_of_objectives_may_decide(shrink):
     assert done.json["objectives"] == ["divergence", "memory_bytes"]
 
 
-def test_uniform_sizes_load_in_transformers(shrink, tmp_path):
-    done = shrink("--max-block-params", "0.7x", "--form", "U", "--export", "hf", "--out", tmp_path / "out", "--json")
+@pytest.mark.parametrize("protect", ["none", "0,3"])
+def test_uniform_sizes_load_in_transformers(shrink, tmp_path, protect):
+    """Protected layers are kept, with the sizes of all."""
+    done = shrink(
+        "--max-block-params",
+        "0.7x",
+        "--form",
+        "U",
+        "--protect",
+        protect,
+        "--export",
+        "hf",
+        "--out",
+        tmp_path / "out",
+        "--json",
+    )
     assert done.code == 0, done.err
     result = done.json
     assert result["exports"][0]["verdicts"]["transformers"].startswith("ok")

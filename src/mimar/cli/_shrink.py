@@ -191,6 +191,7 @@ def _task(settings: ShrinkSettings, prepared: _Prepared) -> ShrinkTask:
         (settings.profile, settings.workload),
         budgets=settings.budgets,
         objectives=settings.objectives,
+        reference=settings.reference,
     )
 
 

@@ -125,7 +125,7 @@ def shrink(
     """Make a pretrained model of the LLaMA family smaller and faster.
 
     Channels and heads are ordered by what the calibration text makes of them, each part is scored by how far its loss
-    takes the model from itself, and a search looks for the sub-network that stays nearest within the budgets. What
+    takes the model from itself, and a search judges sub-networks within the budgets by their loss on that text. What
     remains of each layer is fitted in closed form; with --heal it learns from the parent as well. A resumed study keeps
     the settings it was started with.
     """

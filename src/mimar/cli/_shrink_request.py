@@ -84,7 +84,7 @@ def settings_for(request: ShrinkRequest, opened: Opened) -> ShrinkSettings:
         request.model, opened.fingerprint, space, _texts(request, parent), profile, workload,
         _budgets(request.budgets, whole), objectives, request.strategy, weights, request.arm or "",
         request.llm, request.anonymise, request.seed,
-        request.finetune, None, None,        request.command,
+        request.finetune, None, None, request.command,
     )  # fmt: skip
 
 

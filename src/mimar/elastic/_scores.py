@@ -107,8 +107,9 @@ def _options(space: ElasticSpace) -> Iterator[Cut]:
     """Those that are measured."""
     whole = SubNetwork.whole(space.parent)
     for number, (kv_heads, intermediate) in enumerate(whole.sizes):
-        yield from ((number, (less, intermediate)) for less in _spread(space.kv_heads[number]))
-        yield from ((number, (kv_heads, less)) for less in _spread(space.intermediate[number]))
+        heads, widths = space.sizes_of(number)
+        yield from ((number, (less, intermediate)) for less in _spread(heads))
+        yield from ((number, (kv_heads, less)) for less in _spread(widths))
 
 
 def _spread(sizes: Sequence[int]) -> list[int]:
@@ -137,11 +138,12 @@ def _from(network: SuperNetwork, stream: Tensor, turn: Rotary, cut: Cut) -> Tens
 def _curves(network: SuperNetwork, space: ElasticSpace, measured: Mapping[Cut, float], spent: float) -> BlockScores:
     attention, mlp = list[Curve](), list[Curve]()
     for number, (kv_heads, intermediate) in enumerate(SubNetwork.whole(space.parent).sizes):
-        heads, channels = (curve.tolist() for curve in network.expected[number])
-        found = {size: measured[number, (size, intermediate)] for size in _spread(space.kv_heads[number])}
-        attention.append(_curve(space.kv_heads[number], heads, found))
-        found = {size: measured[number, (kv_heads, size)] for size in _spread(space.intermediate[number])}
-        mlp.append(_curve(space.intermediate[number], channels, found))
+        by_heads, by_channels = (curve.tolist() for curve in network.expected[number])
+        heads, widths = space.sizes_of(number)
+        found = {size: measured[number, (size, intermediate)] for size in _spread(heads)}
+        attention.append(_curve(heads, by_heads, found))
+        found = {size: measured[number, (kv_heads, size)] for size in _spread(widths)}
+        mlp.append(_curve(widths, by_channels, found))
     return BlockScores(tuple(attention), tuple(mlp), spent, float(len(measured) * space.parent.num_layers))
 
 

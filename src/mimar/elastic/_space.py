@@ -76,6 +76,13 @@ class ElasticSpace:
         options = {"kv_heads": self.kv_heads, "intermediate": self.intermediate}
         return {f"{_layer(number)}.{part}": options[part][number] for number in numbers for part in options}
 
+    def sizes_of(self, number: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Kv heads and widths that layer `number` can have, the least first; in the form U those of all layers."""
+        if self.form != "U":
+            return self.kv_heads[number], self.intermediate[number]
+        gone = (0,) if self.droppable(number) else ()
+        return (*gone, *_common(self.kv_heads)), (*gone, *_common(self.intermediate))
+
     def droppable(self, number: int) -> bool:
         """Whether layer `number` can go as a whole."""
         return 0 in self.kv_heads[number] and 0 in self.intermediate[number]

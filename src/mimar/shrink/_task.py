@@ -100,8 +100,10 @@ def shrink_task(
     *,
     budgets: Sequence[Budget] = (),
     objectives: Sequence[str] = DEFAULT_OBJECTIVES,
+    reference: Reference | None = None,
 ) -> ShrinkTask:
     """Join the parts. ids: the text (sequences, tokens) that candidates are judged on. use: where and how they run.
+    reference: the frame of the hypervolume in losses, of a study that goes on.
 
     BudgetError where nothing of `space` keeps the budgets, InputError for unknown objectives or figures that the device
     does not have.
@@ -123,10 +125,12 @@ def shrink_task(
         return sum(each.excess(known(sub)) for each in kept)
 
     starts = _starts(space, scores, known, kept)
-    begin = text_loss(network.original, ids) if any(each.metric == LOSS for each in wanted) else 0.0
-    least = min(starts, key=lambda sub: known(sub)["block_params"])
+    if reference is None:
+        begin = text_loss(network.original, ids) if any(each.metric == LOSS for each in wanted) else 0.0
+        least = min(starts, key=lambda sub: known(sub)["block_params"])
+        reference = _frame(wanted, whole, known(least), (begin, scores.foretold(least)))
     problem = Problem(
-        space, wanted, check, excess, known, _frame(wanted, whole, known(least), (begin, scores.foretold(least))),
+        space, wanted, check, excess, known, reference,
         anchor=starts[0], axes=(Axis("block_params", lambda sub: known(sub)["block_params"], cells=4),),
     )  # fmt: skip
     return ShrinkTask(problem, ShrinkEvaluator(network, ids, known), starts, _brief(space, use, kept))
