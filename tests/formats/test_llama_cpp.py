@@ -20,7 +20,7 @@ def exported(tmp_path_factory):
     folder = tmp_path_factory.mktemp("model")
     torch.manual_seed(0)
     sizes = {"hidden_size": 96, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 6}
-    model = LlamaForCausalLM(LlamaConfig(vocab_size=300, max_position_embeddings=64, **sizes))
+    model = LlamaForCausalLM(LlamaConfig(vocab_size=300, max_position_embeddings=1024, **sizes))
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
@@ -42,7 +42,7 @@ def test_the_loss_of_a_text_is_that_of_the_model(exported):
 
 def test_files_take_turns(exported):
     _, file, _ = exported
-    speeds = measured_speeds([file, file], prompt_tokens=16, tokens=8, rounds=2)
+    speeds = measured_speeds([file, file], prompt_tokens=512, tokens=8, rounds=3)
     assert len(speeds) == 2
     assert all(each.prefill_tokens_per_second > each.decode_tokens_per_second > 0 for each in speeds)
 
