@@ -110,8 +110,12 @@ def test_every_public_function_is_annotated():
 
 def test_nothing_is_passed_through_blindly():
     blind = [name for name, node in functions() if node.args.kwarg is not None and not node.name.startswith("__")]
-    allowed = {"restricted"}  # its keywords are the space's variables
-    assert {name.split()[-1] for name in blind} <= allowed, listed(blind)
+    allowed = {
+        ("_transformer.py", "restricted"),  # its keywords are the space's variables
+        ("_ragged.py", "forward"),  # called by transformers, with what its version has, and uses none of it
+    }
+    found = {(name.split(":")[0].rpartition("/")[2], name.split()[-1]) for name in blind}
+    assert found <= allowed, listed(blind)
 
 
 def test_private_modules_stay_behind_their_package():

@@ -9,8 +9,12 @@ from mimar.cli._strategies import CLASSIC
 from mimar.elastic import ElasticSpace, SubNetwork, SuperNetwork, block_scores, extract, judge, load_parent, text_loss
 from mimar.errors import BudgetError, InputError
 from mimar.hardware import Workload, load_profile
-from mimar.objectives import Budget
-from mimar.shrink import DIVERGENCE, LOSS, Lessons, drawn, shrink_task, tune
+from mimar.objectives import Budget, losses
+from mimar.pareto import front
+from mimar.shrink import DIVERGENCE, LOSS, Knapsack, Lessons, ShrinkEvaluator, drawn, shrink_task, tune
+from mimar.shrink._task import EVENED
+from mimar.shrink._within import at_most
+from mimar.strategy import Started
 from mimar.study import Study
 
 USE = (load_profile("laptop-cpu"), Workload(64, prompt_tokens=16))
@@ -122,3 +126,78 @@ def test_drawn_sub_networks_are_of_all_sizes(parts):
     assert 0.4 < min(shares) < 0.6
     assert max(shares) > 0.9
     assert abs(np.median(shares) - 0.75) < 0.1
+
+
+class _Sum:
+    """A world in which what a sub-network costs is a sum over its parts, each score times a factor nobody knows."""
+
+    def __init__(self, task, scores):
+        self.task, self.scores = task, scores.evened(EVENED[-1])
+        self.factors = np.random.default_rng(0).uniform(0.4, 2.5, (2, len(scores.mlp)))
+        self.begin = task.problem.reference.ideal[0]
+
+    def cost(self, sub):
+        return float((self.factors * self.scores.parts(sub)).sum())
+
+    def evaluate(self, arch, fidelity="full"):
+        return {**self.task.problem.known(arch), LOSS: self.begin + self.cost(arch)}
+
+
+def test_a_knapsack_learns_what_the_scores_did_not_know(parts):
+    """With the factors it would find the best; without it comes near, nearer than the scores and a local search."""
+    network, scores, ids = parts[0], parts[2], parts[3]
+    space = ElasticSpace.of(network.parent.arch, "G", steps=8)
+    scores = block_scores(network, space, ids)
+    most = at_most(0.8 * size(parts))
+    task = shrink_task(network, space, scores, ids, USE, budgets=[most])
+    world = _Sum(task, scores)
+    ends = []
+    for strategy in (Knapsack(task, scores, 0), CLASSIC["local"](task.problem, 0)):
+        study = Study(task.problem, Started(strategy, task.problem, task.starts, 0), world)
+        study.run(32)
+        ends.append(min(trial.metrics[LOSS] for trial in study.trials) - world.begin)
+    best = world.cost(task.within.best(world.scores.times(world.factors)))
+    begin = min(world.cost(sub) for sub in task.starts)
+    assert begin > 1.05 * best
+    assert ends[0] == pytest.approx(best, rel=0.01)
+    assert ends[0] <= ends[1]
+
+
+def test_a_knapsack_wants_a_figure_to_learn_from(parts):
+    task = shrink_task(*parts, USE, budgets=[at_most(0.8 * size(parts))], objectives=("params",))
+    with pytest.raises(InputError, match="knapsack needs divergence or loss among the objectives"):
+        Knapsack(task, parts[2], 0)
+
+
+def test_candidates_that_cannot_reach_the_front_are_given_up(parts):
+    """The front is that of whole evaluations; what was given up is on neither."""
+    network, space, scores, _ = parts
+    ids = torch.randint(0, 101, (24, 12), generator=torch.Generator().manual_seed(5))
+    budget, wanted = at_most(0.95 * size(parts)), (DIVERGENCE, "block_params")
+    task = shrink_task(network, space, scores, ids, USE, budgets=[budget], objectives=wanted)
+    rng = np.random.default_rng(0)
+    subs = [space.sample(rng) for _ in range(24)]
+    raced, whole = task.evaluator, ShrinkEvaluator(network, ids, task.problem.known)
+    fronts = []
+    for evaluator in (raced, whole):
+        evaluator.prepare(subs)
+        rows = [evaluator.evaluate(sub) for sub in subs]
+        points = losses(rows, task.problem.objectives)
+        fronts.append({int(number) for number in front(points)})
+    assert raced.spent < whole.spent
+    assert fronts[0] == fronts[1]
+
+
+def test_a_batch_that_was_left_amid_is_raced_again(parts):
+    """Otherwise what is given up, and what it is estimated at, would be another thing."""
+    network, space, scores, ids = parts
+    task, again = (shrink_task(network, space, scores, ids, USE, budgets=[at_most(0.95 * size(parts))]) for _ in "ab")
+    rng = np.random.default_rng(0)
+    subs = [space.sample(rng) for _ in range(8)]
+    task.evaluator.prepare(subs)
+    rows = [task.evaluator.evaluate(sub) for sub in subs]
+    for sub, row in zip(subs[:3], rows, strict=False):
+        again.evaluator.recall(sub, row)
+    again.evaluator.prepare(subs)
+    assert [again.evaluator.evaluate(sub) for sub in subs] == rows
+    assert again.evaluator.spent == task.evaluator.spent

@@ -36,7 +36,8 @@ PATIENCE: Final = 10
 class Journal:
     """A study's events, sorted by kind; plain data. `seconds` is the wall time of its completed runs.
 
-    calls: of the strategy, in the order in which they are answered again. judgements: calls of a score.
+    calls: of the strategy, in the order in which they are answered again. judgements: calls of a score. measured: the
+    last measurement of what was found.
     """
 
     settings: Mapping[str, Any] | None = None
@@ -46,6 +47,7 @@ class Journal:
     trials: dict[int, Mapping[str, Any]] = field(default_factory=dict[int, Mapping[str, Any]])
     stops: list[str] = field(default_factory=list[str])
     seconds: float = 0.0
+    measured: Mapping[str, Any] | None = None
 
 
 def read_journal(storage: Storage) -> Journal:
@@ -66,6 +68,8 @@ def read_journal(storage: Storage) -> Journal:
             case "stop":
                 journal.stops.append(event.body["reason"])
                 journal.seconds += event.body["seconds"]
+            case "measured":
+                journal.measured = event.body
     return journal
 
 

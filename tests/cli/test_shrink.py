@@ -10,7 +10,7 @@ import time
 
 import pytest
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
 
 from mimar.elastic import SubNetwork, load_parent, text_loss
 from mimar.formats import read_gguf
@@ -191,12 +191,25 @@ def test_uniform_sizes_load_in_transformers(shrink, tmp_path, protect):
     assert len(shrunk.layers) == sum(any(sizes) for sizes in result["chosen"]["layers"])
 
 
-def test_what_a_form_cannot_hold_is_a_verdict(shrink, tmp_path):
+def test_layers_of_different_sizes_are_written_for_transformers_too(shrink, tmp_path):
     done = shrink("--max-block-params", "0.75x", "--protect", 0, "--export", "hf", "--out", tmp_path / "out", "--json")
     assert done.code == 0, done.err
     (export,) = done.json["exports"]
-    assert export["verdicts"]["transformers"].startswith("failed: stock classes need layers of the same sizes")
-    assert not (tmp_path / "out").exists()
+    assert export["verdicts"]["transformers"].startswith("ok: loads as RaggedLlamaForCausalLM, after")
+    assert (tmp_path / "out" / "hf" / "modeling_ragged.py").exists()
+
+
+def test_what_a_form_cannot_hold_is_a_verdict(shrink, model, tmp_path):
+    config = Qwen2Config(**{name: size for name, size in SIZES.items() if name != "head_dim"})
+    Qwen2ForCausalLM(config).save_pretrained(model)
+    options = ("--max-block-params", "0.75x", "--protect", 0, "--export", "gguf,hf", "--out", tmp_path / "out")
+    done = shrink(*options, "--json")
+    assert done.code == 0, done.err
+    gguf, hf = (export["verdicts"] for export in done.json["exports"])
+    assert "only for Llama, not for qwen2" in gguf["llama.cpp"]
+    assert gguf["llama.cpp"].startswith("failed: ")
+    assert hf["transformers"].startswith("ok: loads as RaggedQwen2ForCausalLM")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["hf"]
 
 
 def test_the_front_is_shown_and_reported(shrink, mimar, tmp_path):
@@ -211,6 +224,8 @@ def test_the_front_is_shown_and_reported(shrink, mimar, tmp_path):
     assert mimar("report", study, "--out", page).code == 0
     text = page.read_text(encoding="utf-8")
     assert "What is kept of each layer" in text
+    assert text.count("<figure><svg") == len(result["chosen"]["perplexities"]) > 0
+    assert f"chosen #{result['chosen']['id']}" in text
     assert "--resume --choose" in text
     other = shown["front"][-1]["id"]
     chosen = shrink("--max-block-params", "0.8x", "--resume", "--choose", other, "--json").json["chosen"]

@@ -5,12 +5,13 @@ import json
 import gguf
 import pytest
 import torch
-from tests.elastic.conftest import SCALED
-from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+from tests.elastic.conftest import SCALED, made
+from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
-from mimar.elastic import SubNetwork, SuperNetwork, extract, load_parent, model_logits
+from mimar.elastic import SubNetwork, SuperNetwork, extract, load_parent, model_logits, state_dict
 from mimar.errors import ArchitectureError
 from mimar.export import export_shrunk_gguf, export_shrunk_hf
+from mimar.models import RAGGED_CLASSES, register_ragged
 from mimar.training import tokenizer_named
 
 SIZES = {
@@ -43,7 +44,7 @@ def cut(folder, sub, **changes):
 def test_a_uniform_sub_network_is_a_stock_llama(folder, tmp_path):
     model = cut(folder, UNIFORM)
     result = export_shrunk_hf(model, tmp_path / "out", folder)
-    assert result.verdicts["transformers"].startswith("ok: logits after a reload differ by at most")
+    assert result.verdicts["transformers"].startswith("ok: loads as LlamaForCausalLM; logits after a reload")
     theirs = LlamaForCausalLM.from_pretrained(tmp_path / "out")
     config = theirs.config
     assert (config.num_hidden_layers, config.intermediate_size, config.num_key_value_heads) == (3, 64, 2)
@@ -53,12 +54,39 @@ def test_a_uniform_sub_network_is_a_stock_llama(folder, tmp_path):
     assert AutoTokenizer.from_pretrained(tmp_path / "out")("a year")["input_ids"]
 
 
-def test_layers_that_differ_are_no_stock_llama(folder, tmp_path):
-    model = cut(folder, PER_LAYER)
-    with pytest.raises(ArchitectureError, match="layers of the same sizes") as caught:
-        export_shrunk_hf(model, tmp_path / "out", folder)
-    assert "4 different layers" in caught.value.reasons[0]
-    assert not (tmp_path / "out").exists()
+@pytest.mark.parametrize("sub", [PER_LAYER, SubNetwork((0, 2, 0, 3), (64, 0, 128, 128))])
+def test_layers_that_differ_load_after_registering_and_with_the_code_beside_them(folder, tmp_path, sub):
+    """A layer without attention comes first in one: the length of the text is not read off it."""
+    model = cut(folder, sub)
+    verdict = export_shrunk_hf(model, tmp_path / "out", folder).verdicts["transformers"]
+    assert verdict.startswith(
+        "ok: loads as RaggedLlamaForCausalLM, after mimar.models.register_ragged(), or with trust"
+    )
+    register_ragged()
+    theirs = AutoModelForCausalLM.from_pretrained(tmp_path / "out").eval()
+    assert type(theirs).__module__ == "mimar.models._ragged"
+    ids = torch.arange(20)[None]
+    torch.testing.assert_close(theirs(ids).logits, model_logits(model, ids), rtol=1e-4, atol=1e-4)
+    assert sum(each.numel() for each in theirs.parameters()) == sum(each.numel() for each in state_dict(model).values())
+    written = theirs.generate(ids, max_new_tokens=8, min_new_tokens=8, do_sample=False)
+    for count in range(20, 28):  # the cache gives what the whole text gives
+        assert int(model_logits(model, written[:, :count])[0, -1].argmax()) == int(written[0, count])
+    theirs.save_pretrained(tmp_path / "again")
+    again = AutoModelForCausalLM.from_pretrained(tmp_path / "again").eval()
+    torch.testing.assert_close(again(ids).logits, theirs(ids).logits)
+
+
+@pytest.mark.parametrize("kind", ["mistral", "qwen2", "qwen3"])
+def test_layers_of_every_family_may_differ(tmp_path, kind):
+    whole = made(kind)
+    whole.resize_token_embeddings(300)
+    whole.save_pretrained(tmp_path)
+    tokenizer_named("train:300", ["The year 1984 was long. " * 40]).save(tmp_path)
+    ids = torch.randint(0, 101, (6, 12), generator=torch.Generator().manual_seed(1))
+    network = SuperNetwork.of(load_parent(str(tmp_path)), ids)
+    model = extract(network, SubNetwork((3, 0, 2), (64, 128, 0)))
+    verdict = export_shrunk_hf(model, tmp_path / "out", tmp_path).verdicts["transformers"]
+    assert verdict.startswith(f"ok: loads as {RAGGED_CLASSES[kind]}ForCausalLM")
 
 
 @pytest.mark.parametrize("quantization", ["F32", "F16", "Q8_0"])

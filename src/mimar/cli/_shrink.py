@@ -28,6 +28,7 @@ from mimar.errors import ForeignFileError, InputError
 from mimar.llm import LLM, CallRecord
 from mimar.objectives import front_trials
 from mimar.shrink import (
+    Knapsack,
     Lessons,
     Opened,
     Provenance,
@@ -37,8 +38,8 @@ from mimar.shrink import (
     tune,
     windows,
 )
-from mimar.storage import SQLiteStorage, Storage
-from mimar.strategy import Started
+from mimar.storage import Event, SQLiteStorage, Storage
+from mimar.strategy import Brief, Started, Strategy
 from mimar.study import Study, journalled, read_journal
 from mimar.training import read_texts
 from mimar.trial import Trial, trial_from_json
@@ -104,6 +105,8 @@ def run_shrink(
             say(f"{reason}: {study}")
             found = _trials(storage, task)
             result = {} if reason == "interrupted" else measured(subject, found, plan, stages)
+            if result:
+                storage.append(Event("measured", result))
             return _summary(settings, task, storage, stages) | result | {"study": str(study), "stopped": reason}
     finally:
         storage.close()
@@ -213,8 +216,7 @@ def _search(settings: ShrinkSettings, task: ShrinkTask, storage: Storage, means:
             task.evaluator.recall(trial.architecture, trial.metrics)
     problem = task.problem
     said = llm and journalled(llm, storage, calls.append), replace(task.brief, anonymous=settings.anonymise)
-    options = Options[SubNetwork](settings.weights, settings.arm, task.starts[0])
-    strategy = strategy_named(settings.strategy, problem, settings.seed, said, options)
+    strategy = _strategy(settings, task, said)
     progress = Progress(trials, problem.objectives, problem.reference, lambda: ledger_of(calls, ()), len(past))
     study = Study(
         problem,
@@ -228,6 +230,14 @@ def _search(settings: ShrinkSettings, task: ShrinkTask, storage: Storage, means:
     )
     with progress:
         return study.run(trials)
+
+
+def _strategy(settings: ShrinkSettings, task: ShrinkTask, said: tuple[LLM | None, Brief]) -> Strategy[SubNetwork]:
+    if settings.strategy == Knapsack.name:
+        assert settings.scores is not None
+        return Knapsack(task, settings.scores, settings.seed)
+    options = Options[SubNetwork](settings.weights, settings.arm, task.starts[0])
+    return strategy_named(settings.strategy, task.problem, settings.seed, said, options)
 
 
 def _trials(storage: Storage, task: ShrinkTask) -> list[Trial[SubNetwork]]:

@@ -61,8 +61,8 @@ def shrink(
         typer.Option(help="Layers that stay whole, e.g. 0,1,29, or none.", show_default="two at either end"),
     ] = None,
     strategy: Annotated[
-        str, typer.Option(help="How to go on from there: local, linas, pel-nas, …; an unknown name lists all.")
-    ] = "local",
+        str, typer.Option(help="How to go on: knapsack, local, linas, pel-nas, …; an unknown name lists all.")
+    ] = "knapsack",
     objectives: Annotated[
         str, typer.Option(help="Comma-separated metrics; an unknown name lists all.")
     ] = "loss,block_params",
@@ -75,7 +75,7 @@ def shrink(
     llm: LLMName = "none",
     anonymise: Anonymise = False,
     max_cost: MaxCost = None,
-    trials: Annotated[int, typer.Option(min=1, help="Sub-networks to judge.")] = 12,
+    trials: Annotated[int, typer.Option(min=1, help="Sub-networks to judge.")] = 24,
     calibration_tokens: Annotated[str, typer.Option(help="Of --calibration, to order channels by.")] = "32k",
     search_tokens: Annotated[str, typer.Option(help="Of --calibration, other ones, to judge candidates on.")] = "8k",
     eval_tokens: Annotated[str, typer.Option(help="Of each --eval-text.")] = "8k",

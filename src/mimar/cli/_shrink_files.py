@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -57,6 +57,10 @@ class Candidate:
     model: Parent
 
 
+Judge = Callable[[Candidate], Candidate]
+"""Fills in perplexities and scores in tasks."""
+
+
 def written(
     subject: Subject, models: tuple[Candidate, Candidate], export: tuple[str, str], plan: Plan
 ) -> dict[str, Any]:
@@ -79,21 +83,21 @@ def written(
     return {"form": name, "path": str(done.path), "verdicts": dict(done.verdicts)}
 
 
-def _gguf(subject: Subject, model: Parent, file: Path, kind: str) -> Path | None:
-    """`file`, to be measured; None where llama.cpp cannot run such a model."""
+def _gguf(subject: Subject, candidate: Candidate, file: Path, kind: str) -> Candidate | None:
+    """Writes `file`, to be measured, and gives what it holds; None where llama.cpp cannot run such a model."""
     try:
-        save_shrunk_gguf(model, file, subject.opened.tokenizer, kind)
+        return replace(candidate, model=save_shrunk_gguf(candidate.model, file, subject.opened.tokenizer, kind))
     except MimarError as error:
         say(f"not run in llama.cpp: {error}")
         return None
-    return file
 
 
 def timed(subject: Subject, listed: Sequence[Candidate], scratch: Path) -> list[Candidate]:
     """With the size of each file and its speed in llama.cpp, all with the same type of weights."""
     if not has_llama_cpp():
         return list(listed)
-    files = [_gguf(subject, each.model, scratch / f"{n}-{PLAIN}.gguf", PLAIN) for n, each in enumerate(listed)]
+    named = [scratch / f"{number}-{PLAIN}.gguf" for number in range(len(listed))]
+    files = [file if _gguf(subject, each, file, PLAIN) else None for each, file in zip(listed, named, strict=True)]
     present = [file for file in files if file is not None]
     speeds = dict(zip(present, _speeds(subject, present), strict=True))
     return [each if file is None else _with_speed(each, file, speeds) for each, file in zip(listed, files, strict=True)]
@@ -118,29 +122,32 @@ def _with_speed(candidate: Candidate, file: Path, speeds: Mapping[Path, Speed]) 
 
 
 def quantized_rows(
-    subject: Subject, models: Sequence[Candidate], plan: Plan, given: tuple[Mapping[str, Tensor], Path]
+    subject: Subject, models: Sequence[Candidate], plan: Plan, given: tuple[Mapping[str, Tensor], Path, Judge]
 ) -> list[dict[str, Any]]:
-    """Parent and chosen with each type of weights, as llama.cpp runs them."""
-    ids, scratch = given
+    """Parent and chosen with each type of weights: judged with the weights as rounded, and run in llama.cpp."""
+    ids, scratch, judge = given
     if not plan.quantized or not has_llama_cpp():
         return []
     found = [
-        (kind, each, file)
+        (kind, rounded, file)
         for kind in plan.quantized
         for each in models
-        if (file := _gguf(subject, each.model, scratch / f"{each.row.kind}-{kind}.gguf", kind)) is not None
+        if (rounded := _gguf(subject, each, file := scratch / f"{each.row.kind}-{kind}.gguf", kind)) is not None
     ]
     speeds = dict(zip(found, _speeds(subject, [file for *_, file in found]), strict=True))
-    return [_quantized_row(entry, speeds[entry], ids) for entry in found]
+    return [_quantized_row((kind, judge(each), file), speeds[kind, each, file], ids) for kind, each, file in found]
 
 
 def _quantized_row(entry: tuple[str, Candidate, Path], speed: Speed, ids: Mapping[str, Tensor]) -> dict[str, Any]:
+    """``llama_cpp`` has the perplexities that it finds itself, on the first tokens of each text, beside ours on these:
+    it rounds activations as well.
+    """
+    from mimar.elastic import text_loss
+
     kind, candidate, file = entry
-    losses = {
-        text: llama_cpp_loss(file, rows[: max(1, QUANTIZED_TOKENS // rows.shape[1])].tolist())
-        for text, rows in ids.items()
-    }
-    perplexities = {text: math.exp(loss) for text, loss in losses.items()}
-    timed = _with_speed(candidate, file, {file: speed})
-    row = replace(timed.row, perplexities=perplexities)
-    return {**row.to_json(), "kind": f"{candidate.row.kind}:{kind}"}
+    few = {text: rows[: max(1, QUANTIZED_TOKENS // rows.shape[1])] for text, rows in ids.items()}
+    theirs = {text: math.exp(llama_cpp_loss(file, rows.tolist())) for text, rows in few.items()}
+    ours = {text: math.exp(text_loss(candidate.model, rows)) for text, rows in few.items()}
+    row = _with_speed(candidate, file, {file: speed}).row.to_json()
+    name = f"{candidate.row.kind}:{kind}"
+    return {**row, "kind": name, "llama_cpp": {"perplexities": theirs, "same_tokens": ours}}

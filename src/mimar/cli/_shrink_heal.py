@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mimar.cli._output import say
-from mimar.cli._shrink_files import Candidate, Subject
+from mimar.cli._shrink_files import Candidate, Judge, Subject
 from mimar.cli._shrink_plan import Plan
 from mimar.shrink import Healed, Lessons, heal
 from mimar.training import read_texts
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 SAY_EVERY = 20.0
 """Seconds between two lines about where it stands."""
-
-Judge = Callable[[Candidate], Candidate]
 
 
 def healed(

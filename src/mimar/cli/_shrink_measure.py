@@ -20,7 +20,7 @@ from mimar.cli._shrink_plan import Plan
 from mimar.elastic import SubNetwork
 from mimar.errors import BudgetError, InputError, UnknownNameError
 from mimar.objectives import Objective, front_trials
-from mimar.shrink import sizes_of
+from mimar.shrink import ModelRow, sizes_of
 from mimar.tasks import Request, requests, score
 from mimar.trial import Trial
 
@@ -48,7 +48,7 @@ def measured(subject: Subject, trials: Sequence[Trial[SubNetwork]], plan: Plan, 
         compared = [judge(each) for each in _baselines(subject, best.architecture)] if plan.baselines else []
         first = dict(islice(ids.items(), 1))
         members = [
-            _member(trial, chosen if trial.id == best.id else _of_front(subject, trial, first, plan)) for trial in front
+            (trial, chosen if trial.id == best.id else _of_front(subject, trial, first, plan)) for trial in front
         ]
     healing = None
     if plan.recovery.tokens:
@@ -57,13 +57,13 @@ def measured(subject: Subject, trials: Sequence[Trial[SubNetwork]], plan: Plan, 
     with stage("write and run files"), TemporaryDirectory(prefix="mimar-") as scratch:
         exports = [written(subject, (parent, chosen), export, plan) for export in plan.exports]
         listed = timed(subject, [parent, chosen, *compared], Path(scratch))
-        quantized = quantized_rows(subject, (parent, chosen), plan, (ids, Path(scratch)))
+        quantized = quantized_rows(subject, (parent, chosen), plan, (ids, Path(scratch), judge))
     rows = [each.row.to_json() for each in listed]
     return {
         "parent": rows[0],
         "chosen": {"id": best.id, **rows[1]},
         "baselines": rows[2:],
-        "front": members,
+        "front": [_member(trial, each, (listed[0].row, listed[1].row)) for trial, each in members],
         "healing": healing,
         "quantized": quantized,
         "exports": exports,
@@ -100,8 +100,13 @@ def _of_front(subject: Subject, trial: Trial[SubNetwork], ids: Mapping[str, Tens
     return _judged(subject, _cut(subject, "front", trial.architecture), ids, plan)
 
 
-def _member(trial: Trial[SubNetwork], judged: Candidate) -> dict[str, Any]:
+def _member(trial: Trial[SubNetwork], judged: Candidate, files: tuple[ModelRow, ModelRow]) -> dict[str, Any]:
+    """files: two models as they were written; between them, and beyond, bytes grow with the parameters."""
+    large, small = files
     row = replace(judged.row, kind="front", expected={**judged.row.expected, **trial.metrics})
+    if large.params > small.params:
+        each = (large.bytes - small.bytes) / (large.params - small.params)
+        row = replace(row, bytes=round(large.bytes - each * (large.params - row.params)))
     return {"id": trial.id, "origin": trial.proposal.origin, **row.to_json()}
 
 

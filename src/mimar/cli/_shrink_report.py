@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -13,7 +14,7 @@ from mimar.elastic import SubNetwork
 from mimar.errors import ForeignFileError
 from mimar.hardware import hardware_metrics
 from mimar.objectives import complete_trials, front_trials, losses
-from mimar.report import FamiliarShape, KeptLayers, ReportData
+from mimar.report import FamiliarShape, KeptLayers, Measured, MeasuredModel, ReportData
 from mimar.shrink import DIVERGENCE, objective_for
 from mimar.storage import SQLiteStorage
 from mimar.study import Journal, read_journal
@@ -58,8 +59,35 @@ def _data(path: Path, journal: Journal, settings: ShrinkSettings) -> ReportData:
         seconds=journal.seconds,
         stop_reasons=tuple(journal.stops),
         kept=KeptLayers(SubNetwork.whole(space.parent).sizes, members),
+        measured=None if journal.measured is None else _measured(journal.measured),
         export=f"mimar shrink {settings.model} --study {{study}} --resume --choose {{id}} --export gguf --out DIR",
     )
+
+
+def _measured(result: Mapping[str, Any]) -> Measured:
+    """The last measurement: the chosen one stands for itself, not for its place on the front as well."""
+    chosen, healing = result["chosen"], result["healing"]
+    rows = [
+        ("parent", result["parent"]),
+        (f"chosen #{chosen['id']}{', healed' if healing else ''}", chosen),
+        *((f"#{row['id']}", row) for row in result["front"] if healing or row["id"] != chosen["id"]),
+        *((row["kind"], row) for row in result["baselines"]),
+        *((row["kind"].replace(":", " "), row) for row in result["quantized"]),
+    ]
+    tasks = tuple(chosen["tasks"])
+    return Measured(tuple(_model(name, row) for name, row in rows), tasks)
+
+
+def _model(name: str, row: Mapping[str, Any]) -> MeasuredModel:
+    texts = {Path(text).name: (value, 0.0) for text, value in row["perplexities"].items()}
+    tasks = {
+        task: (score[score["headline"]], score[f"{score['headline']}_error"] or 0.0)
+        for task, score in row["tasks"].items()
+    }
+    measured, expected = row["decode_tokens_per_second"], row["expected"].get("decode_tokens_per_second")
+    speeds = None if measured is None else (measured, expected)
+    rounded = ":" in row["kind"]
+    return MeasuredModel(name, row["kind"] in ("chosen", "front"), rounded, row["bytes"], texts | tasks, speeds)
 
 
 def _as_architecture(trial: Trial[SubNetwork], settings: ShrinkSettings) -> Trial[Any]:

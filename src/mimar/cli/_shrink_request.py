@@ -8,18 +8,21 @@ from typing import TYPE_CHECKING, Final, cast
 
 from mimar.cli._quantities import count, seconds, size
 from mimar.cli._shrink_settings import FineTune, ShrinkSettings, Texts
-from mimar.cli._strategies import GUIDED, read_weights, require_fitting
+from mimar.cli._strategies import GUIDED, STRATEGIES, read_weights, require_fitting
 from mimar.cli._training import objective_names
 from mimar.elastic import ElasticSpace, Form, SubNetwork
 from mimar.errors import InputError, UnknownNameError
 from mimar.hardware import Dtype, Workload, hardware_metrics, load_profile
 from mimar.objectives import Budget
-from mimar.shrink import objective_for
+from mimar.shrink import Knapsack, objective_for
 from mimar.space import Architecture
 from mimar.strategy import Darts
 
 if TYPE_CHECKING:
     from mimar.shrink import Opened
+
+SHRINKING: Final = (Knapsack.name, *(name for name in STRATEGIES if name != Darts.name))
+"""Strategies that shrink."""
 
 CUTS: Final = ("channels", "all")
 FORMS: Final[tuple[Form, ...]] = ("U", "R", "G")
@@ -62,8 +65,8 @@ class ShrinkRequest:
 
 def settings_for(request: ShrinkRequest, opened: Opened) -> ShrinkSettings:
     """Resolve names and quantities; scores and the text's hash come later. InputError or UnknownNameError."""
-    require_fitting(request.strategy, request.arm or "", {})
     _require_able(request.strategy, request.llm)
+    require_fitting(request.strategy, request.arm or "", {}, SHRINKING)
     if request.form not in FORMS:
         raise UnknownNameError("form", request.form, FORMS)
     if not request.calibration:

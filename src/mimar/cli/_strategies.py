@@ -115,10 +115,12 @@ def _darts(problem: Problem[Any], seed: int, options: Options[Any]) -> Strategy[
     return Darts(problem, seed, training.data, recipe, device=training.device, on_epoch=options.on_epoch)
 
 
-def require_fitting(name: str, arm: str, weights: Mapping[str, float]) -> None:
-    """UnknownNameError for a strategy or arm that does not exist, InputError for an option that it does not take."""
-    if name not in STRATEGIES:
-        raise UnknownNameError("strategy", name, STRATEGIES)
+def require_fitting(name: str, arm: str, weights: Mapping[str, float], names: Sequence[str] = STRATEGIES) -> None:
+    """UnknownNameError for a strategy that is none of `names` or an arm that does not exist, InputError for an option
+    that it does not take.
+    """
+    if name not in names:
+        raise UnknownNameError("strategy", name, tuple(names))
     if weights and name != Scalarised.name:
         raise InputError(f"weights are for the strategy {Scalarised.name}, not for {name}")
     if arm and name not in VARIANTS:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mimar.elastic._extract import extract
     from mimar.elastic._forward import model_logits
     from mimar.elastic._importance import Refit, elimination_order
-    from mimar.elastic._judged import Judged, among_the_best, judge, on_the_front
+    from mimar.elastic._judged import Judged, Keep, among_the_best, everyone, judge, on_the_front
     from mimar.elastic._knapsack import best_within
     from mimar.elastic._likelihood import log_likelihoods
     from mimar.elastic._load import load_parent, local_files
@@ -31,6 +31,7 @@ _HOME = {
     "Facts": "_parent",
     "GatedMLP": "_parent",
     "Judged": "_judged",
+    "Keep": "_judged",
     "Layer": "_parent",
     "Parent": "_parent",
     "Refit": "_importance",
@@ -44,6 +45,7 @@ _HOME = {
     "block_scores": "_scores",
     "by_magnitude": "_baselines",
     "elimination_order": "_importance",
+    "everyone": "_judged",
     "extract": "_extract",
     "judge": "_judged",
     "load_parent": "_load",
@@ -66,6 +68,7 @@ __all__ = [
     "Form",
     "GatedMLP",
     "Judged",
+    "Keep",
     "Layer",
     "Parent",
     "Refit",
@@ -80,6 +83,7 @@ __all__ = [
     "block_scores",
     "by_magnitude",
     "elimination_order",
+    "everyone",
     "extract",
     "judge",
     "load_parent",

@@ -25,6 +25,10 @@ SEQUENCES: Final = 4
 DOUBT: Final = 0.001
 """Chance at most, by Student's t test, that a candidate that is called worse than another is not."""
 
+DIVERGENCE: Final = 0
+LOSS: Final = 1
+"""Of the last axis of what is found: KL from the parent, and the loss of the text."""
+
 Losses = NDArray[np.float64]
 Keep = Callable[[Losses, Sequence[int]], NDArray[np.bool_]]
 """Losses so far of those that are left, (candidates, sequences), and their numbers → which of them to go on with."""
@@ -61,17 +65,39 @@ class Answers:
         return torch.stack(rows)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class Judged:
-    """divergences: KL from the parent of each candidate, losses: of the text, both in nats a token and infinite where
-    it was given up. spent, naive: layers that were run over the whole text, and that evaluations one by one would have
-    run.
+    """rows: of each candidate and sequence its KL from the parent and its loss, (candidates, sequences, 2), in nats a
+    token, infinite where it had been given up. spent, naive: layers that were run over the whole text, and that
+    evaluations one by one would have run.
     """
 
-    divergences: tuple[float, ...]
-    losses: tuple[float, ...]
+    rows: Losses
     spent: float
     naive: float
+
+    @property
+    def divergences(self) -> tuple[float, ...]:
+        """Of each candidate on the whole text; infinite where it was given up."""
+        return tuple(self.rows[:, :, DIVERGENCE].mean(axis=1).tolist())
+
+    @property
+    def losses(self) -> tuple[float, ...]:
+        """In the same way, of the text."""
+        return tuple(self.rows[:, :, LOSS].mean(axis=1).tolist())
+
+    def estimates(self) -> Losses:
+        """(candidates, 2): the same, those that were given up among them: as much worse than another that was read to
+        the end as on what both have read; of several such the worst is taken.
+        """
+        read = np.isfinite(self.rows[:, :, 0]).sum(axis=1)
+        ends = self.rows[read == read.max()]
+        found = [
+            (ends.mean(axis=1) + row[:count].mean(axis=0) - ends[:, :count].mean(axis=1)).max(axis=0)
+            for row, count in zip(self.rows, read, strict=True)
+        ]
+        whole = (read == read.max())[:, None]
+        return np.where(whole, self.rows.mean(axis=1), np.asarray(found))
 
 
 def everyone(losses: Losses, _numbers: Sequence[int]) -> NDArray[np.bool_]:
@@ -88,12 +114,16 @@ def among_the_best(count: int) -> Keep:
     return keep
 
 
-def on_the_front(sizes: Sequence[float]) -> Keep:
-    """Give up those that are surely worse than another of at most their size."""
+def on_the_front(sizes: Sequence[float] | NDArray[np.float64]) -> Keep:
+    """Give up those that are surely worse than another of at most their size, or of at most each of their sizes,
+    (candidates, sizes).
+    """
+    given = np.asarray(sizes, dtype=np.float64)
+    each = given[:, None] if given.ndim == 1 else given
 
     def keep(losses: Losses, numbers: Sequence[int]) -> NDArray[np.bool_]:
-        sized = np.asarray([sizes[number] for number in numbers])
-        beaten = _surely_worse(losses) & (sized[None, :] <= sized[:, None])
+        sized = each[list(numbers)]
+        beaten = _surely_worse(losses) & (sized[None, :] <= sized[:, None]).all(axis=2)
         return np.logical_not(beaten.any(axis=1))
 
     return keep
@@ -111,10 +141,13 @@ def _surely_worse(losses: Losses) -> NDArray[np.bool_]:
     return np.asarray(difference.mean(axis=2) > stdtrit(count - 1, 1 - DOUBT) * error + 1e-12)
 
 
-def judge(network: SuperNetwork, subs: Sequence[SubNetwork], ids: Tensor, keep: Keep = everyone) -> Judged:
+def judge(
+    network: SuperNetwork, subs: Sequence[SubNetwork], ids: Tensor, keep: Keep = everyone, by: int = DIVERGENCE
+) -> Judged:
     """KL from the parent of each of `subs` on `ids` (sequences, tokens), and the loss of that text.
 
-    Layers that several candidates begin with are run once. keep: gives up candidates on the way.
+    Layers that several candidates begin with are run once. keep: gives up candidates on the way, by their `DIVERGENCE`
+    or their `LOSS`.
     """
     alive = np.ones(len(subs), dtype=np.bool_)
     found = np.full((len(subs), len(ids), 2), np.inf)
@@ -130,10 +163,9 @@ def judge(network: SuperNetwork, subs: Sequence[SubNetwork], ids: Tensor, keep: 
                 found[number, done : done + len(batch)] = answers.judged(network.parent, stream, batch).numpy()
             run += walk.layers * len(batch)
             done += len(batch)
-            alive[live] = keep(found[live, :done, 0], live)
-    divergences, losses = np.where(alive[:, None], found.mean(axis=1), np.inf).T.tolist()
+            alive[live] = keep(found[live, :done, by], live)
     naive = sum(len(sub.kept_layers) for sub in subs)
-    return Judged(tuple(divergences), tuple(losses), run / len(ids), float(naive))
+    return Judged(found, run / len(ids), float(naive))
 
 
 class _Walk:

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -53,6 +54,19 @@ class BlockScores:
         Scores are measured on little text, and of one cut at a time; what is common to all layers is surer.
         """
         attention, mlp = (_drawn_together(getattr(self, part), share) for part in _PARTS)
+        return replace(self, attention=attention, mlp=mlp)
+
+    def parts(self, sub: SubNetwork) -> NDArray[np.float64]:
+        """What each part adds in `sub`, (2, layers): of attention, of the feed-forward part."""
+        found = ((self.attention[n][kv], self.mlp[n][inner]) for n, (kv, inner) in enumerate(sub.sizes))
+        return np.asarray(list(found)).T
+
+    def times(self, factors: NDArray[np.float64]) -> BlockScores:
+        """The curve of each part times its factor, (2, layers) as of `parts`."""
+        attention, mlp = (
+            tuple({size: factor * score for size, score in curve.items()} for curve, factor in zip(*both, strict=True))
+            for both in ((self.attention, factors[0].tolist()), (self.mlp, factors[1].tolist()))
+        )
         return replace(self, attention=attention, mlp=mlp)
 
     def to_json(self) -> dict[str, Any]:

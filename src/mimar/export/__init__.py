@@ -11,7 +11,8 @@ from mimar.export._gguf_check import QUANTIZATIONS
 from mimar.export._hf import export_hf
 from mimar.export._json import export_json
 from mimar.export._publish import ExportResult
-from mimar.export._shrunk import export_shrunk_gguf, export_shrunk_hf, save_shrunk_gguf
+from mimar.export._shrunk import export_shrunk_gguf, save_shrunk_gguf
+from mimar.export._shrunk_hf import export_shrunk_hf
 
 __all__ = [
     "QUANTIZATIONS",

@@ -1,17 +1,17 @@
-"""A model that was cut out of a pretrained one → files that transformers and llama.cpp run."""
+"""A model that was cut out of a pretrained one → a file that llama.cpp runs."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from mimar.errors import ArchitectureError
 from mimar.export._gguf_check import SAMPLE, GGUFCheck, require_gguf, weight_kind
 from mimar.export._gguf_vocabulary import Vocabulary
-from mimar.export._hf import LOAD_HF, write_stock
 from mimar.export._publish import ExportResult, publish
-from mimar.export._tokenizer import copy_tokenizer, read_tokenizer, tokenizer_file
+from mimar.export._shrunk_hf import CHECKED_TOKENS, write_card
+from mimar.export._tokenizer import tokenizer_file
 from mimar.formats import from_neighbours, gguf_name, to_neighbours
 from mimar.space import Architecture
 
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from mimar.elastic import Parent
-
-CHECKED_TOKENS: Final = 32
 
 PLAIN_TEXT: Final = (
     "The river rises in the hills north of the town and flows past two mills before it reaches the sea. In 1984 a "
@@ -34,55 +32,6 @@ file is right, its F16 form shows."""
 
 LEAST_WIDTH: Final = 32
 """Channels, all zero, of a feed-forward part that was removed: without any, llama.cpp leaves out the attention too."""
-
-
-def export_shrunk_hf(model: Parent, directory: Path, tokenizer: Path, *, card: str = "") -> ExportResult:
-    """Write a checkpoint of the family of `model` that ``AutoModelForCausalLM.from_pretrained(directory)`` loads.
-
-    tokenizer: a folder with the parent's. card: a README.md to go with it. `ArchitectureError`: layers of different
-    sizes, which stock classes do not know. Everything else as `export_hf`.
-    """
-    config = uniform_config(model)
-    special = read_tokenizer(tokenizer, model.arch.vocab_size)
-
-    def write(aside: Path) -> dict[str, str]:
-        from mimar.elastic import model_logits, state_dict
-        from mimar.export._reload import Expected, check_logits, weights_written
-
-        tokens, state = _tokens(model.arch), state_dict(model)
-        with weights_written():
-            write_stock({**config, **special}, state, aside)
-        copy_tokenizer(tokenizer, aside)
-        _write_card(aside, card)
-        verdict = check_logits(LOAD_HF, aside, ("no", "yes"), Expected(tokens, model_logits(model, tokens), state))
-        return {"transformers": f"ok: {verdict}"}
-
-    return publish(model.arch, directory, "hf", write)
-
-
-def uniform_config(model: Parent) -> dict[str, Any]:
-    """The parent's config.json with the sizes of `model`. ArchitectureError: its layers differ, or lack a part."""
-    arch = model.arch
-    (block, *others) = dict.fromkeys(arch.blocks)
-    if others or "none" in (block.mixer.kind, block.feed_forward.kind):
-        raise ArchitectureError(
-            "stock classes need layers of the same sizes",
-            (f"{len(others) + 1} different layers; search with --form U, or export to gguf",),
-        )
-    mixer = block.mixer
-    if arch.hidden_size % mixer.num_heads:
-        raise ArchitectureError(
-            "stock classes need a hidden size that the heads divide", (f"{arch.hidden_size} and {mixer.num_heads}",)
-        )
-    by_layer = {"layer_types", "architectures", "transformers_version", "_name_or_path", "max_window_layers"}
-    return {
-        **{key: value for key, value in model.config.items() if key not in by_layer},
-        "num_hidden_layers": arch.num_layers,
-        "intermediate_size": block.feed_forward.intermediate_size,
-        "num_attention_heads": mixer.num_heads,
-        "num_key_value_heads": mixer.num_kv_heads,
-        "head_dim": mixer.head_size,
-    }
 
 
 def export_shrunk_gguf(
@@ -111,30 +60,22 @@ def export_shrunk_gguf(
         if not quantization.startswith("F"):
             judged("F16", "unrounded.gguf")
             (aside / "unrounded.gguf").unlink()
-        _write_card(aside, card)
+        write_card(aside, card)
         return {"llama.cpp": judged(quantization, file)}
 
     return publish(model.arch, directory, "gguf", write)
 
 
-def save_shrunk_gguf(model: Parent, file: Path, tokenizer: Path, quantization: str) -> None:
-    """The same file alone and unchecked, to be measured and thrown away. Errors as of `export_shrunk_gguf`."""
+def save_shrunk_gguf(model: Parent, file: Path, tokenizer: Path, quantization: str) -> Parent:
+    """The same file alone and unchecked, to be measured and thrown away; returns `model` with the weights as rounded
+    there. Errors as of `export_shrunk_gguf`.
+    """
+    from mimar.elastic import assemble
+
     require_gguf()
     vocabulary = Vocabulary.of(tokenizer, model.arch.vocab_size)
-    _write_gguf(model, (_gguf_family(model), quantization, vocabulary), file)
-
-
-def _write_card(aside: Path, card: str) -> None:
-    if card:
-        (aside / "README.md").write_text(card, encoding="utf-8")
-
-
-def _tokens(arch: Architecture) -> Tensor:
-    """(1, T), random, the same in every run."""
-    import torch
-
-    count = min(CHECKED_TOKENS, arch.context_length)
-    return torch.randint(arch.vocab_size, (1, count), generator=torch.Generator().manual_seed(0))
+    rounded = _write_gguf(model, (_gguf_family(model), quantization, vocabulary), file)
+    return assemble(model.arch, model.facts, model.config, rounded.get)
 
 
 def _text_tokens(tokenizer: Path, arch: Architecture) -> Tensor:

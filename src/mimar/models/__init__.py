@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mimar.models._hf_config import MODEL_CLASSES, Family, stock_family, to_hf_config
 from mimar.models._hf_reading import architecture_from_hf_config
+from mimar.models._ragged_names import RAGGED_CLASSES, RAGGED_FILE, ragged_code, ragged_config, register_ragged
 
 if TYPE_CHECKING:
     from mimar.models._block import make_mixer
@@ -24,6 +25,8 @@ __all__ = [
     "ACTIVATIONS",
     "CONFIGURATION_CODE",
     "MODEL_CLASSES",
+    "RAGGED_CLASSES",
+    "RAGGED_FILE",
     "Cache",
     "DecoderLM",
     "Family",
@@ -40,6 +43,9 @@ __all__ = [
     "initialise",
     "make_feed_forward",
     "make_mixer",
+    "ragged_code",
+    "ragged_config",
+    "register_ragged",
     "stock_family",
     "to_hf_config",
     "to_hf_state_dict",

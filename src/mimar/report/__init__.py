@@ -14,6 +14,7 @@ from mimar.report._display import Display, display_of, format_metric, format_num
 from mimar.report._front import front_table
 from mimar.report._kept import KeptLayers
 from mimar.report._lines import lines_svg
+from mimar.report._measured import Measured, MeasuredModel, quality_svg
 from mimar.report._page import render_html
 from mimar.report._svg import front_svg
 from mimar.report._training import A100, Accelerator, TrainingCost, training_cost
@@ -24,6 +25,8 @@ __all__ = [
     "Display",
     "FamiliarShape",
     "KeptLayers",
+    "Measured",
+    "MeasuredModel",
     "OperatorRow",
     "ReportData",
     "TrainingCost",
@@ -38,6 +41,7 @@ __all__ = [
     "lines_svg",
     "operator_accounting",
     "operator_shares",
+    "quality_svg",
     "rejection_counts",
     "render_html",
     "training_cost",

@@ -9,6 +9,7 @@ from mimar.llm import CallRecord, Ledger
 from mimar.objectives import Budget, Objective
 from mimar.pareto import Reference
 from mimar.report._kept import KeptLayers
+from mimar.report._measured import Measured
 from mimar.space import Architecture
 from mimar.trial import Trial
 
@@ -31,7 +32,8 @@ class ReportData:
     device, workload, score: one sentence each, what was assumed and how quality was scored.
     familiar: known shapes drawn beside the front. seconds: of the whole search.
     stop_reasons: why each run of the study ended, first to last. kept: of a pretrained model, by the front.
-    export: the command that writes a trial, with {study} and {id}.
+    measured: models of a shrink run, on texts and tasks. export: the command that writes a trial, with {study} and
+    {id}.
     """
 
     name: str
@@ -50,4 +52,5 @@ class ReportData:
     seconds: float
     stop_reasons: tuple[str, ...]
     kept: KeptLayers | None = None
+    measured: Measured | None = None
     export: str = "mimar export {study}#{id} --to hf DIR"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from mimar.report._axis import axis_over
-from mimar.report._display import format_number
-from mimar.report._marks import GRID, INK, SOFT, dot, label, line, picture
+from mimar.report._frame import Frame
+from mimar.report._marks import INK, dot, label, line, picture
 
 WIDTH, HEIGHT = 860, 520
 LEFT, TOP, BOTTOM = 78, 50, 60
@@ -32,19 +32,12 @@ def lines_svg(title: str, x: str, y: str, lines: Mapping[str, Sequence[Point]]) 
     across, up = (axis_over(point[i] for point in points) for i in (0, 1))
     right, bottom = WIDTH - 30 - LETTER * max(map(len, lines), default=0), HEIGHT - BOTTOM
 
-    def placed(point: Point) -> Point:
-        return LEFT + (right - LEFT) * across.place(point[0]), bottom - (bottom - TOP) * up.place(point[1])
+    frame = Frame(across, up, (LEFT, TOP, right, bottom))
 
-    marks = [label(title, (LEFT, 30), INK)]
-    for value in across.ticks():
-        at, _ = placed((value, up.low))
-        marks += [line((at, TOP), (at, bottom), GRID), label(format_number(value), (at, bottom + 20), SOFT, "middle")]
-    for value in up.ticks():
-        _, at = placed((across.low, value))
-        marks += [line((LEFT, at), (right, at), GRID), label(format_number(value), (LEFT - 10, at + 5), SOFT, "end")]
-    middle = (TOP + bottom) / 2
-    marks.append(label(x, ((LEFT + right) / 2, HEIGHT - 14), INK, "middle"))
-    marks.append(label(y, (20, middle), INK, "middle", f'transform="rotate(-90 20 {middle})"'))
+    def placed(point: Point) -> Point:
+        return frame.point(*point)
+
+    marks = [label(title, (LEFT, 30), INK), *frame.grid(x, y)]
     ends = {name: placed(line_[-1]) for name, line_ in lines.items() if line_}
     places = _apart({name: end[1] for name, end in ends.items()})
     for index, (name, end) in enumerate(ends.items()):

@@ -13,6 +13,7 @@ from mimar.report._accounting import operator_accounting
 from mimar.report._data import ReportData
 from mimar.report._html import text
 from mimar.report._kept import kept_section
+from mimar.report._measured import measured_section
 from mimar.report._payload import DRAWN_TRIALS, embedded_json, payload
 from mimar.report._sections import call_section, front_section, ledger_section, operator_section, rejected_section
 from mimar.report._summary import budget_words, objective_words, reference_words, summary_tiles
@@ -55,7 +56,7 @@ def render_html(data: ReportData, *, training_tokens: float, accelerator: Accele
         ledger=ledger_section(data),
         calls=call_section(data.calls),
         rejected=rejected_section(data),
-        kept=kept_section(data.kept),
+        kept=measured_section(data.measured) + kept_section(data.kept),
         data=embedded_json(payload(data)),
         scripts="\n".join(f"<script>{script}</script>" for script in scripts),
     )

@@ -9,34 +9,29 @@ from mimar.errors import UnknownNameError
 from mimar.objectives import Budget, complete_trials, front_trials
 from mimar.report._axis import Axis, axis_over
 from mimar.report._data import ReportData
-from mimar.report._display import display_of, format_number
-from mimar.report._marks import FAINT, GRID, INK, SOFT, dot, label, line, picture, shade
+from mimar.report._display import display_of
+from mimar.report._frame import Frame
+from mimar.report._marks import FAINT, INK, dot, label, line, picture, shade
+from mimar.report._names import diamonds
 
 WIDTH, HEIGHT = 860, 520
 LEFT, RIGHT, TOP, BOTTOM = 78, 24, 64, 60
-LETTER = 7.8
-"""Pixels that a letter of a name takes, a little more than most."""
+INNER = (LEFT, TOP, WIDTH - RIGHT, HEIGHT - BOTTOM)
+"""Where points lie."""
 
 _FRONT, BOUND, _FAMILIAR = "#0b6bb5", "#b3261e", "#7a3e9d"
 
 
 @dataclass(frozen=True, slots=True)
 class _Frame:
-    """Two metrics and the rectangle they are drawn in; points are in pixels."""
+    """Two metrics and the frame they are drawn in; points are in pixels."""
 
     x: str
     y: str
-    across: Axis
-    up: Axis
+    inner: Frame
 
     def point(self, metrics: Mapping[str, float]) -> tuple[float, float]:
-        return self.left(_shown(self.x, metrics[self.x])), self.top(_shown(self.y, metrics[self.y]))
-
-    def left(self, value: float) -> float:
-        return LEFT + (WIDTH - LEFT - RIGHT) * self.across.place(value)
-
-    def top(self, value: float) -> float:
-        return HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * self.up.place(value)
+        return self.inner.point(_shown(self.x, metrics[self.x]), _shown(self.y, metrics[self.y]))
 
 
 def front_svg(data: ReportData, x: str, y: str) -> str:
@@ -53,15 +48,16 @@ def front_svg(data: ReportData, x: str, y: str) -> str:
     front = [trial.metrics for trial in front_trials(data.trials, data.objectives)]
     members = [metrics for metrics in front if x in metrics and y in metrics]
     familiar = {shape.name: shape.metrics for shape in data.familiar if x in shape.metrics and y in shape.metrics}
-    frame = _Frame(x, y, *(_axis(data, name, [*done, *familiar.values()]) for name in (x, y)))
+    across, up = (_axis(data, name, [*done, *familiar.values()]) for name in (x, y))
+    frame = _Frame(x, y, Frame(across, up, INNER))
     title = f"Pareto front: {display_of(y).label} against {display_of(x).label}"
     marks = [
-        *_grid(frame),
+        *frame.inner.grid(display_of(x).title, display_of(y).title),
         *(mark for budget in data.budgets for mark in _bound(frame, budget)),
         *(dot(frame.point(metrics), 3, FAINT, 0.5) for metrics in done),
         *_stairs(frame, data, members),
         *(dot(frame.point(metrics), 5.5, _FRONT, 1) for metrics in members),
-        *_known_shapes(frame, familiar),
+        *diamonds({name: frame.point(metrics) for name, metrics in familiar.items()}, INNER, _FAMILIAR),
         *_legend(len(members), len(done)),
     ]
     return picture(title, (WIDTH, HEIGHT), marks)
@@ -77,37 +73,17 @@ def _shown(metric: str, value: float) -> float:
     return value * display_of(metric).scale
 
 
-def _grid(frame: _Frame) -> list[str]:
-    right, bottom = WIDTH - RIGHT, HEIGHT - BOTTOM
-    marks: list[str] = []
-    for value in frame.across.ticks():
-        place = frame.left(value)
-        marks.append(line((place, TOP), (place, bottom), GRID))
-        marks.append(label(format_number(value), (place, bottom + 20), SOFT, "middle"))
-    for value in frame.up.ticks():
-        place = frame.top(value)
-        marks.append(line((LEFT, place), (right, place), GRID))
-        marks.append(label(format_number(value), (LEFT - 10, place + 5), SOFT, "end"))
-    middle = (TOP + bottom) / 2
-    turned = f'transform="rotate(-90 20 {middle})"'
-    return [
-        *marks,
-        label(display_of(frame.x).title, ((LEFT + right) / 2, HEIGHT - 14), INK, "middle"),
-        label(display_of(frame.y).title, (20, middle), INK, "middle", turned),
-    ]
-
-
 def _bound(frame: _Frame, budget: Budget) -> list[str]:
     """The forbidden side shaded, its edge dashed; nothing for a budget on another metric."""
     limit = _shown(budget.metric, budget.limit)
     right, bottom = WIDTH - RIGHT, HEIGHT - BOTTOM
     marks: list[str] = []
     if budget.metric == frame.x:
-        edge = frame.left(limit)
+        edge = frame.inner.left(limit)
         start, end = (edge, right) if budget.kind == "max" else (LEFT, edge)
         marks += [shade((start, TOP), (end, bottom), BOUND), line((edge, TOP), (edge, bottom), BOUND, "6 4")]
     if budget.metric == frame.y:
-        edge = frame.top(limit)
+        edge = frame.inner.top(limit)
         start, end = (TOP, edge) if budget.kind == "max" else (edge, bottom)
         marks += [shade((LEFT, start), (right, end), BOUND), line((LEFT, edge), (right, edge), BOUND, "6 4")]
     return marks
@@ -123,36 +99,6 @@ def _stairs(frame: _Frame, data: ReportData, members: Sequence[Mapping[str, floa
     for metrics in ordered[1:]:
         path += "H{:.1f}V{:.1f}".format(*frame.point(metrics))
     return [f'<path d="{path}" fill="none" stroke="{_FRONT}" stroke-width="2" stroke-opacity="0.45"/>']
-
-
-def _known_shapes(frame: _Frame, familiar: Mapping[str, Mapping[str, float]]) -> list[str]:
-    """Diamonds, and their names where they hide neither each other nor a diamond, if there is such a place."""
-    points = {name: frame.point(metrics) for name, metrics in familiar.items()}
-    taken = [(x - 8, y - 8, x + 8, y + 8) for x, y in points.values()]
-    marks = [f'<path d="M{x:.1f},{y - 7:.1f}l7,7l-7,7l-7,-7z" fill="{_FAMILIAR}"/>' for x, y in points.values()]
-    halo = 'stroke="#ffffff" stroke-width="4" paint-order="stroke"'  # keeps the name legible over dots
-    for name, (x, y) in points.items():
-        half = LETTER * len(name) / 2
-        inwards = min(max(x, LEFT + half), WIDTH - RIGHT - half)
-        middles = [(inwards, y + 22), (inwards, y - 12), (x + 12 + half, y + 5), (x - 12 - half, y + 5)]
-        boxes = {(left, low): (left - half, low - 13, left + half, low + 3) for left, low in middles}
-        free = [at for at, box in boxes.items() if _inside(box) and not any(_overlap(box, each) for each in taken)]
-        at = free[0] if free else middles[0]
-        taken.append(boxes[at])
-        marks.append(label(name, at, _FAMILIAR, "middle", halo))
-    return marks
-
-
-Box = tuple[float, float, float, float]
-"""Left, top, right, bottom, in pixels."""
-
-
-def _inside(box: Box) -> bool:
-    return box[0] >= LEFT and box[1] >= TOP and box[2] <= WIDTH - RIGHT and box[3] <= HEIGHT - BOTTOM
-
-
-def _overlap(a: Box, b: Box) -> bool:
-    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
 
 
 def _legend(members: int, evaluated: int) -> list[str]:

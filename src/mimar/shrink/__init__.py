@@ -1,6 +1,7 @@
 """`shrink`: a pretrained model, text, a device and budgets → the search for a smaller one, and what came of it."""
 
 from mimar.shrink._card import Provenance, model_card
+from mimar.shrink._knapsack import Knapsack
 from mimar.shrink._lessons import Healed, Lessons, Tuned, drawn, heal, tune
 from mimar.shrink._opened import Opened, open_model
 from mimar.shrink._rows import ModelRow, sizes_of
@@ -20,6 +21,7 @@ __all__ = [
     "DIVERGENCE",
     "LOSS",
     "Healed",
+    "Knapsack",
     "Lessons",
     "ModelRow",
     "Opened",

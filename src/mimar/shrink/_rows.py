@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 class ModelRow:
     """One model. kind: ``parent``, ``chosen``, ``front``, or the name of a baseline or of a type of weights.
 
-    bytes: of its file, or of its weights where it was not written. memory_at_context: weights, KV cache and
-    activations, in bytes. perplexities: text → e to the loss in nats a token. tasks: name → accuracy and standard
-    error. Tokens a second are measured; None where nothing was. expected: metrics by formula and of the search.
+    bytes: of its GGUF file, as foretold by two others where it was not written; of its weights where none was.
+    memory_at_context: weights, KV cache and activations, in bytes. perplexities: text → e to the loss in nats a token.
+    tasks: name → accuracy and standard error. Tokens a second are measured; None where nothing was. expected: metrics
+    by formula and of the search.
     """
 
     kind: str

@@ -4,27 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache, partial
 from typing import TYPE_CHECKING, Final
+
+import numpy as np
 
 from mimar.elastic import ElasticSpace, SubNetwork
 from mimar.errors import BudgetError, InputError
-from mimar.hardware import DeviceProfile, Workload, device_advice, hardware_metrics
+from mimar.hardware import DeviceProfile, Workload, device_advice
 from mimar.objectives import Budget, Objective
 from mimar.pareto import Reference
+from mimar.shrink._within import SIZE, Known, Within, at_most
 from mimar.strategy import Axis, Brief, Problem
 from mimar.trial import FULL
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from mimar.elastic import BlockScores, SuperNetwork
+    from mimar.elastic import BlockScores, Keep, SuperNetwork
 
 DIVERGENCE: Final = "divergence"
 """KL of a sub-network from its parent, nats a token."""
 
 LOSS: Final = "loss"
 """Of the text that candidates are judged on, nats a token."""
+
+FIGURES: Final = (DIVERGENCE, LOSS)
+"""In the order of `mimar.elastic.judge`."""
 
 DIRECTIONS: Final[Mapping[str, str]] = {
     LOSS: "min",
@@ -44,32 +49,48 @@ DEFAULT_OBJECTIVES: Final = (LOSS, "block_params")
 class ShrinkEvaluator:
     """Sizes and speed of a sub-network by formula, its loss and divergence by running it on a text.
 
-    Candidates that it hears of together (`prepare`) are judged together, so that what they begin with is run once.
+    Candidates that it hears of together (`prepare`) are judged together: what they begin with is run once, and one that
+    is surely worse than another and no better in any of `objectives` is given up on the way, its figures estimated.
     spent, naive: layers run over the whole text so far, and what one by one would have run.
     """
 
     network: SuperNetwork
     ids: Tensor
     known: Callable[[SubNetwork], Mapping[str, float]]
+    objectives: tuple[Objective, ...] = ()
     spent: float = 0.0
     naive: float = 0.0
     _judged: dict[SubNetwork, Mapping[str, float]] = field(default_factory=dict[SubNetwork, Mapping[str, float]])
+    _recalled: dict[SubNetwork, Mapping[str, float]] = field(default_factory=dict[SubNetwork, Mapping[str, float]])
 
     def prepare(self, candidates: Sequence[SubNetwork]) -> None:
-        """Judge those that are new."""
+        """Judge those that are new. Of a batch that an earlier run left amid, all are: the race is between all."""
+        fresh = [sub for sub in dict.fromkeys(candidates) if sub not in self._judged]
+        if all(sub in self._recalled for sub in fresh):
+            self._judged |= {sub: self._recalled[sub] for sub in fresh}
+            return
         from mimar.elastic import judge
 
-        fresh = [sub for sub in dict.fromkeys(candidates) if sub not in self._judged]
-        if fresh:
-            judged = judge(self.network, fresh, self.ids)
-            for sub, divergence, loss in zip(fresh, judged.divergences, judged.losses, strict=True):
-                self._judged[sub] = {DIVERGENCE: divergence, LOSS: loss}
-            self.spent += judged.spent
-            self.naive += judged.naive
+        judged = judge(self.network, fresh, self.ids, *self._race(fresh))
+        for sub, (divergence, loss) in zip(fresh, judged.estimates().tolist(), strict=True):
+            self._judged[sub] = {DIVERGENCE: divergence, LOSS: loss}
+        self.spent += judged.spent
+        self.naive += judged.naive
+
+    def _race(self, candidates: Sequence[SubNetwork]) -> tuple[Keep, int]:
+        """Who is given up, and by which figure; nobody where both figures are objectives, or none is."""
+        from mimar.elastic import everyone, on_the_front
+
+        judged = [each.metric for each in self.objectives if each.metric in FIGURES]
+        if len(judged) != 1:
+            return everyone, 0
+        rest = [each for each in self.objectives if each.metric not in FIGURES]
+        known = [[each.sign * self.known(sub)[each.metric] for each in rest] for sub in candidates]
+        return on_the_front(np.asarray(known)), FIGURES.index(judged[0])
 
     def recall(self, sub: SubNetwork, metrics: Mapping[str, float]) -> None:
         """What an earlier run found, so that it need not be found again."""
-        self._judged[sub] = {name: metrics[name] for name in (DIVERGENCE, LOSS)}
+        self._recalled[sub] = {name: metrics[name] for name in FIGURES}
 
     def evaluate(self, arch: SubNetwork, fidelity: str = FULL) -> Mapping[str, float]:
         """All metrics; the fidelity changes nothing."""
@@ -82,12 +103,13 @@ class ShrinkTask:
     """Everything a study of this task needs but the strategy.
 
     starts: within the budgets, what the block scores find best there and at smaller sizes, and what is more even.
-    brief: for prompts.
+    within: finds such. brief: for prompts.
     """
 
     problem: Problem[SubNetwork]
     evaluator: ShrinkEvaluator
     starts: tuple[SubNetwork, ...]
+    within: Within
     brief: Brief
 
 
@@ -110,11 +132,11 @@ def shrink_task(
     """
     from mimar.elastic import text_loss
 
-    known = _Known(space, *use)
+    known = Known(space, *use)
     whole = known(SubNetwork.whole(space.parent))
     wanted = tuple(objective_for(name) for name in objectives)
     for name in (*objectives, *(budget.metric for budget in budgets)):
-        if name not in (LOSS, DIVERGENCE, *whole):
+        if name not in (*FIGURES, *whole):
             raise InputError(f"unknown metric {name!r}: expected one of {', '.join((LOSS, DIVERGENCE, *whole))}")
     kept = tuple(budgets)
 
@@ -124,7 +146,8 @@ def shrink_task(
     def excess(sub: SubNetwork) -> float:
         return sum(each.excess(known(sub)) for each in kept)
 
-    starts = _starts(space, scores, known, kept)
+    within = Within(known, kept)
+    starts = _starts(within, scores)
     if reference is None:
         begin = text_loss(network.original, ids) if any(each.metric == LOSS for each in wanted) else 0.0
         least = min(starts, key=lambda sub: known(sub)["block_params"])
@@ -133,7 +156,8 @@ def shrink_task(
         space, wanted, check, excess, known, reference,
         anchor=starts[0], axes=(Axis("block_params", lambda sub: known(sub)["block_params"], cells=4),),
     )  # fmt: skip
-    return ShrinkTask(problem, ShrinkEvaluator(network, ids, known), starts, _brief(space, use, kept))
+    evaluator = ShrinkEvaluator(network, ids, known, wanted)
+    return ShrinkTask(problem, evaluator, starts, within, _brief(space, use, kept))
 
 
 def _brief(space: ElasticSpace, use: tuple[DeviceProfile, Workload], budgets: Sequence[Budget]) -> Brief:
@@ -173,27 +197,6 @@ def objective_for(name: str) -> Objective:
     return Objective(name, "max" if DIRECTIONS[name] == "max" else "min")
 
 
-@dataclass(frozen=True)
-class _Known:
-    """Metrics that cost nothing to compute, with a memory."""
-
-    space: ElasticSpace
-    profile: DeviceProfile
-    workload: Workload
-
-    def __call__(self, sub: SubNetwork) -> Mapping[str, float]:
-        return self._remembered(sub)
-
-    @cached_property
-    def _remembered(self) -> Callable[[SubNetwork], Mapping[str, float]]:
-        return lru_cache(maxsize=20_000)(self._computed)
-
-    def _computed(self, sub: SubNetwork) -> Mapping[str, float]:
-        arch = sub.architecture(self.space.parent)
-        sizes = {"block_params": float(sub.block_params(self.space.parent))}
-        return sizes | hardware_metrics(arch, self.profile, self.workload)
-
-
 EVENED: Final = (0.0, 0.5, 0.8)
 """How far the scores are drawn together for the sub-networks of the whole budget that a search begins with."""
 
@@ -201,43 +204,16 @@ SMALLER: Final = 3
 """Sizes below the budget at which it begins as well."""
 
 
-def _starts(
-    space: ElasticSpace, scores: BlockScores, known: _Known, budgets: Sequence[Budget]
-) -> tuple[SubNetwork, ...]:
+def _starts(within: Within, scores: BlockScores) -> tuple[SubNetwork, ...]:
     """The best within the budgets by the scores, by scores that are more alike in all layers, and at smaller sizes."""
-    from mimar.elastic import best_within
-
-    limits = [_limit(space, known, budget) for budget in budgets]
-    found = [best_within(space, scores.evened(share), limits) for share in EVENED]
-    size = partial(_added, space, known, "block_params")
-    whole, largest = (known(sub)["block_params"] for sub in (SubNetwork.whole(space.parent), found[0]))
+    found = [within.best(scores.evened(share)) for share in EVENED]
+    largest = within.known(found[0])[SIZE]
     for share in (1 - k / (2 * SMALLER + 2) for k in range(1, SMALLER + 1)):
         try:
-            found.append(best_within(space, scores.evened(EVENED[1]), [*limits, (size, share * largest - whole)]))
+            found.append(within.best(scores.evened(EVENED[1]), at_most(share * largest)))
         except BudgetError:
             break
     return tuple(dict.fromkeys(found))
-
-
-def _added(space: ElasticSpace, known: _Known, metric: str, number: int, sizes: tuple[int, int]) -> float:
-    """What changes in `metric` where layer `number` of the whole parent gets these sizes."""
-    whole = SubNetwork.whole(space.parent)
-    kv_heads, intermediate = [*whole.kv_heads], [*whole.intermediate]
-    kv_heads[number], intermediate[number] = sizes
-    cut = SubNetwork(tuple(kv_heads), tuple(intermediate))
-    return _additive(known(cut), metric) - _additive(known(whole), metric)
-
-
-def _limit(space: ElasticSpace, known: _Known, budget: Budget) -> tuple[Callable[..., float], float]:
-    """A budget as a cost of layers and what their sum may be: all these metrics are sums over layers, or nearly."""
-    whole = _additive(known(SubNetwork.whole(space.parent)), budget.metric)
-    limit = 1 / budget.limit if budget.kind == "min" else budget.limit
-    return partial(_added, space, known, budget.metric), limit - whole
-
-
-def _additive(metrics: Mapping[str, float], metric: str) -> float:
-    """Tokens a second become seconds a token."""
-    return 1 / metrics[metric] if DIRECTIONS.get(metric) == "max" else metrics[metric]
 
 
 def _frame(
@@ -252,7 +228,7 @@ def _frame(
     begin, worst = losses
     points, ideals = list[float](), list[float]()
     for each in objectives:
-        if each.metric in (DIVERGENCE, LOSS):
+        if each.metric in FIGURES:
             base = begin if each.metric == LOSS else 0.0
             points.append(base + 2 * worst + 1e-6)
             ideals.append(base)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-EventKind = Literal["study", "ask", "call", "judge", "trial", "stop"]
+EventKind = Literal["study", "ask", "call", "judge", "trial", "stop", "measured"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +15,8 @@ class Event:
     """One entry of a study's journal.
 
     kind: ``study`` (the settings, always first), ``ask`` (how many candidates were asked for), ``call`` (an LLM call
-      of the strategy), ``judge`` (one of a score), ``trial`` (a result), ``stop`` (why a run ended).
+      of the strategy), ``judge`` (one of a score), ``trial`` (a result), ``stop`` (why a run ended), ``measured`` (what
+      was found, beside what it is compared with).
     body: plain JSON data.
     """
 
