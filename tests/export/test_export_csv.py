@@ -90,5 +90,7 @@ def test_exported_names():
         "export_json",
         "export_shrunk_gguf",
         "export_shrunk_hf",
+        "export_shrunk_onnx",
+        "require_onnx",
         "save_shrunk_gguf",
     ]

@@ -10,7 +10,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, Llama
 
 from mimar.elastic import SubNetwork, SuperNetwork, extract, load_parent, model_logits, state_dict
 from mimar.errors import ArchitectureError
-from mimar.export import export_shrunk_gguf, export_shrunk_hf
+from mimar.export import export_shrunk_gguf, export_shrunk_hf, export_shrunk_onnx
 from mimar.models import RAGGED_CLASSES, register_ragged
 from mimar.training import tokenizer_named
 
@@ -87,6 +87,20 @@ def test_layers_of_every_family_may_differ(tmp_path, kind):
     model = extract(network, SubNetwork((3, 0, 2), (64, 128, 0)))
     verdict = export_shrunk_hf(model, tmp_path / "out", tmp_path).verdicts["transformers"]
     assert verdict.startswith(f"ok: loads as {RAGGED_CLASSES[kind]}ForCausalLM")
+
+
+@pytest.mark.parametrize("kind", ["llama", "mistral", "qwen2", "qwen3"])
+def test_onnxruntime_computes_the_sub_network(tmp_path, kind):
+    pytest.importorskip("onnxscript")
+    whole = made(kind)
+    whole.resize_token_embeddings(300)
+    whole.save_pretrained(tmp_path)
+    tokenizer_named("train:300", ["The year 1984 was long. " * 40]).save(tmp_path)
+    ids = torch.randint(0, 101, (6, 12), generator=torch.Generator().manual_seed(1))
+    model = extract(SuperNetwork.of(load_parent(str(tmp_path)), ids), SubNetwork((3, 0, 2), (64, 128, 0)))
+    result = export_shrunk_onnx(model, tmp_path / "out", tmp_path)
+    assert result.verdicts["onnxruntime"].startswith("ok: logits after a reload differ by at most")
+    assert {"model.onnx", "tokenizer.json"} <= set(result.files)
 
 
 @pytest.mark.parametrize("quantization", ["F32", "F16", "Q8_0"])

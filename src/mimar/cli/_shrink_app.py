@@ -116,7 +116,7 @@ def shrink(
     choose: Annotated[
         int | None, typer.Option(help="Trial to go on with.", show_default="the best first objective")
     ] = None,
-    export: Annotated[str, typer.Option(help="What to write into --out: hf, gguf:TYPE; comma-separated.")] = "",
+    export: Annotated[str, typer.Option(help="What to write into --out: hf, gguf:TYPE, onnx; comma-separated.")] = "",
     out: Annotated[Path | None, typer.Option(help="Folder for what is written.")] = None,
     study: Annotated[Path, typer.Option(help="Journal of the search.")] = Path("shrink.db"),
     resume: Annotated[bool, typer.Option("--resume", help="Continue the study.")] = False,

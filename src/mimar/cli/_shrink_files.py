@@ -12,7 +12,7 @@ from mimar.cli._output import say
 from mimar.cli._shrink_plan import ENGINES, PLAIN, Plan
 from mimar.elastic import ElasticSpace
 from mimar.errors import MimarError
-from mimar.export import export_shrunk_gguf, export_shrunk_hf, save_shrunk_gguf
+from mimar.export import export_shrunk_gguf, export_shrunk_hf, export_shrunk_onnx, save_shrunk_gguf
 from mimar.formats import Speed, has_llama_cpp, measured_speeds
 from mimar.formats import text_loss as llama_cpp_loss
 from mimar.hardware import DeviceProfile, Workload
@@ -62,22 +62,23 @@ Judge = Callable[[Candidate], Candidate]
 
 
 def written(
-    subject: Subject, models: tuple[Candidate, Candidate], export: tuple[str, str], plan: Plan
+    subject: Subject, models: tuple[Candidate, Candidate], wanted: tuple[str, str], plan: Plan
 ) -> dict[str, Any]:
     """One export with a verdict for each engine; one that fails says why and does not end the run.
 
     models: the parent, and what is written.
     """
-    (form, kind), (parent, chosen) = export, models
+    (form, kind), (parent, chosen) = wanted, models
     card = model_card(parent.row, chosen.row, subject.origin)
     assert plan.out is not None
     target, tokenizer = plan.out / f"{form}{'-' if kind else ''}{kind}", subject.opened.tokenizer
     name = f"{form}:{kind}" if kind else form
     try:
-        if form == "hf":
-            done = export_shrunk_hf(chosen.model, target, tokenizer, card=card)
-        else:
+        if form == "gguf":
             done = export_shrunk_gguf(chosen.model, target, tokenizer, quantization=kind, card=card)
+        else:
+            export = export_shrunk_hf if form == "hf" else export_shrunk_onnx
+            done = export(chosen.model, target, tokenizer, card=card)
     except MimarError as error:
         return {"form": name, "path": None, "verdicts": {ENGINES[form]: f"failed: {error}"}}
     return {"form": name, "path": str(done.path), "verdicts": dict(done.verdicts)}

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from mimar.errors import InputError, UnknownNameError
-from mimar.export import QUANTIZATIONS
+from mimar.export import QUANTIZATIONS, require_onnx
 from mimar.shrink import Opened, windows
 from mimar.tasks import Items, read_items
 from mimar.training import Precision, read_texts
@@ -17,7 +17,7 @@ from mimar.training import Precision, read_texts
 if TYPE_CHECKING:
     from torch import Tensor
 
-ENGINES: Final[Mapping[str, str]] = {"hf": "transformers", "gguf": "llama.cpp"}
+ENGINES: Final[Mapping[str, str]] = {"hf": "transformers", "gguf": "llama.cpp", "onnx": "onnxruntime"}
 PLAIN: Final = "Q8_0"
 """Type of weights that speeds are measured with: llama.cpp rounds to it with hardly a loss."""
 
@@ -95,8 +95,8 @@ def _export(text: str) -> tuple[str, str]:
     form, _, kind = text.partition(":")
     if form not in ENGINES:
         raise UnknownNameError("export form", form, tuple(ENGINES))
-    if form == "hf" and kind:
-        raise InputError(f"--export hf takes no type of weights, got {text!r}")
+    if form != "gguf" and kind:
+        raise InputError(f"--export {form} takes no type of weights, got {text!r}")
     if form == "gguf":
         kind = kind or PLAIN
         if kind not in QUANTIZATIONS:
@@ -114,6 +114,10 @@ def read_types(text: str) -> tuple[str, ...]:
 
 
 def require_out(plan: Plan) -> None:
-    """InputError where there is something to write and nowhere to write it."""
+    """InputError where there is something to write and nowhere to write it, MissingDependencyError where nothing is
+    that could write it.
+    """
     if plan.exports and plan.out is None:
         raise InputError("--export writes files: say where with --out DIR")
+    if any(form == "onnx" for form, _ in plan.exports):
+        require_onnx()

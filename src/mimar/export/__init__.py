@@ -13,6 +13,7 @@ from mimar.export._json import export_json
 from mimar.export._publish import ExportResult
 from mimar.export._shrunk import export_shrunk_gguf, save_shrunk_gguf
 from mimar.export._shrunk_hf import export_shrunk_hf
+from mimar.export._shrunk_onnx import export_shrunk_onnx, require_onnx
 
 __all__ = [
     "QUANTIZATIONS",
@@ -24,5 +25,7 @@ __all__ = [
     "export_json",
     "export_shrunk_gguf",
     "export_shrunk_hf",
+    "export_shrunk_onnx",
+    "require_onnx",
     "save_shrunk_gguf",
 ]

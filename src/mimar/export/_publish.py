@@ -13,7 +13,7 @@ from typing import Any, Literal
 from mimar.errors import ExportError, InputError
 from mimar.space import Architecture, architecture_to_json
 
-Form = Literal["json", "code", "hf", "gguf", "csv"]
+Form = Literal["json", "code", "hf", "gguf", "onnx", "csv"]
 
 MANIFEST = "mimar-export.json"
 """The file by which an export knows its own: form, files, verdicts and the architecture."""

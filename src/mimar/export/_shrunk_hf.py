@@ -40,7 +40,7 @@ def export_shrunk_hf(model: Parent, directory: Path, tokenizer: Path, *, card: s
         from mimar.elastic import model_logits, state_dict
         from mimar.export._reload import Expected, check_logits, weights_written
 
-        tokens, state, stock = _tokens(model.arch), state_dict(model), is_stock(model)
+        tokens, state, stock = checked_tokens(model.arch), state_dict(model), is_stock(model)
         with weights_written():
             if stock:
                 write_stock({**_stock_config(model), **special}, state, aside)
@@ -109,7 +109,7 @@ def write_card(aside: Path, card: str) -> None:
         (aside / "README.md").write_text(card, encoding="utf-8")
 
 
-def _tokens(arch: Architecture) -> Tensor:
+def checked_tokens(arch: Architecture) -> Tensor:
     """(1, T), random, the same in every run."""
     import torch
 
