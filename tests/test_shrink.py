@@ -12,7 +12,7 @@ from mimar.hardware import Workload, load_profile
 from mimar.objectives import Budget, losses
 from mimar.pareto import front
 from mimar.shrink import DIVERGENCE, LOSS, Knapsack, Lessons, ShrinkEvaluator, drawn, shrink_task, tune
-from mimar.shrink._task import EVENED
+from mimar.shrink._knapsack import PRIOR
 from mimar.shrink._within import at_most
 from mimar.strategy import Started
 from mimar.study import Study
@@ -132,7 +132,7 @@ class _Sum:
     """A world in which what a sub-network costs is a sum over its parts, each score times a factor nobody knows."""
 
     def __init__(self, task, scores):
-        self.task, self.scores = task, scores.evened(EVENED[-1])
+        self.task, self.scores = task, scores.evened(PRIOR)
         self.factors = np.random.default_rng(0).uniform(0.4, 2.5, (2, len(scores.mlp)))
         self.begin = task.problem.reference.ideal[0]
 

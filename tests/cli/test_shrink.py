@@ -125,6 +125,9 @@ def test_one_fine_tune_serves_all_sub_networks(shrink, tmp_path):
     assert tuned.code == 0, tuned.err
     assert (tmp_path / "s.db.tuned").is_dir()
     assert tuned.json["stages"]["fine-tune"] > 0
+    curve = tuned.json["finetune"]["curve"]
+    assert len(curve) > 2
+    assert curve[-1]["tokens"] >= 20_000
     again = shrink(*options, "--resume").json
     assert again["front"] == tuned.json["front"]
     assert again["stages"]["fine-tune"] < tuned.json["stages"]["fine-tune"]

@@ -16,7 +16,7 @@ from mimar.cli._llm import open_llm
 from mimar.cli._output import say
 from mimar.cli._progress import Progress
 from mimar.cli._shrink_files import Subject
-from mimar.cli._shrink_heal import lesson_reporter
+from mimar.cli._shrink_heal import learning_curve, lesson_reporter
 from mimar.cli._shrink_measure import measured
 from mimar.cli._shrink_plan import Plan
 from mimar.cli._shrink_request import ShrinkRequest, settings_for
@@ -33,6 +33,7 @@ from mimar.shrink import (
     Opened,
     Provenance,
     ShrinkTask,
+    Tuned,
     open_model,
     shrink_task,
     tune,
@@ -70,10 +71,11 @@ class Stages:
 
 @dataclass(frozen=True, eq=False)
 class _Prepared:
-    """What a search works on. judged: the text that candidates run on, (sequences, tokens)."""
+    """What a search works on. judged: the text that candidates run on, (sequences, tokens). tuned: by the fine-tune."""
 
     network: SuperNetwork
     judged: Tensor
+    tuned: Tuned | None
 
 
 def run_shrink(
@@ -107,7 +109,10 @@ def run_shrink(
             result = {} if reason == "interrupted" else measured(subject, found, plan, stages)
             if result:
                 storage.append(Event("measured", result))
-            return _summary(settings, task, storage, stages) | result | {"study": str(study), "stopped": reason}
+            learnt = {"finetune": _learnt(prepared.tuned)}
+            return (
+                _summary(settings, task, storage, stages) | learnt | result | {"study": str(study), "stopped": reason}
+            )
     finally:
         storage.close()
 
@@ -147,16 +152,18 @@ def _prepare(settings: ShrinkSettings, opened: Opened, stages: Stages, study: Pa
     first, second = (torch.from_numpy(part) for part in (rows[:ordering], rows[ordering:]))
     with stages("order channels and heads"):
         network = SuperNetwork.of(opened.parent, first)
+    tuned = None
     if settings.finetune.tokens:
         with stages("fine-tune"):
-            network = _tuned(settings, opened, (network, second), study)
+            tuned = _tuned(settings, opened, (network, second), study)
+            network = tuned.network
     if settings.scores is None:
         with stages("score the parts of each layer"):
             settings = replace(settings, scores=block_scores(network, settings.space, second[:SCORED]))
-    return settings, _Prepared(network, second)
+    return settings, _Prepared(network, second, tuned)
 
 
-def _tuned(settings: ShrinkSettings, opened: Opened, given: tuple[SuperNetwork, Tensor], study: Path) -> SuperNetwork:
+def _tuned(settings: ShrinkSettings, opened: Opened, given: tuple[SuperNetwork, Tensor], study: Path) -> Tuned:
     """After the one fine-tune, on the calibration text; its checkpoint lies beside the study."""
     (network, judged), wanted = given, settings.finetune
     text = opened.reader.encode(read_texts(settings.texts.calibration))
@@ -171,7 +178,12 @@ def _tuned(settings: ShrinkSettings, opened: Opened, given: tuple[SuperNetwork, 
         folder,
         identity=_identity(settings),
         on_row=lesson_reporter("fine-tune", lessons),
-    ).network
+    )
+
+
+def _learnt(tuned: Tuned | None) -> dict[str, Any] | None:
+    """The curve is of the whole network, on the text that candidates are judged on."""
+    return None if tuned is None else {"seconds": tuned.seconds, "curve": learning_curve(tuned)}
 
 
 def _identity(settings: ShrinkSettings) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import numpy as np
 from mimar.cli._output import say
 from mimar.cli._shrink_files import Candidate, Judge, Subject
 from mimar.cli._shrink_plan import Plan
-from mimar.shrink import Healed, Lessons, heal
+from mimar.shrink import Healed, Lessons, Tuned, heal
 from mimar.training import read_texts
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def healed(
         "tokens": plan.recovery.tokens,
         "seconds": done.seconds,
         "before": chosen.row.to_json(),
-        "curve": _curve(done),
+        "curve": learning_curve(done),
     }
     if plan.recovery.control:
         facts |= _control(subject, parent, lessons, (plan, judge))
@@ -52,7 +52,7 @@ def _control(subject: Subject, parent: Candidate, lessons: Lessons, how: tuple[P
     curve = list[dict[str, float]]()
     if lessons.teacher_weight < 1:
         done = _run(subject, parent, lessons, plan)
-        parent, curve = judge(replace(parent, model=done.model)), _curve(done)
+        parent, curve = judge(replace(parent, model=done.model)), learning_curve(done)
     return {"control": replace(parent.row, kind="parent_healed").to_json(), "control_curve": curve}
 
 
@@ -93,7 +93,8 @@ def lesson_reporter(kind: str, lessons: Lessons) -> Callable[[Mapping[str, float
     return report
 
 
-def _curve(done: Healed) -> list[dict[str, float]]:
+def learning_curve(done: Healed | Tuned) -> list[dict[str, float]]:
+    """Perplexity of what lessons were judged on, against tokens and seconds."""
     return [
         {"tokens": row["tokens"], "seconds": row["seconds"], "perplexity": math.exp(row["validation_loss"])}
         for row in done.rows

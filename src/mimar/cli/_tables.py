@@ -79,13 +79,14 @@ def print_shrunk(result: Mapping[str, Any]) -> None:
     if "chosen" not in result:
         return
     rows = [result["parent"], result["chosen"], *result["baselines"], *result["quantized"]]
-    texts = list(result["parent"]["perplexities"])
+    texts, tasks = list(result["parent"]["perplexities"]), list(result["parent"]["tasks"])
     columns = ["model", "block params", "file MB", *(f"perplexity {Path(text).stem}" for text in texts)]
-    columns += ["prefill tokens/s", "decode tokens/s"]
+    columns += [*tasks, "prefill tokens/s", "decode tokens/s"]
     lines = [
         [
             row["kind"], f"{row['block_params'] / 1e6:.1f}M", f"{row['bytes'] / 1e6:.1f}",
             *(figure(row["perplexities"].get(text), ".2f") for text in texts),
+            *(_accuracy(row["tasks"][task]) for task in tasks),
             figure(row["prefill_tokens_per_second"], ".1f"), figure(row["decode_tokens_per_second"], ".1f"),
         ]
         for row in rows
@@ -96,10 +97,19 @@ def print_shrunk(result: Mapping[str, Any]) -> None:
         after=f"{result['trials']} sub-networks judged, {spent['spent']:.0f} layers run where one by one it would have "
         f"been {spent['naive']:.0f}; {result['seconds']:.0f} s.",
     )  # fmt: skip
+    if healing := result["healing"]:
+        before, after = healing["before"]["perplexity"], result["chosen"]["perplexity"]
+        said = f"; its perplexity went from {before:.2f} to {after:.2f}" if before and after else ""
+        say(f"learnt from the parent on {healing['tokens']:,} tokens in {healing['seconds']:.0f} s{said}")
     for export in result["exports"]:
         say(f"wrote {export['path']}" if export["path"] else f"not written: {export['form']}")
         for engine, verdict in export["verdicts"].items():
             say(f"  {engine}: {verdict}")
+
+
+def _accuracy(score: Mapping[str, Any]) -> str:
+    value, error = score[score["headline"]], score[f"{score['headline']}_error"]
+    return f"{value:.3f}" if error is None else f"{value:.3f} ± {error:.3f}"
 
 
 def print_devices(rows: Sequence[Mapping[str, Any]]) -> None:
