@@ -133,7 +133,8 @@ def test_one_fine_tune_serves_all_sub_networks(shrink, tmp_path):
     assert again["stages"]["fine-tune"] < tuned.json["stages"]["fine-tune"]
 
 
-def test_tasks_have_scores_with_errors(shrink, tmp_path):
+def questions(folder):
+    """A file of six, as --tasks names it."""
     rows = [
         {
             "id": f"q{n}",
@@ -143,9 +144,13 @@ def test_tasks_have_scores_with_errors(shrink, tmp_path):
         }
         for n, place in enumerate(["mat", "cat", "dog", "long mat", "year", "mat of 1984"])
     ]
-    file = tmp_path / "easy.jsonl"
+    file = folder / "easy.jsonl"
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    done = shrink("--max-block-params", "0.8x", "--tasks", f"arc_easy={file}", "--task-items", 5, "--json")
+    return "--tasks", f"arc_easy={file}"
+
+
+def test_tasks_have_scores_with_errors(shrink, tmp_path):
+    done = shrink("--max-block-params", "0.8x", *questions(tmp_path), "--task-items", 5, "--json")
     assert done.code == 0, done.err
     for row in (done.json["parent"], done.json["chosen"], *done.json["front"]):
         found = row["tasks"]["arc_easy"]
@@ -341,3 +346,22 @@ def test_a_resumed_study_wants_its_model_and_its_text(shrink, mimar, model, text
     torch.manual_seed(1)
     LlamaForCausalLM(LlamaConfig(**SIZES)).save_pretrained(model)
     shrink(*budget, "--resume").refused(2, "not the model")
+
+
+def test_tasks_may_be_objectives(shrink, mimar, tmp_path):
+    """Each candidate answers them; the front is that of right answers and size, with errors in the journal."""
+    options = ("--max-block-params", "0.8x", "--task-items", 6, "--strategy", "nsga2", *questions(tmp_path))
+    done = shrink(*options, "--objectives", "arc_easy,block_params", "--json")
+    assert done.code == 0, done.err
+    front = done.json["front"]
+    assert all(0 <= row["expected"]["arc_easy"] <= 1 for row in front)
+    assert all(0 <= row["expected"]["arc_easy_error"] <= 1 for row in front)
+    ordered = sorted(front, key=lambda row: row["block_params"])
+    shares = [row["expected"]["arc_easy"] for row in ordered]
+    assert shares == sorted(shares)
+    chosen = done.json["chosen"]
+    assert chosen["tasks"]["arc_easy"]["normalised"] == ordered[-1]["expected"]["arc_easy"]
+    shown = mimar("show", tmp_path / "s.db", "--json").json
+    assert shown["objectives"] == ["arc_easy", "block_params"]
+    again = shrink(*options, "--objectives", "arc_easy,block_params", "--resume", "--json").json
+    assert again["front"] == front

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -34,6 +35,7 @@ from mimar.shrink import (
     Provenance,
     ShrinkTask,
     Tuned,
+    answered,
     open_model,
     shrink_task,
     tune,
@@ -42,6 +44,7 @@ from mimar.shrink import (
 from mimar.storage import Event, SQLiteStorage, Storage
 from mimar.strategy import Brief, Started, Strategy
 from mimar.study import Study, journalled, read_journal
+from mimar.tasks import Encode, Items, read_items
 from mimar.training import read_texts
 from mimar.trial import Trial, trial_from_json
 
@@ -93,9 +96,10 @@ def run_shrink(
                 opened = open_model(past.model if past else request.model, Path(scratch))
                 settings = past or settings_for(request, opened)
             plan.require_readable(opened)
+            questions = [read_items(name, limit=settings.asked.items) for name in settings.asked.tasks]
             llm, calls = _llm(settings, storage, max_cost)
             settings, prepared = _prepare(settings, opened, stages, study)
-            task = _task(settings, prepared)
+            task = _task(settings, prepared, questions, opened.encode)
             settings = replace(settings, reference=task.problem.reference)
             with stages("search"):
                 reason = _search(settings, task, storage, (trials, llm, calls))
@@ -196,7 +200,7 @@ SCORED = 2
 """Windows that block scores are measured on: there are many, and candidates are judged on more."""
 
 
-def _task(settings: ShrinkSettings, prepared: _Prepared) -> ShrinkTask:
+def _task(settings: ShrinkSettings, prepared: _Prepared, questions: Sequence[Items], encode: Encode) -> ShrinkTask:
     assert settings.scores is not None
     return shrink_task(
         prepared.network,
@@ -207,6 +211,7 @@ def _task(settings: ShrinkSettings, prepared: _Prepared) -> ShrinkTask:
         budgets=settings.budgets,
         objectives=settings.objectives,
         reference=settings.reference,
+        asked={part.task.name: partial(answered, part=part, encode=encode) for part in questions},
     )
 
 

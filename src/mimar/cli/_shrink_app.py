@@ -64,7 +64,7 @@ def shrink(
         str, typer.Option(help="How to go on: knapsack, local, linas, pel-nas, …; an unknown name lists all.")
     ] = "knapsack",
     objectives: Annotated[
-        str, typer.Option(help="Comma-separated metrics; an unknown name lists all.")
+        str, typer.Option(help="Comma-separated metrics and tasks; an unknown name lists all.")
     ] = "loss,block_params",
     weights: Annotated[
         str | None, typer.Option(help="Of objectives, for scalarised: METRIC=WEIGHT,…; the others weigh 1.")
@@ -75,7 +75,7 @@ def shrink(
     llm: LLMName = "none",
     anonymise: Anonymise = False,
     max_cost: MaxCost = None,
-    trials: Annotated[int, typer.Option(min=1, help="Sub-networks to judge.")] = 24,
+    trials: Annotated[int, typer.Option(min=1, help="Sub-networks to judge.")] = 16,
     calibration_tokens: Annotated[str, typer.Option(help="Of --calibration, to order channels by.")] = "32k",
     search_tokens: Annotated[str, typer.Option(help="Of --calibration, other ones, to judge candidates on.")] = "8k",
     eval_tokens: Annotated[str, typer.Option(help="Of each --eval-text.")] = "8k",
@@ -149,7 +149,8 @@ def shrink(
             },
             device=device, context=ctx, prompt_tokens=prompt_tokens, dtype=dtype, form=form, steps=steps, cut=cut,
             protect=protect, calibration=calibration or (), calibration_tokens=calibration_tokens,
-            search_tokens=search_tokens, window=window, strategy=strategy, objectives=objectives, weights=weights,
+            search_tokens=search_tokens, window=window, strategy=strategy, objectives=objectives,
+            tasks=names(tasks), task_items=task_items or None, weights=weights,
             arm=arm, llm=llm, anonymise=anonymise, seed=seed,
             finetune=FineTune(_tokens(finetune, "--finetune"), finetune_rate, precision_named(precision)),
             command=shlex.join(["mimar", *sys.argv[1:]]),

@@ -20,8 +20,7 @@ from mimar.cli._shrink_plan import Plan
 from mimar.elastic import SubNetwork
 from mimar.errors import BudgetError, InputError, UnknownNameError
 from mimar.objectives import Objective, front_trials
-from mimar.shrink import ModelRow, sizes_of
-from mimar.tasks import Request, requests, score
+from mimar.shrink import ModelRow, answered, sizes_of
 from mimar.trial import Trial
 
 if TYPE_CHECKING:
@@ -139,24 +138,9 @@ def _protected(subject: Subject) -> tuple[int, ...]:
 
 def _judged(subject: Subject, candidate: Candidate, ids: Mapping[str, Tensor], plan: Plan) -> Candidate:
     """With its perplexity on every text, and its score in every task."""
-    from mimar.elastic import log_likelihoods, text_loss
+    from mimar.elastic import text_loss
 
-    def asked(given: Sequence[Request]) -> Sequence[float]:
-        return log_likelihoods(candidate.model, [(each.context, each.continuation) for each in given])
-
-    encode = _encoder(subject)
+    encode = subject.opened.encode
     found = {text: math.exp(text_loss(candidate.model, rows)) for text, rows in ids.items()}
-    scores = {
-        part.task.name: score(part.task, part.items, requests(part.task, part.items, encode), asked).to_json()
-        for part in plan.questions
-    }
+    scores = {part.task.name: answered(candidate.model, part, encode).to_json() for part in plan.questions}
     return replace(candidate, row=replace(candidate.row, perplexities=found, tasks=scores))
-
-
-def _encoder(subject: Subject) -> Callable[[str], Sequence[int]]:
-    """Text → tokens, with those that the model's tokenizer begins every text with."""
-    from tokenizers import Tokenizer
-
-    library = Tokenizer.from_file(str(subject.opened.tokenizer / "tokenizer.json"))
-    begin = subject.opened.begin
-    return lambda text: [*begin, *library.encode(text, add_special_tokens=False).ids]

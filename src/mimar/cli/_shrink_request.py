@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, cast
 
 from mimar.cli._quantities import count, seconds, size
-from mimar.cli._shrink_settings import FineTune, ShrinkSettings, Texts
+from mimar.cli._shrink_settings import Asked, FineTune, ShrinkSettings, Texts
 from mimar.cli._strategies import GUIDED, STRATEGIES, read_weights, require_fitting
 from mimar.cli._training import objective_names
 from mimar.elastic import ElasticSpace, Form, SubNetwork
@@ -17,6 +17,7 @@ from mimar.objectives import Budget
 from mimar.shrink import Knapsack, objective_for
 from mimar.space import Architecture
 from mimar.strategy import Darts
+from mimar.tasks import TASKS
 
 if TYPE_CHECKING:
     from mimar.shrink import Opened
@@ -54,6 +55,8 @@ class ShrinkRequest:
     window: int
     strategy: str
     objectives: str
+    tasks: Sequence[str]
+    task_items: int | None
     weights: str | None
     arm: str | None
     llm: str
@@ -85,10 +88,17 @@ def settings_for(request: ShrinkRequest, opened: Opened) -> ShrinkSettings:
     weights = read_weights(request.weights, request.strategy, [objective_for(name) for name in objectives])
     return ShrinkSettings(
         request.model, opened.fingerprint, space, _texts(request, parent), profile, workload,
-        _budgets(request.budgets, whole), objectives, request.strategy, weights, request.arm or "",
+        _budgets(request.budgets, whole), objectives, _asked(request, objectives),
+        request.strategy, weights, request.arm or "",
         request.llm, request.anonymise, request.seed,
         request.finetune, None, None, request.command,
     )  # fmt: skip
+
+
+def _asked(request: ShrinkRequest, objectives: Sequence[str]) -> Asked:
+    """Tasks among the objectives: their own files, where --tasks names any."""
+    typed = {name.partition("=")[0]: name for name in request.tasks}
+    return Asked(tuple(typed.get(name, name) for name in objectives if name in TASKS), request.task_items)
 
 
 def _require_able(strategy: str, llm: str) -> None:

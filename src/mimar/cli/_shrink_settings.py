@@ -31,6 +31,14 @@ class Texts:
 
 
 @dataclass(frozen=True)
+class Asked:
+    """Tasks that candidates are judged by, as typed, and how many items of each; None for all."""
+
+    tasks: tuple[str, ...]
+    items: int | None
+
+
+@dataclass(frozen=True)
 class FineTune:
     """Of the super-network before the search; none where `tokens` is 0."""
 
@@ -55,6 +63,7 @@ class ShrinkSettings:
     workload: Workload
     budgets: tuple[Budget, ...]
     objectives: tuple[str, ...]
+    asked: Asked
     strategy: str
     weights: Mapping[str, float]
     arm: str
@@ -84,6 +93,7 @@ class ShrinkSettings:
             "workload": asdict(self.workload),
             "budgets": [asdict(budget) for budget in self.budgets],
             "objectives": list(self.objectives),
+            "asked": {"tasks": list(self.asked.tasks), "items": self.asked.items},
             "strategy": self.strategy,
             "weights": dict(self.weights),
             "arm": self.arm,
@@ -111,6 +121,7 @@ class ShrinkSettings:
             workload=Workload(**data["workload"]),
             budgets=tuple(Budget(**budget) for budget in data["budgets"]),
             objectives=tuple(data["objectives"]),
+            asked=Asked(tuple(data["asked"]["tasks"]), data["asked"]["items"]),
             strategy=data["strategy"],
             weights=data["weights"],
             arm=data["arm"],

@@ -1,5 +1,6 @@
 """`shrink`: a pretrained model, text, a device and budgets → the search for a smaller one, and what came of it."""
 
+from mimar.shrink._answers import answered
 from mimar.shrink._card import Provenance, model_card
 from mimar.shrink._knapsack import Knapsack
 from mimar.shrink._lessons import Healed, Lessons, Tuned, drawn, heal, tune
@@ -29,6 +30,7 @@ __all__ = [
     "ShrinkEvaluator",
     "ShrinkTask",
     "Tuned",
+    "answered",
     "drawn",
     "heal",
     "model_card",

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mimar.errors import InputError
 from mimar.formats import read_gguf, save_gguf_tokenizer
+from mimar.tasks import Encode
 from mimar.training import SubwordTokenizer
 
 if TYPE_CHECKING:
@@ -34,6 +36,14 @@ class Opened:
     def reader(self) -> SubwordTokenizer:
         """Text → tokens."""
         return SubwordTokenizer.read(self.tokenizer)
+
+    @cached_property
+    def encode(self) -> Encode:
+        """Text → tokens, with those that every text begins with."""
+        from tokenizers import Tokenizer
+
+        library = Tokenizer.from_file(str(self.tokenizer / "tokenizer.json"))
+        return lambda text: [*self.begin, *library.encode(text, add_special_tokens=False).ids]
 
     @property
     def fingerprint(self) -> str:

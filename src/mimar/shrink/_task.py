@@ -15,12 +15,13 @@ from mimar.objectives import Budget, Objective
 from mimar.pareto import Reference
 from mimar.shrink._within import SIZE, Known, Within, at_most
 from mimar.strategy import Axis, Brief, Problem
+from mimar.tasks import TASKS, TaskScore
 from mimar.trial import FULL
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from mimar.elastic import BlockScores, Keep, SuperNetwork
+    from mimar.elastic import BlockScores, Keep, Parent, SuperNetwork
 
 DIVERGENCE: Final = "divergence"
 """KL of a sub-network from its parent, nats a token."""
@@ -30,6 +31,9 @@ LOSS: Final = "loss"
 
 FIGURES: Final = (DIVERGENCE, LOSS)
 """In the order of `mimar.elastic.judge`."""
+
+Ask = Callable[["Parent"], TaskScore]
+"""Puts the questions of a task to a model."""
 
 DIRECTIONS: Final[Mapping[str, str]] = {
     LOSS: "min",
@@ -51,6 +55,7 @@ class ShrinkEvaluator:
 
     Candidates that it hears of together (`prepare`) are judged together: what they begin with is run once, and one that
     is surely worse than another and no better in any of `objectives` is given up on the way, its figures estimated.
+    Where a task is an objective nobody is. asked: tasks by name.
     spent, naive: layers run over the whole text so far, and what one by one would have run.
     """
 
@@ -58,6 +63,7 @@ class ShrinkEvaluator:
     ids: Tensor
     known: Callable[[SubNetwork], Mapping[str, float]]
     objectives: tuple[Objective, ...] = ()
+    asked: Mapping[str, Ask] = field(default_factory=dict[str, Ask])
     spent: float = 0.0
     naive: float = 0.0
     _judged: dict[SubNetwork, Mapping[str, float]] = field(default_factory=dict[SubNetwork, Mapping[str, float]])
@@ -82,7 +88,7 @@ class ShrinkEvaluator:
         from mimar.elastic import everyone, on_the_front
 
         judged = [each.metric for each in self.objectives if each.metric in FIGURES]
-        if len(judged) != 1:
+        if len(judged) != 1 or self.asked:
             return everyone, 0
         rest = [each for each in self.objectives if each.metric not in FIGURES]
         known = [[each.sign * self.known(sub)[each.metric] for each in rest] for sub in candidates]
@@ -95,7 +101,18 @@ class ShrinkEvaluator:
     def evaluate(self, arch: SubNetwork, fidelity: str = FULL) -> Mapping[str, float]:
         """All metrics; the fidelity changes nothing."""
         self.prepare([arch])
-        return {**self.known(arch), **self._judged[arch]}
+        return {**self.known(arch), **self._judged[arch], **self._answers(arch)}
+
+    def _answers(self, sub: SubNetwork) -> dict[str, float]:
+        """Of each task the share of right answers, and its standard error as ``NAME_error``."""
+        from mimar.elastic import extract
+
+        if not self.asked:
+            return {}
+        model = extract(self.network, sub)
+        scores = {name: ask(model) for name, ask in self.asked.items()}
+        errors = {f"{name}_error": score.headline_error or 0.0 for name, score in scores.items()}
+        return {name: score.headline_value for name, score in scores.items()} | errors
 
 
 @dataclass(frozen=True)
@@ -123,9 +140,11 @@ def shrink_task(
     budgets: Sequence[Budget] = (),
     objectives: Sequence[str] = DEFAULT_OBJECTIVES,
     reference: Reference | None = None,
+    asked: Mapping[str, Ask] | None = None,
 ) -> ShrinkTask:
     """Join the parts. ids: the text (sequences, tokens) that candidates are judged on. use: where and how they run.
-    reference: the frame of the hypervolume in losses, of a study that goes on.
+    reference: the frame of the hypervolume in losses, of a study that goes on. asked: tasks that each candidate
+    answers, by the names that objectives use.
 
     BudgetError where nothing of `space` keeps the budgets, InputError for unknown objectives or figures that the device
     does not have.
@@ -134,10 +153,11 @@ def shrink_task(
 
     known = Known(space, *use)
     whole = known(SubNetwork.whole(space.parent))
-    wanted = tuple(objective_for(name) for name in objectives)
+    asks = dict(asked or {})
+    wanted, metrics = tuple(objective_for(name) for name in objectives), (*FIGURES, *whole, *asks)
     for name in (*objectives, *(budget.metric for budget in budgets)):
-        if name not in (*FIGURES, *whole):
-            raise InputError(f"unknown metric {name!r}: expected one of {', '.join((LOSS, DIVERGENCE, *whole))}")
+        if name not in metrics:
+            raise InputError(f"unknown metric {name!r}: expected one of {', '.join(metrics)}")
     kept = tuple(budgets)
 
     def check(sub: SubNetwork) -> tuple[str, ...]:
@@ -156,7 +176,7 @@ def shrink_task(
         space, wanted, check, excess, known, reference,
         anchor=starts[0], axes=(Axis("block_params", lambda sub: known(sub)["block_params"], cells=4),),
     )  # fmt: skip
-    evaluator = ShrinkEvaluator(network, ids, known, wanted)
+    evaluator = ShrinkEvaluator(network, ids, known, wanted, asks)
     return ShrinkTask(problem, evaluator, starts, within, _brief(space, use, kept))
 
 
@@ -191,10 +211,10 @@ def _rules(space: ElasticSpace) -> Iterator[str]:
 
 
 def objective_for(name: str) -> Objective:
-    """The objective for a metric's name; InputError lists the names."""
-    if name not in DIRECTIONS:
-        raise InputError(f"unknown objective {name!r}: expected one of {', '.join(DIRECTIONS)}")
-    return Objective(name, "max" if DIRECTIONS[name] == "max" else "min")
+    """The objective for a metric's name, or a task's; InputError lists the names."""
+    if name not in (*DIRECTIONS, *TASKS):
+        raise InputError(f"unknown objective {name!r}: expected one of {', '.join((*DIRECTIONS, *TASKS))}")
+    return Objective(name, "max" if name in TASKS or DIRECTIONS[name] == "max" else "min")
 
 
 EVENED: Final = (0.0, 0.5, 0.8)
@@ -232,6 +252,9 @@ def _frame(
             base = begin if each.metric == LOSS else 0.0
             points.append(base + 2 * worst + 1e-6)
             ideals.append(base)
+        elif each.metric in TASKS:
+            points.append(0.0)
+            ideals.append(-1.0)
         else:
             ends = sorted(each.sign * metrics[each.metric] for metrics in (whole, least))
             points.append(ends[1])
