@@ -76,7 +76,7 @@ def shrink(
     anonymise: Anonymise = False,
     max_cost: MaxCost = None,
     trials: Annotated[int, typer.Option(min=1, help="Sub-networks to judge.")] = 16,
-    calibration_tokens: Annotated[str, typer.Option(help="Of --calibration, to order channels by.")] = "32k",
+    calibration_tokens: Annotated[str, typer.Option(help="Of --calibration, to order channels by.")] = "64k",
     search_tokens: Annotated[str, typer.Option(help="Of --calibration, other ones, to judge candidates on.")] = "8k",
     eval_tokens: Annotated[str, typer.Option(help="Of each --eval-text.")] = "8k",
     window: Annotated[int, typer.Option(min=2, help="Tokens in a row.")] = 512,
