@@ -365,3 +365,12 @@ def test_tasks_may_be_objectives(shrink, mimar, tmp_path):
     assert shown["objectives"] == ["arc_easy", "block_params"]
     again = shrink(*options, "--objectives", "arc_easy,block_params", "--resume", "--json").json
     assert again["front"] == front
+
+
+def test_options_that_a_resumed_study_does_not_follow_are_named(shrink):
+    assert shrink("--max-block-params", "0.8x").code == 0
+    again = shrink("--max-block-params", "0.7x", "--seed", 3, "--resume")
+    assert again.code == 0, again.err
+    assert "keeps the settings it was started with and ignores --max-block-params, --seed: to use them" in again.err
+    same = shrink("--max-block-params", "0.8x", "--quantized", "Q8_0", "--resume")
+    assert "ignores" not in same.err

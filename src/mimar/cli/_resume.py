@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Set
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,20 +22,25 @@ def resumed_settings(path: Path, context: typer.Context) -> DesignSettings:
     added; options in `context` that ask for others are named on standard error. Raises what `open_study` raises.
     """
     settings = open_study(path).settings
-    ignored = ignored_options(context, settings.command)
+    name_ignored(context, path, settings.command, OBEYED)
+    return settings
+
+
+def name_ignored(context: typer.Context, path: Path, started: str, obeyed: Set[str]) -> None:
+    """Say which options the study at `path`, which the command `started` began, does not follow."""
+    ignored = ignored_options(context, started, obeyed)
     if ignored:
         say(
             f"note: {path} keeps the settings it was started with and ignores {', '.join(ignored)}: "
             "to use them start a new study at another --study"
         )
-    return settings
 
 
-def ignored_options(context: typer.Context, started: str) -> tuple[str, ...]:
-    """Options typed in `context` that a resumed study does not follow and whose value is not that of the command
-    `started`, defaults included. Values are compared as typed: 30M and 30e6 differ."""
+def ignored_options(context: typer.Context, started: str, obeyed: Set[str] = OBEYED) -> tuple[str, ...]:
+    """Options typed in `context` that a resumed study does not follow, being none of `obeyed`, and whose value is not
+    that of the command `started`, defaults included. Values are compared as typed: 30M and 30e6 differ."""
     first = _values(context, started)
-    typed = [p for p in context.command.params if _is_typed(context, p.name or "") and p.name not in OBEYED]
+    typed = [p for p in context.command.params if _is_typed(context, p.name or "") and p.name not in obeyed]
     return tuple(p.opts[0] for p in typed if p.name not in first or context.params[p.name or ""] != first[p.name])
 
 
@@ -57,4 +63,4 @@ def _values(context: typer.Context, started: str) -> dict[str, Any]:
         _, _, *arguments = shlex.split(started)
     except ValueError:  # too short, or quotes that do not close: every option typed now is named then
         return {}
-    return context.command.make_context("design", arguments, resilient_parsing=True).params
+    return context.command.make_context(context.command.name, arguments, resilient_parsing=True).params

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -15,8 +15,17 @@ from mimar.cli._output import INTERRUPTED, errors_explained, print_json, say
 shrinking = typer.Typer()
 
 
+OBEYED: Final = frozenset({
+    "trials", "max_cost", "study", "resume", "as_json", "eval_text", "eval_tokens", "window", "baselines", "tasks",
+    "task_items", "heal", "heal_text", "heal_rate", "heal_teacher_weight", "heal_control", "precision", "quantized",
+    "choose", "export", "out",
+})  # fmt: skip
+"""Parameters that a resumed study follows: what is measured, healed and written."""
+
+
 @shrinking.command(short_help="Make a pretrained model smaller and faster.")
 def shrink(
+    context: typer.Context,
     model: Annotated[str, typer.Argument(help="A hub id, a folder of transformers or a GGUF file.")],
     calibration: Annotated[
         list[str] | None, typer.Option(help="Text that says what matters in the model; repeat for more.")
@@ -127,12 +136,14 @@ def shrink(
     Channels and heads are ordered by what the calibration text makes of them, each part is scored by how far its loss
     takes the model from itself, and a search judges sub-networks within the budgets by their loss on that text. What
     remains of each layer is fitted in closed form; with --heal it learns from the parent as well. A resumed study keeps
-    the settings it was started with.
+    the settings of its search; options that ask for others are named and ignored.
     """
     with errors_explained(as_json):
         from mimar.cli._quantities import count
+        from mimar.cli._resume import as_started, name_ignored
         from mimar.cli._shrink import run_shrink
         from mimar.cli._shrink_plan import Plan, Recovery, names, read_exports, read_types, require_out
+        from mimar.cli._shrink_report import started_by
         from mimar.cli._shrink_request import ShrinkRequest
         from mimar.cli._shrink_settings import FineTune
         from mimar.cli._tables import print_shrunk
@@ -165,6 +176,9 @@ def shrink(
             exports=read_exports(export), quantized=read_types(quantized), out=out, choose=choose,
         )  # fmt: skip
         require_out(plan)
+        if resume and (started := started_by(study)):
+            trials, max_cost = (as_started(context, started, name) for name in ("trials", "max_cost"))
+            name_ignored(context, study, started, OBEYED)
         result = run_shrink(request, study, trials, plan, resume=resume, max_cost=max_cost)
         print_json(result) if as_json else print_shrunk(result)
     if result["stopped"] == "interrupted":

@@ -35,6 +35,15 @@ def shrink_report(path: Path) -> ReportData | None:
         storage.close()
 
 
+def started_by(path: Path) -> str:
+    """The command that began the study at `path`; empty where it is none of this kind, which is another's to say."""
+    storage = SQLiteStorage(path, read_only=True)
+    try:
+        return str((read_journal(storage).settings or {}).get("command", ""))
+    finally:
+        storage.close()
+
+
 def _data(path: Path, journal: Journal, settings: ShrinkSettings) -> ReportData:
     assert settings.reference is not None
     space, workload = settings.space, settings.workload
