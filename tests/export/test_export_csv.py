@@ -81,6 +81,7 @@ def test_a_study_without_trials_is_a_header(tmp_path):
 
 def test_exported_names():
     assert mimar.export.__all__ == [
+        "INT8",
         "QUANTIZATIONS",
         "ExportResult",
         "export_code",
@@ -91,6 +92,8 @@ def test_exported_names():
         "export_shrunk_gguf",
         "export_shrunk_hf",
         "export_shrunk_onnx",
+        "int8_rounded",
+        "require_int8",
         "require_onnx",
         "save_shrunk_gguf",
     ]

@@ -10,7 +10,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, Llama
 
 from mimar.elastic import SubNetwork, SuperNetwork, extract, load_parent, model_logits, state_dict
 from mimar.errors import ArchitectureError
-from mimar.export import export_shrunk_gguf, export_shrunk_hf, export_shrunk_onnx
+from mimar.export import export_shrunk_gguf, export_shrunk_hf, export_shrunk_onnx, int8_rounded
 from mimar.models import RAGGED_CLASSES, register_ragged
 from mimar.training import tokenizer_named
 
@@ -142,3 +142,17 @@ def test_what_llama_cpp_would_not_compute_is_refused(folder, tmp_path, sub, chan
         export_shrunk_gguf(cut(folder, sub, **changes), tmp_path / "out", folder)
     assert reason in caught.value.reasons[0]
     assert not (tmp_path / "out").exists()
+
+
+def test_int8_weights_are_one_byte_each_and_a_scale_a_row(folder):
+    pytest.importorskip("torchao")
+    model = cut(folder, PER_LAYER)
+    rounded, size = int8_rounded(model)
+    up, back = model.layers[0].mlp.up, rounded.layers[0].mlp.up
+    steps = up.abs().amax(1, keepdim=True) / 127
+    assert ((up - back).abs() <= 0.51 * steps).all()
+    assert len((back[0] / steps[0]).round().unique()) > 30
+    assert torch.equal(rounded.embedding, model.embedding)
+    matrices = [each for name, each in state_dict(model).items() if "layers" in name and each.dim() == 2]
+    rest = [each for name, each in state_dict(model).items() if "layers" not in name or each.dim() == 1]
+    assert size == sum(each.numel() + 4 * len(each) for each in matrices) + 2 * sum(each.numel() for each in rest)

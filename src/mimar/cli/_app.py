@@ -290,7 +290,7 @@ def export(
     out: OutDir = None,
     to: Annotated[str, typer.Option(help="json, code, hf or gguf for one trial; csv for a whole study.")] = "json",
     weights: Annotated[
-        str | None, typer.Option(help="Of gguf: F32, F16, Q8_0, Q5_0 or Q4_0.", show_default="F16")
+        str | None, typer.Option(help="Of gguf: F32, F16, Q8_0, Q5_0, Q4_1 or Q4_0.", show_default="F16")
     ] = None,
     tokenizer: Tokenizer = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the initial weights.")] = 0,

@@ -120,7 +120,10 @@ def shrink(
     ] = False,
     precision: Annotated[str, typer.Option(help="Of passes that learn: float32 or bfloat16.")] = "float32",
     quantized: Annotated[
-        str, typer.Option(help="Types of GGUF weights to compare in llama.cpp, e.g. Q8_0,Q4_0; empty for none.")
+        str,
+        typer.Option(
+            help="Types of weights to compare: GGUF in llama.cpp, e.g. Q8_0,Q4_0; int8 of torchao. Empty for none."
+        ),
     ] = "",
     choose: Annotated[
         int | None, typer.Option(help="Trial to go on with.", show_default="the best first objective")

@@ -12,7 +12,7 @@ from mimar.cli._output import say
 from mimar.cli._shrink_plan import ENGINES, PLAIN, Plan
 from mimar.elastic import ElasticSpace
 from mimar.errors import MimarError
-from mimar.export import export_shrunk_gguf, export_shrunk_hf, export_shrunk_onnx, save_shrunk_gguf
+from mimar.export import INT8, export_shrunk_gguf, export_shrunk_hf, export_shrunk_onnx, int8_rounded, save_shrunk_gguf
 from mimar.formats import Speed, has_llama_cpp, measured_speeds
 from mimar.formats import text_loss as llama_cpp_loss
 from mimar.hardware import DeviceProfile, Workload
@@ -127,16 +127,27 @@ def quantized_rows(
 ) -> list[dict[str, Any]]:
     """Parent and chosen with each type of weights: judged with the weights as rounded, and run in llama.cpp."""
     ids, scratch, judge = given
-    if not plan.quantized or not has_llama_cpp():
-        return []
+    int8 = [_int8_row(each, judge) for each in models] if INT8 in plan.quantized else []
+    kinds = [kind for kind in plan.quantized if kind != INT8]
+    if not kinds or not has_llama_cpp():
+        return int8
     found = [
         (kind, rounded, file)
-        for kind in plan.quantized
+        for kind in kinds
         for each in models
         if (rounded := _gguf(subject, each, file := scratch / f"{each.row.kind}-{kind}.gguf", kind)) is not None
     ]
     speeds = dict(zip(found, _speeds(subject, [file for *_, file in found]), strict=True))
-    return [_quantized_row((kind, judge(each), file), speeds[kind, each, file], ids) for kind, each, file in found]
+    rows = [_quantized_row((kind, judge(each), file), speeds[kind, each, file], ids) for kind, each, file in found]
+    return rows + int8
+
+
+def _int8_row(candidate: Candidate, judge: Judge) -> dict[str, Any]:
+    """Nothing here runs it, so that it has no speeds."""
+    model, size = int8_rounded(candidate.model)
+    row = judge(replace(candidate, model=model)).row
+    rounded = replace(row, bytes=size, prefill_tokens_per_second=None, decode_tokens_per_second=None)
+    return {**rounded.to_json(), "kind": f"{candidate.row.kind}:{INT8}"}
 
 
 def _quantized_row(entry: tuple[str, Candidate, Path], speed: Speed, ids: Mapping[str, Tensor]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from mimar.errors import InputError, UnknownNameError
-from mimar.export import QUANTIZATIONS, require_onnx
+from mimar.export import INT8, QUANTIZATIONS, require_int8, require_onnx
 from mimar.shrink import Opened, windows
 from mimar.tasks import Items, read_items
 from mimar.training import Precision, read_texts
@@ -41,7 +41,7 @@ class Plan:
     """What is to be measured and written. texts: sources to judge on, each by itself; tokens: of each.
 
     tasks: names, or NAME=FILE, with `items` of each, all for None. exports: (form, type of weights or empty).
-    quantized: types of GGUF that are compared. choose: the trial to go on with, None for the best first objective.
+    quantized: types of weights that are compared. choose: the trial to go on with, None for the best first objective.
     """
 
     texts: tuple[str, ...]
@@ -105,11 +105,11 @@ def _export(text: str) -> tuple[str, str]:
 
 
 def read_types(text: str) -> tuple[str, ...]:
-    """``Q8_0,Q4_0`` → types of GGUF weights; empty for none. UnknownNameError."""
-    found = names(text)
+    """``Q8_0,int8`` → types of weights; empty for none. UnknownNameError."""
+    found, known = names(text), (*QUANTIZATIONS, INT8)
     for kind in found:
-        if kind not in QUANTIZATIONS:
-            raise UnknownNameError("type of GGUF weights", kind, tuple(QUANTIZATIONS))
+        if kind not in known:
+            raise UnknownNameError("type of weights", kind, known)
     return found
 
 
@@ -121,3 +121,5 @@ def require_out(plan: Plan) -> None:
         raise InputError("--export writes files: say where with --out DIR")
     if any(form == "onnx" for form, _ in plan.exports):
         require_onnx()
+    if INT8 in plan.quantized:
+        require_int8()

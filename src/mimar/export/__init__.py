@@ -9,6 +9,7 @@ from mimar.export._csv import export_csv
 from mimar.export._gguf import export_gguf
 from mimar.export._gguf_check import QUANTIZATIONS
 from mimar.export._hf import export_hf
+from mimar.export._int8 import INT8, int8_rounded, require_int8
 from mimar.export._json import export_json
 from mimar.export._publish import ExportResult
 from mimar.export._shrunk import export_shrunk_gguf, save_shrunk_gguf
@@ -16,6 +17,7 @@ from mimar.export._shrunk_hf import export_shrunk_hf
 from mimar.export._shrunk_onnx import export_shrunk_onnx, require_onnx
 
 __all__ = [
+    "INT8",
     "QUANTIZATIONS",
     "ExportResult",
     "export_code",
@@ -26,6 +28,8 @@ __all__ = [
     "export_shrunk_gguf",
     "export_shrunk_hf",
     "export_shrunk_onnx",
+    "int8_rounded",
+    "require_int8",
     "require_onnx",
     "save_shrunk_gguf",
 ]

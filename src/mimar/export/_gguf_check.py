@@ -18,6 +18,7 @@ QUANTIZATIONS: Final[Mapping[str, tuple[str, str]]] = {
     "F16": ("F16", "F16"),
     "Q8_0": ("Q8_0", "Q8_0"),
     "Q5_0": ("Q5_0", "Q8_0"),
+    "Q4_1": ("Q4_1", "Q8_0"),
     "Q4_0": ("Q4_0", "Q8_0"),
 }
 """Name → types of the layers' matrices and of embedding and head, which bear rounding worse. Norms stay F32."""
