@@ -15,7 +15,14 @@ from typing import Final
 import numpy as np
 
 from mimar.errors import BudgetError, CandidateError, InputError, memory_explained
-from mimar.hardware import DeviceProfile, Workload, device_advice, hardware_metrics, unsupported_reasons
+from mimar.hardware import (
+    METRIC_DIRECTIONS,
+    DeviceProfile,
+    Workload,
+    device_advice,
+    hardware_metrics,
+    unsupported_reasons,
+)
 from mimar.models import generate_layer_code
 from mimar.objectives import LOSS_PREFIX, SCORED, Budget, DesignEvaluator, InheritedLoss, Objective, TrainedLoss
 from mimar.pareto import Reference
@@ -34,14 +41,7 @@ DEFAULT_OBJECTIVES: Final = ("score", "decode_tokens_per_second", "memory_bytes"
 
 DIRECTIONS: Final[Mapping[str, str]] = {
     "score": "max",
-    "decode_tokens_per_second": "max",
-    "params": "min",
-    "nonembedding_params": "min",
-    "flops": "min",
-    "memory_bytes": "min",
-    "ttft_s": "min",
-    "energy_j_per_token": "min",
-    "power_w": "min",
+    **METRIC_DIRECTIONS,
 }
 """Metric → whether more or less of it is better; less of every validation loss."""
 

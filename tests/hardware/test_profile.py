@@ -101,7 +101,8 @@ def test_importing_does_not_import_torch():
 
 def test_exported_names():
     assert sorted(mimar.hardware.__all__) == [
-        "Agreement", "Amounts", "ColumnRow", "DTYPES", "DeviceProfile", "Dtype", "LayerLatency", "Measurement",
+        "Agreement", "Amounts", "ColumnRow", "DTYPES", "DeviceProfile", "Dtype", "LayerLatency", "METRIC_DIRECTIONS",
+        "Measurement",
         "MemoryBreakdown", "MemoryRow", "Pass", "Power", "Prices", "SpeedTruth", "Support", "THIS", "Throughput",
         "WEIGHT_BYTES", "Workload", "agreement", "calibrate", "device_advice", "hardware_metrics", "kv_cache_bytes",
         "latency_breakdown", "load_profile", "measure_this", "measured_power", "measured_profile", "measured_speed",

@@ -12,7 +12,7 @@ from mimar.hardware._calibrate import Measurement, calibrate, predicted_cost
 from mimar.hardware._limits import device_advice, restrictions, unsupported_reasons
 from mimar.hardware._machine import memory_bytes
 from mimar.hardware._memory import MemoryBreakdown, kv_cache_bytes, memory_breakdown
-from mimar.hardware._metrics import LayerLatency, hardware_metrics, latency_breakdown
+from mimar.hardware._metrics import METRIC_DIRECTIONS, LayerLatency, hardware_metrics, latency_breakdown
 from mimar.hardware._peak import MemoryRow, memory_truth
 from mimar.hardware._profile import (
     THIS,
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DTYPES",
+    "METRIC_DIRECTIONS",
     "THIS",
     "WEIGHT_BYTES",
     "Agreement",

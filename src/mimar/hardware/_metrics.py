@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final, Literal
 
 from mimar.hardware._amounts import frame_of
 from mimar.hardware._cost import head_seconds, layer_cost, rates_of
@@ -11,6 +13,18 @@ from mimar.hardware._profile import DeviceProfile
 from mimar.hardware._workload import Workload
 from mimar.shapes import embedding_parameters
 from mimar.space import Architecture
+
+METRIC_DIRECTIONS: Final[Mapping[str, Literal["min", "max"]]] = {
+    "decode_tokens_per_second": "max",
+    "params": "min",
+    "nonembedding_params": "min",
+    "flops": "min",
+    "memory_bytes": "min",
+    "ttft_s": "min",
+    "energy_j_per_token": "min",
+    "power_w": "min",
+}
+"""Metric of `hardware_metrics` → whether more or less of it is better."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import numpy as np
 
 from mimar.elastic import ElasticSpace, SubNetwork
 from mimar.errors import BudgetError, InputError
-from mimar.hardware import DeviceProfile, Workload, device_advice
+from mimar.hardware import METRIC_DIRECTIONS, DeviceProfile, Workload, device_advice
 from mimar.objectives import Budget, Objective
 from mimar.pareto import Reference
 from mimar.shrink._within import SIZE, Known, Within, at_most
@@ -39,10 +39,7 @@ DIRECTIONS: Final[Mapping[str, str]] = {
     LOSS: "min",
     DIVERGENCE: "min",
     "block_params": "min",
-    "params": "min",
-    "memory_bytes": "min",
-    "ttft_s": "min",
-    "decode_tokens_per_second": "max",
+    **METRIC_DIRECTIONS,
 }
 """Metric → whether more or less of it is better."""
 
