@@ -12,7 +12,7 @@ from mimar.hardware import Workload, load_profile
 from mimar.objectives import Budget, losses
 from mimar.pareto import front
 from mimar.shrink import DIVERGENCE, LOSS, Knapsack, Lessons, ShrinkEvaluator, drawn, shrink_task, tune
-from mimar.shrink._knapsack import PRIOR
+from mimar.shrink._knapsack import PRIOR, SPREAD, _posterior
 from mimar.shrink._within import at_most
 from mimar.strategy import Started
 from mimar.study import Study
@@ -133,7 +133,7 @@ class _Sum:
 
     def __init__(self, task, scores):
         self.task, self.scores = task, scores.evened(PRIOR)
-        self.factors = np.random.default_rng(0).uniform(0.4, 2.5, (2, len(scores.mlp)))
+        self.factors = np.random.default_rng(6).uniform(0.3, 3.0, (2, len(scores.mlp)))
         self.begin = task.problem.reference.ideal[0]
 
     def cost(self, sub):
@@ -161,6 +161,21 @@ def test_a_knapsack_learns_what_the_scores_did_not_know(parts):
     assert begin > 1.05 * best
     assert ends[0] == pytest.approx(best, rel=0.01)
     assert ends[0] <= ends[1]
+
+
+def test_factors_of_scores_are_learnt_from_sums():
+    """Relative to the common one; the more trials, the surer."""
+    rng = np.random.default_rng(0)
+    factors = rng.uniform(0.7, 1.4, 10)
+    parts = [rng.uniform(0.0, 1.0, (2, 5)) for _ in range(400)]
+    costs = [3.0 * float(each.flatten() @ factors) for each in parts]
+    common = sum(costs) / sum(each.sum() for each in parts)
+    few, all_of_them = (_posterior(parts[:count], costs[:count], 10) for count in (10, 400))
+    assert all_of_them[0] == pytest.approx(3.0 * factors / common, abs=0.02)
+    assert np.trace(all_of_them[1]) < 0.1 * np.trace(few[1]) < 0.1 * 10 * SPREAD**2
+    mean, covariance = _posterior([], [], 10)
+    assert (mean == 1).all()
+    assert np.diag(covariance) == pytest.approx(SPREAD**2)
 
 
 def test_a_knapsack_wants_a_figure_to_learn_from(parts):

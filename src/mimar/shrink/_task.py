@@ -214,8 +214,9 @@ def objective_for(name: str) -> Objective:
     return Objective(name, "max" if name in TASKS or DIRECTIONS[name] == "max" else "min")
 
 
-EVENED: Final = (0.0, 0.5, 0.8)
-"""How far the scores are drawn together for the sub-networks of the whole budget that a search begins with."""
+EVENED: Final = (0.0, 0.5, 0.8, 1.0)
+"""How far the scores are drawn together for the sub-networks of the whole budget that a search begins with; with 1 all
+layers that can be cut are nearly alike."""
 
 SMALLER: Final = 3
 """Sizes below the budget at which it begins as well."""
