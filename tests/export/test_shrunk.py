@@ -6,11 +6,13 @@ import gguf
 import pytest
 import torch
 from tests.elastic.conftest import SCALED, made
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from mimar.elastic import SubNetwork, SuperNetwork, extract, load_parent, model_logits, state_dict
-from mimar.errors import ArchitectureError
+from mimar.errors import ArchitectureError, InputError
 from mimar.export import export_shrunk_gguf, export_shrunk_hf, export_shrunk_onnx, int8_rounded
+from mimar.formats import TEXT_SPLITS, gguf_tokenizer, read_gguf
 from mimar.models import RAGGED_CLASSES, register_ragged
 from mimar.training import tokenizer_named
 
@@ -156,3 +158,54 @@ def test_int8_weights_are_one_byte_each_and_a_scale_a_row(folder):
     matrices = [each for name, each in state_dict(model).items() if "layers" in name and each.dim() == 2]
     rest = [each for name, each in state_dict(model).items() if "layers" not in name or each.dim() == 1]
     assert size == sum(each.numel() + 4 * len(each) for each in matrices) + 2 * sum(each.numel() for each in rest)
+
+
+def tokenizer_of_another(folder, split, normalizer=None):
+    """As the families of Llama 3 and Qwen2 have it, trained here; Llama 3 begins every text with a token."""
+    named = {"bos_token": "<|begin|>", "eos_token": "<|end|>"}
+    made = Tokenizer(models.BPE(ignore_merges=split == "llama-bpe"))
+    made.normalizer = normalizer
+    cut_first = pre_tokenizers.Split(Regex(TEXT_SPLITS[split]), "isolated")
+    rest = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    made.pre_tokenizer, made.decoder = pre_tokenizers.Sequence([cut_first, rest]), decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(
+        vocab_size=300, special_tokens=list(named.values()), initial_alphabet=alphabet, show_progress=False
+    )
+    made.train_from_iterator(["The year 1984 was long. It's na\u00efve, isn't it? " * 40], trainer)
+    if split == "llama-bpe":
+        made.post_processor = processors.TemplateProcessing(
+            single="<|begin|> $A", special_tokens=[("<|begin|>", made.token_to_id("<|begin|>"))]
+        )
+    made.save(str(folder / "tokenizer.json"))
+    settings = {"tokenizer_class": "PreTrainedTokenizerFast", **named}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    return made
+
+
+@pytest.mark.parametrize("split", ["llama-bpe", "qwen2"])
+def test_tokenizers_of_other_families_go_with_the_file(tmp_path, split):
+    """The check that ends the export has llama.cpp read text with them; the file gives the tokenizer back."""
+    tokenizer = tokenizer_of_another(tmp_path, split, normalizers.NFC() if split == "qwen2" else None)
+    result = export_shrunk_gguf(cut(tmp_path, PER_LAYER), tmp_path / "out", tmp_path, quantization="F16")
+    assert result.verdicts["llama.cpp"].startswith("ok")
+    file = read_gguf(tmp_path / "out" / "model-F16.gguf")
+    assert file.keys["tokenizer.ggml.pre"] == split
+    text = "It's 1984: isn't\n it na\u00efve?"
+    assert gguf_tokenizer(file).encode(text).ids == tokenizer.encode(text).ids
+    begins = tokenizer.encode("").ids
+    assert len(begins) == (split == "llama-bpe")
+    assert file.keys["tokenizer.ggml.add_bos_token"] == bool(begins)
+
+
+@pytest.mark.parametrize("change", ["expression", "normalizer"])
+def test_a_tokenizer_that_llama_cpp_does_not_know_is_refused(tmp_path, change):
+    tokenizer = tokenizer_of_another(tmp_path, "qwen2")
+    if change == "normalizer":
+        tokenizer.normalizer = normalizers.Lowercase()
+    else:
+        rest = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+        tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Split(Regex(" "), "isolated"), rest])
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    with pytest.raises(InputError, match="expected a byte-level BPE tokenizer for GGUF"):
+        export_shrunk_gguf(cut(tmp_path, PER_LAYER), tmp_path / "out", tmp_path)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from mimar.errors import InputError
 from mimar.export._tokenizer import copy_tokenizer, read_tokenizer, tokenizer_file
+from mimar.formats import TEXT_SPLITS
 from mimar.training import END
 
 if TYPE_CHECKING:
@@ -24,13 +25,18 @@ UNUSED: Final = 5
 """Kinds of tokens, as `gguf.TokenType` has them."""
 
 SPLITS: Final = {("ByteLevel",): "gpt-2", ("Digits", "ByteLevel"): "smollm"}
-"""How text is cut before merging, by the tokenizer's parts → llama.cpp's name for it."""
+"""How text is cut before merging, by the tokenizer's parts → llama.cpp's name for it. Others are known by their
+expression, `TEXT_SPLITS`."""
+
+MERGES_IGNORED: Final = "llama-bpe"
+"""The one way of cutting by which llama.cpp leaves words whole that are tokens."""
 
 
 @dataclass(frozen=True)
 class Vocabulary:
     """Tokens by id, with their kinds; merges in their order; split: how text is cut before; ends: ids of the begin and
-    the end of a text, which llama.cpp would take to be 11 if nothing were said.
+    the end of a text, which llama.cpp would take to be 11 if nothing were said. begins: whether every text is given the
+    first of these.
 
     source: where the tokenizer's own files are, if any.
     """
@@ -41,6 +47,7 @@ class Vocabulary:
     split: str
     ends: tuple[int, int]
     source: Path | None
+    begins: bool = False
 
     @staticmethod
     def of(source: Path | None, size: int) -> Vocabulary:
@@ -52,12 +59,11 @@ class Vocabulary:
             return _bytes(size)
         special = read_tokenizer(source, size)
         data = _whole(source)
-        split = SPLITS.get(_parts(data["pre_tokenizer"]))
-        model = data["model"]
-        if model["type"] != "BPE" or model["ignore_merges"] or data["normalizer"] is not None or split is None:
+        split, model = _split(data["pre_tokenizer"]), data["model"]
+        if model["type"] != "BPE" or split is None or not _is_known(data, split):
             raise InputError(
-                f"expected a byte-level BPE tokenizer without normalisation for GGUF, as mimar train makes it with "
-                f"train:N, got {source}"
+                f"expected a byte-level BPE tokenizer for GGUF, as Llama 3, Qwen2, SmolLM and GPT-2 have it and mimar "
+                f"train makes it with train:N, got {source}"
             )
         tokens, kinds = _unused(size)
         for token, number in model["vocab"].items():
@@ -66,8 +72,9 @@ class Vocabulary:
             tokens[added["id"]], kinds[added["id"]] = added["content"], CONTROL if added["special"] else USER
         merges = [pair if isinstance(pair, str) else " ".join(pair) for pair in model["merges"]]
         end = special.get("eos_token_id", tokens.index(END) if END in tokens else _nowhere(kinds))
-        ends = special.get("bos_token_id", end), end
-        return Vocabulary(tuple(tokens), tuple(kinds), _some(merges), split, ends, source)
+        begin = _begin(source)
+        ends = special.get("bos_token_id", end) if begin is None else begin, end
+        return Vocabulary(tuple(tokens), tuple(kinds), _some(merges), split, ends, source, begin is not None)
 
     @property
     def letter(self) -> int:
@@ -81,7 +88,7 @@ class Vocabulary:
         writer.add_token_list(list(self.tokens))
         writer.add_token_types(list(self.kinds))
         writer.add_token_merges(list(self.merges))
-        writer.add_add_bos_token(False)
+        writer.add_add_bos_token(self.begins)
         begin, end = self.ends
         writer.add_bos_token_id(begin)
         writer.add_eos_token_id(end)
@@ -114,6 +121,35 @@ def _whole(source: Path) -> Mapping[str, Any]:
     from tokenizers import Tokenizer
 
     return json.loads(Tokenizer.from_file(str(tokenizer_file(source))).to_str())
+
+
+def _begin(source: Path) -> int | None:
+    """The token that the tokenizer puts before every text; None where there is none, or more than one."""
+    from tokenizers import Tokenizer
+
+    ids = Tokenizer.from_file(str(tokenizer_file(source))).encode("").ids
+    return ids[0] if len(ids) == 1 else None
+
+
+def _split(pre_tokenizer: Mapping[str, Any] | None) -> str | None:
+    """llama.cpp's name for how text is cut; None where it has none."""
+    if (named := SPLITS.get(_parts(pre_tokenizer))) or pre_tokenizer is None:
+        return named
+    match pre_tokenizer.get("pretokenizers"):
+        case [
+            {"type": "Split", "pattern": {"Regex": expression}, "behavior": "Isolated", "invert": False},
+            {"type": "ByteLevel", "add_prefix_space": False, "use_regex": False},
+        ]:
+            return next((name for name, each in TEXT_SPLITS.items() if each == expression), None)
+        case _:
+            return None
+
+
+def _is_known(data: Mapping[str, Any], split: str) -> bool:
+    """Whether llama.cpp does the rest alike: of Qwen2 it leaves out the composing of accents, as all files of it do."""
+    normalizer = data["normalizer"]
+    composes = normalizer is not None and normalizer["type"] == "NFC" and split == "qwen2"
+    return data["model"]["ignore_merges"] == (split == MERGES_IGNORED) and (normalizer is None or composes)
 
 
 def _some(merges: Sequence[str]) -> tuple[str, ...]:

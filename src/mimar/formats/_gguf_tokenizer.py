@@ -21,7 +21,7 @@ _WORDS: Final = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|%s| ?[^\s\p{L}\p{N}]+[\r\n]*"
     r"|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
-_SPLITS: Final[Mapping[str, str | None]] = {
+TEXT_SPLITS: Final[Mapping[str, str | None]] = {
     "gpt-2": None,
     "smollm": r"\p{N}",
     "llama-bpe": _WORDS % r"\p{N}{1,3}",
@@ -37,10 +37,10 @@ def gguf_tokenizer(file: GGUFFile) -> Tokenizer:
     from tokenizers.models import BPE
 
     kind, split = file.keys.get("tokenizer.ggml.model"), file.keys.get("tokenizer.ggml.pre")
-    if kind != "gpt2" or split not in _SPLITS:
+    if kind != "gpt2" or split not in TEXT_SPLITS:
         raise InputError(
             f"the tokenizer of {file.path} ({kind}, {split}) cannot be read: expected gpt2 with "
-            f"{', '.join(_SPLITS)}; give the tokenizer.json of its model"
+            f"{', '.join(TEXT_SPLITS)}; give the tokenizer.json of its model"
         )
     tokens: Sequence[str] = file.keys["tokenizer.ggml.tokens"]
     merges = [tuple(pair.split(" ", 1)) for pair in file.keys["tokenizer.ggml.merges"]]
@@ -49,6 +49,9 @@ def gguf_tokenizer(file: GGUFFile) -> Tokenizer:
     found.decoder = decoders.ByteLevel()
     found.add_special_tokens(_marked(file, CONTROL))
     found.add_tokens(_marked(file, USER))
+    begin: int | None = file.keys.get("tokenizer.ggml.bos_token_id")
+    if begin is not None and file.keys.get("tokenizer.ggml.add_bos_token", _whole(split)):
+        found.post_processor = _begins(tokens[begin], begin)
     return found
 
 
@@ -67,8 +70,17 @@ def save_gguf_tokenizer(file: GGUFFile, folder: Path) -> None:
 
 
 def _whole(split: str) -> bool:
-    """Whether a word that is a token stays whole, whatever the merges say: so in the family of LLaMA 3."""
+    """Whether a word that is a token stays whole, whatever the merges say: so in the family of LLaMA 3, whose texts
+    also begin with a token of their own, unless the file says otherwise.
+    """
     return split in ("llama-bpe", "llama3")
+
+
+def _begins(token: str, number: int) -> Any:
+    """Puts `token` before every text."""
+    from tokenizers.processors import TemplateProcessing
+
+    return TemplateProcessing(single=f"{token} $A", pair=f"{token} $A {token} $B", special_tokens=[(token, number)])
 
 
 def _cuts(split: str) -> Any:
@@ -79,7 +91,7 @@ def _cuts(split: str) -> Any:
         return ByteLevel(add_prefix_space=False)
     if split == "smollm":
         return Sequence([Digits(individual_digits=True), ByteLevel(add_prefix_space=False)])
-    expression = _SPLITS[split] or ""
+    expression = TEXT_SPLITS[split] or ""
     return Sequence([Split(Regex(expression), "isolated"), ByteLevel(add_prefix_space=False, use_regex=False)])
 
 
