@@ -88,7 +88,7 @@ def _measured(result: Mapping[str, Any]) -> Measured:
 
 
 def _model(name: str, row: Mapping[str, Any]) -> MeasuredModel:
-    texts = {Path(text).name: (value, 0.0) for text, value in row["perplexities"].items()}
+    texts = {_short(text, row["perplexities"]): (value, 0.0) for text, value in row["perplexities"].items()}
     tasks = {
         task: (score[score["headline"]], score[f"{score['headline']}_error"] or 0.0)
         for task, score in row["tasks"].items()
@@ -97,6 +97,12 @@ def _model(name: str, row: Mapping[str, Any]) -> MeasuredModel:
     speeds = None if measured is None else (measured, expected)
     rounded = ":" in row["kind"]
     return MeasuredModel(name, row["kind"] in ("chosen", "front"), rounded, row["bytes"], texts | tasks, speeds)
+
+
+def _short(text: str, texts: Mapping[str, float]) -> str:
+    """The name of the file, where no other of `texts` has it."""
+    name = Path(text).name
+    return name if [Path(other).name for other in texts].count(name) == 1 else text
 
 
 def _as_architecture(trial: Trial[SubNetwork], settings: ShrinkSettings) -> Trial[Any]:
