@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import logging
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from mimar.errors import MissingDependencyError
 
@@ -49,11 +50,11 @@ def _rounded(weight: Tensor) -> tuple[Tensor, int]:
     """The matrix as it is read back, and its bytes."""
     import torch
     from torch import nn
-    from torchao.quantization import Int8WeightOnlyConfig, quantize_
 
+    torchao: Any = importlib.import_module("torchao.quantization")
     holder = nn.Sequential(nn.Linear(weight.shape[1], weight.shape[0], bias=False, device="meta"))
     holder[0].weight = nn.Parameter(weight, requires_grad=False)
-    quantize_(holder, Int8WeightOnlyConfig())
+    torchao.quantize_(holder, torchao.Int8WeightOnlyConfig())
     kept = holder[0].weight
     assert isinstance(kept, torch.Tensor)
     return kept.dequantize(), kept.numel() + weight.element_size() * weight.shape[0]
