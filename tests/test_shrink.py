@@ -11,7 +11,7 @@ from mimar.errors import BudgetError, InputError
 from mimar.hardware import Workload, load_profile
 from mimar.objectives import Budget, losses
 from mimar.pareto import front
-from mimar.shrink import DIVERGENCE, LOSS, Knapsack, Lessons, ShrinkEvaluator, drawn, shrink_task, tune
+from mimar.shrink import DIVERGENCE, LOSS, Knapsack, Known, Lessons, ShrinkEvaluator, drawn, shrink_task, tune
 from mimar.shrink._knapsack import PRIOR, SPREAD, _posterior
 from mimar.shrink._within import at_most
 from mimar.strategy import Started
@@ -30,13 +30,19 @@ def parts(tmp_path_factory):
     return network, space, block_scores(network, space, ids), ids
 
 
+def given(parts):
+    """What a task is made of."""
+    network, space, scores, ids = parts
+    return network, Known(space, *USE), scores, ids
+
+
 def size(parts):
     return SubNetwork.whole(parts[1].parent).block_params(parts[1].parent)
 
 
 def test_a_search_finds_a_front_within_the_budget(parts):
     most = 0.8 * size(parts)
-    task = shrink_task(*parts, USE, budgets=[Budget("block_params", "max", most)])
+    task = shrink_task(*given(parts), budgets=[Budget("block_params", "max", most)])
     study = Study(task.problem, CLASSIC["nsga2"](task.problem, 0), task.evaluator, prepare=task.evaluator.prepare)
     study.run(24)
     front = study.front()
@@ -54,7 +60,7 @@ def test_a_search_finds_a_front_within_the_budget(parts):
 
 def test_a_search_starts_from_the_best_by_the_scores_and_from_more_even_ones(parts):
     space, scores = parts[1], parts[2]
-    task = shrink_task(*parts, USE, budgets=[Budget("block_params", "max", 0.9 * size(parts))])
+    task = shrink_task(*given(parts), budgets=[Budget("block_params", "max", 0.9 * size(parts))])
     others = task.starts[1:]
     assert len(others) > 3
     most = 0.9 * size(parts)
@@ -84,9 +90,9 @@ def test_scores_that_are_drawn_together_are_alike(parts):
 )
 def test_budgets_on_the_device_are_kept(parts, metric, kind, share):
     whole = SubNetwork.whole(parts[1].parent)
-    known = shrink_task(*parts, USE).problem.known
+    known = shrink_task(*given(parts)).problem.known
     budget = Budget(metric, kind, share * known(whole)[metric])
-    task = shrink_task(*parts, USE, budgets=[budget])
+    task = shrink_task(*given(parts), budgets=[budget])
     assert budget.broken(known(task.starts[0])) is None
     assert task.problem.check(task.starts[0]) == ()
     assert "over budget" in task.problem.check(whole)[0]
@@ -94,11 +100,11 @@ def test_budgets_on_the_device_are_kept(parts, metric, kind, share):
 
 def test_what_cannot_be_is_a_sentence(parts):
     with pytest.raises(BudgetError, match="no sub-network of the space keeps all budgets"):
-        shrink_task(*parts, USE, budgets=[Budget("memory_bytes", "max", 10.0)])
+        shrink_task(*given(parts), budgets=[Budget("memory_bytes", "max", 10.0)])
     with pytest.raises(InputError, match="unknown objective 'beauty'"):
-        shrink_task(*parts, USE, objectives=("beauty",))
+        shrink_task(*given(parts), objectives=("beauty",))
     with pytest.raises(InputError, match="unknown metric 'beauty'"):
-        shrink_task(*parts, USE, budgets=[Budget("beauty", "max", 1.0)])
+        shrink_task(*given(parts), budgets=[Budget("beauty", "max", 1.0)])
 
 
 def test_one_fine_tune_brings_all_sub_networks_nearer(parts, tmp_path):
@@ -149,7 +155,7 @@ def test_a_knapsack_learns_what_the_scores_did_not_know(parts):
     space = ElasticSpace.of(network.parent.arch, "G", steps=8)
     scores = block_scores(network, space, ids)
     most = at_most(0.8 * size(parts))
-    task = shrink_task(network, space, scores, ids, USE, budgets=[most])
+    task = shrink_task(network, Known(space, *USE), scores, ids, budgets=[most])
     world = _Sum(task, scores)
     ends = []
     for strategy in (Knapsack(task, scores, 0), CLASSIC["local"](task.problem, 0)):
@@ -179,7 +185,7 @@ def test_factors_of_scores_are_learnt_from_sums():
 
 
 def test_a_knapsack_wants_a_figure_to_learn_from(parts):
-    task = shrink_task(*parts, USE, budgets=[at_most(0.8 * size(parts))], objectives=("params",))
+    task = shrink_task(*given(parts), budgets=[at_most(0.8 * size(parts))], objectives=("params",))
     with pytest.raises(InputError, match="knapsack needs divergence or loss among the objectives"):
         Knapsack(task, parts[2], 0)
 
@@ -189,7 +195,7 @@ def test_candidates_that_cannot_reach_the_front_are_given_up(parts):
     network, space, scores, _ = parts
     ids = torch.randint(0, 101, (24, 12), generator=torch.Generator().manual_seed(5))
     budget, wanted = at_most(0.95 * size(parts)), (DIVERGENCE, "block_params")
-    task = shrink_task(network, space, scores, ids, USE, budgets=[budget], objectives=wanted)
+    task = shrink_task(network, Known(space, *USE), scores, ids, budgets=[budget], objectives=wanted)
     rng = np.random.default_rng(0)
     subs = [space.sample(rng) for _ in range(24)]
     raced, whole = task.evaluator, ShrinkEvaluator(network, ids, task.problem.known)
@@ -206,7 +212,9 @@ def test_candidates_that_cannot_reach_the_front_are_given_up(parts):
 def test_a_batch_that_was_left_amid_is_raced_again(parts):
     """Otherwise what is given up, and what it is estimated at, would be another thing."""
     network, space, scores, ids = parts
-    task, again = (shrink_task(network, space, scores, ids, USE, budgets=[at_most(0.95 * size(parts))]) for _ in "ab")
+    task, again = (
+        shrink_task(network, Known(space, *USE), scores, ids, budgets=[at_most(0.95 * size(parts))]) for _ in "ab"
+    )
     rng = np.random.default_rng(0)
     subs = [space.sample(rng) for _ in range(8)]
     task.evaluator.prepare(subs)

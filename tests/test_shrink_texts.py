@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mimar.errors import InputError
-from mimar.shrink import windows
+from mimar.shrink import calibration_windows, learning_text, windows
 from mimar.training import ByteTokenizer, tokenizer_named
 
 NUMBERS = " ".join(map(str, range(20_000)))
@@ -44,3 +44,35 @@ def test_pieces_begin_at_words_so_that_tokens_are_those_of_the_whole():
     whole = tokenizer.encode([NUMBERS]).tolist()
     for row in windows([NUMBERS], tokenizer, 5, 12).tolist():
         assert any(whole[at : at + 12] == row for at in range(len(whole)))
+
+
+LETTERS = " ".join(chr(ord("a") + place % 26) * 4 for place in range(20_000))
+
+
+def test_texts_share_the_windows_and_are_judged_on_their_ends():
+    ordered, judged = calibration_windows([[NUMBERS], [LETTERS]], ByteTokenizer(), (5, 2), 16)
+    assert [row[1:-1].max() < ord("a") for row in ordered] == [True, False, True, False, True]
+    assert [row[1:-1].max() < ord("a") for row in judged] == [True, False]
+    alone, _ = calibration_windows([[NUMBERS]], ByteTokenizer(), (3, 1), 16)
+    assert (ordered[::2] == alone).all()
+    numbers = [int(bytes(row.tolist()).split()[1]) for row in (*alone, judged[0])]
+    assert numbers == sorted(numbers)
+
+
+def test_one_text_alone_is_cut_as_windows_are():
+    both = calibration_windows([[NUMBERS]], ByteTokenizer(), (6, 2), 16)
+    assert (np.concatenate(both) == windows([NUMBERS], ByteTokenizer(), 8, 16)).all()
+
+
+def test_more_texts_than_windows_are_a_sentence():
+    with pytest.raises(InputError, match=r"2 texts need a window of 16 tokens each .* got \(2, 1\)"):
+        calibration_windows([[NUMBERS], [LETTERS]], ByteTokenizer(), (2, 1), 16)
+
+
+def test_texts_are_learnt_from_alike_and_short_ones_more_than_once():
+    short = "0123456789" * 5
+    ids = learning_text([[LETTERS], [short]], ByteTokenizer(), 200, 20)
+    assert len(ids) >= 200
+    first, second = np.split(ids, 2)
+    assert first.max() >= ord("a")
+    assert bytes(second.tolist()).decode() == (short * 3)[: len(second)]

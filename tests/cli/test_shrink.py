@@ -92,6 +92,21 @@ def test_the_choice_is_measured_compared_and_written(shrink, model, tmp_path):
     assert {row["kind"] for row in result["quantized"]} == {"parent:Q8_0", "chosen:Q8_0"}
 
 
+def test_llama_cpp_as_the_device_is_timed_before_the_search(shrink, mimar, tmp_path):
+    """And a resumed study does not time it again."""
+    options = ("--device", "llama.cpp", "--max-memory", "0.9x", "--cut", "channels,attention", "--json")
+    done = shrink(*options)
+    assert done.code == 0, done.err
+    assert "time llama.cpp" in done.err
+    found = done.json
+    assert 0 < found["parent"]["expected"]["decode_tokens_per_second"] < float("inf")
+    assert {heads for row in found["front"] for heads, _ in row["layers"]} <= {0, SIZES["num_key_value_heads"]}
+    again = shrink(*options, "--resume")
+    assert again.code == 0, again.err
+    assert "time llama.cpp" not in again.err
+    assert again.json["parent"]["expected"] == found["parent"]["expected"]
+
+
 def test_what_was_cut_learns_from_its_parent(shrink, mimar, tmp_path):
     """With a control, a curve, and a second run that finds the work done."""
     options = ("--max-block-params", "0.5x", "--heal", "20k", "--heal-rate", "2e-3", "--heal-control", "--json")
@@ -293,7 +308,8 @@ def stored(study):
         (("--max-block-params", "0.8x", "--strategy", "darts"), ("darts", "shrink")),
         (("--max-block-params", "0.8x", "--weights", "divergence=2"), ("--weights", "scalarised")),
         (("--max-block-params", "0.8x", "--form", "X"), ("form", "X")),
-        (("--max-block-params", "0.8x", "--cut", "hair"), ("hair", "channels")),
+        (("--max-block-params", "0.8x", "--cut", "channels,hair"), ("hair", "attention")),
+        (("--min-tokens-per-second", "fast"), ("--min-tokens-per-second", "fast")),
         (("--max-block-params", "0.3x", "--cut", "channels"), ("no sub-network",)),
         (("--max-block-params", "0.8x", "--protect", "first"), ("--protect", "first")),
         (("--max-block-params", "0.8x", "--protect", "9"), ("layer 9",)),

@@ -13,6 +13,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from mimar.cli._llm import open_llm
 from mimar.cli._output import say
 from mimar.cli._progress import Progress
@@ -30,16 +32,18 @@ from mimar.llm import LLM, CallRecord
 from mimar.objectives import front_trials
 from mimar.shrink import (
     Knapsack,
+    Known,
     Lessons,
     Opened,
     Provenance,
     ShrinkTask,
     Tuned,
     answered,
+    calibration_windows,
+    learning_text,
     open_model,
     shrink_task,
     tune,
-    windows,
 )
 from mimar.storage import Event, SQLiteStorage, Storage
 from mimar.strategy import Brief, Started, Strategy
@@ -94,8 +98,8 @@ def run_shrink(
         with TemporaryDirectory(prefix="mimar-") as scratch:
             with stages("read the model"):
                 opened = open_model(past.model if past else request.model, Path(scratch))
-                settings = past or settings_for(request, opened)
             plan.require_readable(opened)
+            settings = past or settings_for(request, opened, stages)
             questions = [read_items(name, limit=settings.asked.items) for name in settings.asked.tasks]
             llm, calls = _llm(settings, storage, max_cost)
             settings, prepared = _prepare(settings, opened, stages, study)
@@ -104,7 +108,7 @@ def run_shrink(
             with stages("search"):
                 reason = _search(settings, task, storage, (trials, llm, calls))
             subject = Subject(
-                opened, prepared.network, settings.space, task, (settings.profile, settings.workload), study,
+                opened, prepared.network, settings.space, task, study,
                 _identity(settings), settings.texts.calibration,
                 Provenance(settings.model, opened.licence, settings.command, version("mimar")),
             )  # fmt: skip
@@ -146,14 +150,13 @@ def _prepare(settings: ShrinkSettings, opened: Opened, stages: Stages, study: Pa
         raise InputError(f"{settings.model} is not the model that the study began with: bring it back, or start anew")
     texts = settings.texts
     ordering, judging = -(-texts.tokens // texts.window), -(-texts.judged // texts.window)
-    source = read_texts(texts.calibration)
-    rows = windows(source, opened.reader, ordering + judging, texts.window, opened.begin)
-    sha256 = hashlib.sha256(rows.tobytes()).hexdigest()
+    sources = [read_texts([source]) for source in texts.calibration]
+    both = calibration_windows(sources, opened.reader, (ordering, judging), texts.window, opened.begin)
+    sha256 = hashlib.sha256(np.concatenate(both).tobytes()).hexdigest()
     if texts.sha256 not in ("", sha256):
         raise InputError(f"the calibration text of the study has changed ({', '.join(texts.calibration)})")
     settings = replace(settings, texts=replace(texts, sha256=sha256))
-    # Judged on the end of the text: windows between those of the order would be of the same articles.
-    first, second = (torch.from_numpy(part) for part in (rows[:ordering], rows[ordering:]))
+    first, second = map(torch.from_numpy, both)
     with stages("order channels and heads"):
         network = SuperNetwork.of(opened.parent, first)
     tuned = None
@@ -170,7 +173,8 @@ def _prepare(settings: ShrinkSettings, opened: Opened, stages: Stages, study: Pa
 def _tuned(settings: ShrinkSettings, opened: Opened, given: tuple[SuperNetwork, Tensor], study: Path) -> Tuned:
     """After the one fine-tune, on the calibration text; its checkpoint lies beside the study."""
     (network, judged), wanted = given, settings.finetune
-    text = opened.reader.encode(read_texts(settings.texts.calibration))
+    sources = [read_texts([source]) for source in settings.texts.calibration]
+    text = learning_text(sources, opened.reader, wanted.tokens, settings.texts.window)
     lessons = Lessons(
         wanted.tokens, wanted.learning_rate, 1.0, wanted.precision, text, judged.numpy(), settings.seed
     )  # fmt: skip
@@ -204,10 +208,9 @@ def _task(settings: ShrinkSettings, prepared: _Prepared, questions: Sequence[Ite
     assert settings.scores is not None
     return shrink_task(
         prepared.network,
-        settings.space,
+        Known(settings.space, settings.profile, settings.workload, settings.speed),
         settings.scores,
         prepared.judged,
-        (settings.profile, settings.workload),
         budgets=settings.budgets,
         objectives=settings.objectives,
         reference=settings.reference,

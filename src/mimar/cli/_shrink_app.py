@@ -41,8 +41,16 @@ def shrink(
         str | None, typer.Option(help="Weights, KV cache and activations, e.g. 80MB or 0.8x.")
     ] = None,
     max_ttft: Annotated[str | None, typer.Option(help="Time to first token, e.g. 250ms or 0.8x.")] = None,
-    min_tokens_per_second: Annotated[float | None, typer.Option(help="Decoding speed.")] = None,
-    device: Annotated[str, typer.Option(help="A name from `mimar devices`, or a profile file.")] = "this",
+    min_tokens_per_second: Annotated[
+        str | None, typer.Option(help="Decoding speed, e.g. 60, or 1.2x of the parent's.")
+    ] = None,
+    device: Annotated[
+        str,
+        typer.Option(
+            help="A name from `mimar devices`, a profile file, or llama.cpp: this machine with Q8_0 files, of which a "
+            "few are timed."
+        ),
+    ] = "this",
     ctx: Annotated[int | None, typer.Option(help="Context length in tokens.", show_default="1024")] = None,
     prompt_tokens: Annotated[int | None, typer.Option(help="Length of the prompt.", show_default="128")] = None,
     dtype: Annotated[
@@ -61,7 +69,8 @@ def shrink(
     cut: Annotated[
         str | None,
         typer.Option(
-            help="channels of feed-forward parts, or all: kv heads and whole layers too.",
+            help="Comma-separated: channels of feed-forward parts, attention (as a whole), heads (kv heads one by "
+            "one); or all. A layer with neither part left is dropped.",
             show_default="channels; all with --form U",
         ),
     ] = None,

@@ -13,10 +13,9 @@ from mimar.cli._shrink_plan import ENGINES, PLAIN, Plan
 from mimar.elastic import ElasticSpace
 from mimar.errors import MimarError
 from mimar.export import INT8, export_shrunk_gguf, export_shrunk_hf, export_shrunk_onnx, int8_rounded, save_shrunk_gguf
-from mimar.formats import Speed, has_llama_cpp, measured_speeds
+from mimar.formats import Speed, has_llama_cpp
 from mimar.formats import text_loss as llama_cpp_loss
-from mimar.hardware import DeviceProfile, Workload
-from mimar.shrink import ModelRow, Opened, Provenance, ShrinkTask, model_card
+from mimar.shrink import Known, ModelRow, Opened, Provenance, ShrinkTask, model_card, run_in_llama_cpp
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,13 +25,10 @@ if TYPE_CHECKING:
 QUANTIZED_TOKENS: Final = 1024
 """That a GGUF file is judged on, one after another."""
 
-DECODED: Final = 64
-"""Tokens that are written to see how fast."""
-
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """A model with what was learnt of it, the space and the task of its search, and where it is to run.
+    """A model with what was learnt of it, and the space and the task of its search.
 
     study: the journal, beside which checkpoints lie. identity: what else decides the weights, as plain data.
     calibration: sources of text. origin: for the model card.
@@ -42,11 +38,15 @@ class Subject:
     network: SuperNetwork
     space: ElasticSpace
     task: ShrinkTask
-    use: tuple[DeviceProfile, Workload]
     study: Path
     identity: Mapping[str, Any]
     calibration: tuple[str, ...]
     origin: Provenance
+
+    @property
+    def known(self) -> Known:
+        """What is known of each sub-network where it is to run."""
+        return self.task.within.known
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,10 +105,8 @@ def timed(subject: Subject, listed: Sequence[Candidate], scratch: Path) -> list[
 
 
 def _speeds(subject: Subject, files: Sequence[Path]) -> list[Speed]:
-    """With the prompt of the workload, as far as the model's context leaves room for tokens after it."""
-    context, prompt = subject.opened.parent.arch.context_length, subject.use[1].prompt_tokens
-    tokens = max(1, min(DECODED, context // 4))
-    return measured_speeds(files, prompt_tokens=max(1, min(prompt, context - tokens - 1)), tokens=tokens)
+    """With the prompt of the workload."""
+    return run_in_llama_cpp(files, subject.opened.parent.arch.context_length, subject.known.workload.prompt_tokens)
 
 
 def _with_speed(candidate: Candidate, file: Path, speeds: Mapping[Path, Speed]) -> Candidate:

@@ -6,18 +6,13 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import Any
 
 from mimar.cli._output import say
 from mimar.cli._shrink_files import Candidate, Judge, Subject
 from mimar.cli._shrink_plan import Plan
-from mimar.shrink import Healed, Lessons, Tuned, heal
+from mimar.shrink import Healed, Lessons, Tuned, heal, learning_text
 from mimar.training import read_texts
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 SAY_EVERY = 20.0
 """Seconds between two lines about where it stands."""
@@ -58,7 +53,8 @@ def _control(subject: Subject, parent: Candidate, lessons: Lessons, how: tuple[P
 
 def _lessons(subject: Subject, plan: Plan) -> Lessons:
     recovery = plan.recovery
-    text: NDArray[np.int32] = subject.opened.reader.encode(read_texts(recovery.texts or subject.calibration))
+    sources = [read_texts([source]) for source in recovery.texts or subject.calibration]
+    text = learning_text(sources, subject.opened.reader, recovery.tokens, plan.window)
     ids = plan.ids(subject.opened)
     judged = next(iter(ids.values())) if ids else subject.task.evaluator.ids
     return Lessons(

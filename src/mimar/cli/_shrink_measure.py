@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -17,6 +16,7 @@ from mimar.cli._output import say
 from mimar.cli._shrink_files import Candidate, Subject, quantized_rows, timed, written
 from mimar.cli._shrink_heal import healed
 from mimar.cli._shrink_plan import Plan
+from mimar.cli._shrink_request import Stage
 from mimar.elastic import SubNetwork
 from mimar.errors import BudgetError, InputError, UnknownNameError
 from mimar.objectives import Objective, front_trials
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from mimar.elastic import SuperNetwork
-
-Stage = Callable[[str], AbstractContextManager[None]]
 
 
 def measured(subject: Subject, trials: Sequence[Trial[SubNetwork]], plan: Plan, stage: Stage) -> dict[str, Any]:
@@ -83,14 +81,14 @@ def _chosen(
 
 def _parent(subject: Subject) -> Candidate:
     parent = subject.opened.parent
-    return Candidate(sizes_of("parent", SubNetwork.whole(parent.arch), parent.arch, subject.use), parent)
+    return Candidate(sizes_of("parent", SubNetwork.whole(parent.arch), subject.known), parent)
 
 
 def _cut(subject: Subject, kind: str, sub: SubNetwork, network: SuperNetwork | None = None) -> Candidate:
     """network: where another order of channels than the search's is used."""
     from mimar.elastic import extract
 
-    row = sizes_of(kind, sub, subject.opened.parent.arch, subject.use)
+    row = sizes_of(kind, sub, subject.known)
     return Candidate(row, extract(network or subject.network, sub))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, cast
 
@@ -12,9 +13,9 @@ from mimar.cli._strategies import GUIDED, STRATEGIES, read_weights, require_fitt
 from mimar.cli._training import objective_names
 from mimar.elastic import ElasticSpace, Form, SubNetwork
 from mimar.errors import InputError, UnknownNameError
-from mimar.hardware import Dtype, Workload, hardware_metrics, load_profile
+from mimar.hardware import DeviceProfile, Dtype, Workload, load_profile
 from mimar.objectives import Budget
-from mimar.shrink import Knapsack, objective_for
+from mimar.shrink import LLAMA_CPP, Knapsack, Known, LlamaCppSpeed, objective_for, time_in_llama_cpp
 from mimar.space import Architecture
 from mimar.strategy import Darts
 from mimar.tasks import TASKS
@@ -22,10 +23,15 @@ from mimar.tasks import TASKS
 if TYPE_CHECKING:
     from mimar.shrink import Opened
 
+Stage = Callable[[str], AbstractContextManager[None]]
+"""Times a part of the run, by its name."""
+
 SHRINKING: Final = (Knapsack.name, *(name for name in STRATEGIES if name != Darts.name))
 """Strategies that shrink."""
 
-CUTS: Final = ("channels", "all")
+CUTS: Final[tuple[str, ...]] = ("channels", "attention", "heads")
+"""Of feed-forward parts; attention of a layer as a whole; kv heads of it one by one, as far as none."""
+
 FORMS: Final[tuple[Form, ...]] = ("U", "R", "G")
 PROTECTED: Final = 2
 """Layers at either end that stay whole unless the user says otherwise: what they do for rare tokens, a calibration
@@ -40,7 +46,7 @@ class ShrinkRequest:
     """The options of `mimar shrink` as they were typed; None where nothing was."""
 
     model: str
-    budgets: Mapping[str, str | float | None]
+    budgets: Mapping[str, str | None]
     device: str
     context: int | None
     prompt_tokens: int | None
@@ -66,8 +72,11 @@ class ShrinkRequest:
     command: str
 
 
-def settings_for(request: ShrinkRequest, opened: Opened) -> ShrinkSettings:
-    """Resolve names and quantities; scores and the text's hash come later. InputError or UnknownNameError."""
+def settings_for(request: ShrinkRequest, opened: Opened, stage: Stage) -> ShrinkSettings:
+    """Resolve names and quantities; scores and the text's hash come later. stage: times what takes long.
+
+    InputError or UnknownNameError.
+    """
     _require_able(request.strategy, request.llm)
     require_fitting(request.strategy, request.arm or "", {}, SHRINKING)
     if request.form not in FORMS:
@@ -75,24 +84,34 @@ def settings_for(request: ShrinkRequest, opened: Opened) -> ShrinkSettings:
     if not request.calibration:
         raise InputError("the order of channels and the search need text: add --calibration FILE")
     parent = opened.parent.arch
-    profile = load_profile(request.device)
-    context = min(parent.context_length, DEFAULT_CONTEXT) if request.context is None else request.context
-    prompt = min(context, DEFAULT_PROMPT) if request.prompt_tokens is None else request.prompt_tokens
-    workload = Workload(context, 1, prompt, cast("Dtype", request.dtype or profile.default_dtype))
-    whole = {
-        "block_params": float(SubNetwork.whole(parent).block_params(parent)),
-        **hardware_metrics(parent, profile, workload),
-    }
-    space = _space(request, parent)
-    objectives = objective_names(request.objectives)
+    space, texts, objectives = _space(request, parent), _texts(request, parent), objective_names(request.objectives)
     weights = read_weights(request.weights, request.strategy, [objective_for(name) for name in objectives])
+    profile, workload, speed = _use(request, opened, space, stage)
+    whole = Known(space, profile, workload, speed)(SubNetwork.whole(parent))
     return ShrinkSettings(
-        request.model, opened.fingerprint, space, _texts(request, parent), profile, workload,
+        request.model, opened.fingerprint, space, texts, profile, workload, speed,
         _budgets(request.budgets, whole), objectives, _asked(request, objectives),
         request.strategy, weights, request.arm or "",
         request.llm, request.anonymise, request.seed,
         request.finetune, None, None, request.command,
     )  # fmt: skip
+
+
+def _use(
+    request: ShrinkRequest, opened: Opened, space: ElasticSpace, stage: Stage
+) -> tuple[DeviceProfile, Workload, LlamaCppSpeed | None]:
+    """Where and how the model is to run, and how fast that is where it was timed for this."""
+    most = space.parent.context_length
+    context = min(most, DEFAULT_CONTEXT) if request.context is None else request.context
+    prompt = min(context, DEFAULT_PROMPT) if request.prompt_tokens is None else request.prompt_tokens
+    if request.device != LLAMA_CPP:
+        profile = load_profile(request.device)
+        return profile, Workload(context, 1, prompt, cast("Dtype", request.dtype or profile.default_dtype)), None
+    if request.dtype not in (None, "int8"):
+        raise InputError(f"device {LLAMA_CPP} has weights of 8 bits: drop --dtype {request.dtype}")
+    with stage("time llama.cpp"):
+        profile, speed = time_in_llama_cpp(opened.parent, opened.tokenizer, space, prompt)
+    return profile, Workload(context, 1, prompt, "int8"), speed
 
 
 def _asked(request: ShrinkRequest, objectives: Sequence[str]) -> Asked:
@@ -115,12 +134,30 @@ def _space(request: ShrinkRequest, parent: Architecture) -> ElasticSpace:
     """
     form = cast("Form", request.form)
     space = ElasticSpace.of(parent, form, steps=request.steps, protected=_protected(request.protect, parent))
-    cut = request.cut or ("all" if form == "U" else "channels")
-    if cut not in CUTS:
-        raise UnknownNameError("what to cut", cut, CUTS)
-    if cut == "all":
-        return space
-    return replace(space, kv_heads=tuple((max(options),) for options in space.kv_heads))
+    cut = _cuts(request.cut or ("all" if form == "U" else "channels"))
+    heads = _ends if "attention" in cut else _whole
+    return replace(
+        space,
+        kv_heads=space.kv_heads if "heads" in cut else tuple(map(heads, space.kv_heads)),
+        intermediate=space.intermediate if "channels" in cut else tuple(map(_whole, space.intermediate)),
+    )
+
+
+def _cuts(typed: str) -> set[str]:
+    """``all`` or some of `CUTS`, between commas."""
+    found = {part.strip() for part in typed.split(",")} if typed != "all" else set[str](CUTS)
+    for name in sorted(found - set(CUTS)):
+        raise UnknownNameError("what to cut", name, (*CUTS, "all"))
+    return found
+
+
+def _ends(options: tuple[int, ...]) -> tuple[int, ...]:
+    """The least and the largest."""
+    return tuple(sorted({min(options), max(options)}))
+
+
+def _whole(options: tuple[int, ...]) -> tuple[int, ...]:
+    return (max(options),)
 
 
 def _texts(request: ShrinkRequest, parent: Architecture) -> Texts:
@@ -152,15 +189,16 @@ _READERS: Final[Mapping[str, tuple[str, Callable[[str, str], float]]]] = {
     "params": ("--max-params", count),
     "memory_bytes": ("--max-memory", size),
     "ttft_s": ("--max-ttft", seconds),
+    "decode_tokens_per_second": ("--min-tokens-per-second", count),
 }
 
 
-def _budgets(typed: Mapping[str, str | float | None], whole: Mapping[str, float]) -> tuple[Budget, ...]:
+def _budgets(typed: Mapping[str, str | None], whole: Mapping[str, float]) -> tuple[Budget, ...]:
     found: list[Budget] = []
     for metric, value in typed.items():
         if value is None:
             continue
-        limit = _limit(metric, value, whole[metric]) if isinstance(value, str) else float(value)
+        limit = _limit(metric, value, whole[metric])
         if not 0 < limit < float("inf"):
             raise InputError(f"the budget on {metric} must be a positive number, got {value}")
         found.append(Budget(metric, "min" if metric == "decode_tokens_per_second" else "max", limit))

@@ -11,6 +11,7 @@ from mimar.errors import InputError
 from mimar.hardware import DeviceProfile, Workload, profile_from_json, profile_to_json
 from mimar.objectives import Budget
 from mimar.pareto import Reference
+from mimar.shrink import LlamaCppSpeed
 from mimar.space import architecture_from_json, architecture_to_json
 from mimar.training import Precision
 
@@ -51,8 +52,9 @@ class FineTune:
 class ShrinkSettings:
     """Everything that decides a study's trials.
 
-    fingerprint: of the weights of `model`. scores: of its parts, measured before the search; reference: the frame of
-    the hypervolume, in losses; both None in settings that are not a study's yet. command: how the study was started.
+    fingerprint: of the weights of `model`. speed: of llama.cpp, where that is the device. scores: of its parts,
+    measured before the search; reference: the frame of the hypervolume, in losses; both None in settings that are not a
+    study's yet. command: how the study was started.
     """
 
     model: str
@@ -61,6 +63,7 @@ class ShrinkSettings:
     texts: Texts
     profile: DeviceProfile
     workload: Workload
+    speed: LlamaCppSpeed | None
     budgets: tuple[Budget, ...]
     objectives: tuple[str, ...]
     asked: Asked
@@ -91,6 +94,7 @@ class ShrinkSettings:
             "texts": {**asdict(self.texts), "calibration": list(self.texts.calibration)},
             "device": profile_to_json(self.profile),
             "workload": asdict(self.workload),
+            "speed": self.speed and asdict(self.speed),
             "budgets": [asdict(budget) for budget in self.budgets],
             "objectives": list(self.objectives),
             "asked": {"tasks": list(self.asked.tasks), "items": self.asked.items},
@@ -111,7 +115,7 @@ class ShrinkSettings:
         """Inverse of `to_json`; InputError when the study is of another kind."""
         if data.get("kind") != COMMAND:
             raise InputError(f"expected a study made by `mimar shrink`, got one of kind {data.get('kind')!r}")
-        texts, frame = data["texts"], data["reference"]
+        texts, frame, speed = data["texts"], data["reference"], data["speed"]
         return ShrinkSettings(
             model=data["model"],
             fingerprint=data["fingerprint"],
@@ -119,6 +123,7 @@ class ShrinkSettings:
             texts=Texts(**{**texts, "calibration": tuple(texts["calibration"])}),
             profile=profile_from_json(data["device"], "device of the study"),
             workload=Workload(**data["workload"]),
+            speed=None if speed is None else LlamaCppSpeed(tuple(speed["prefill_s"]), tuple(speed["decode_s"])),
             budgets=tuple(Budget(**budget) for budget in data["budgets"]),
             objectives=tuple(data["objectives"]),
             asked=Asked(tuple(data["asked"]["tasks"]), data["asked"]["items"]),

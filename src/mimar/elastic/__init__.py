@@ -6,7 +6,7 @@ Torch is loaded on first use, so that importing this package costs next to nothi
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from mimar.elastic._space import ElasticSpace, Form
+from mimar.elastic._space import WIDTH_STEP, ElasticSpace, Form
 from mimar.elastic._subnetwork import SubNetwork
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ _HOME = {
 }
 
 __all__ = [
+    "WIDTH_STEP",
     "Attention",
     "BlockScores",
     "ElasticSpace",

@@ -6,6 +6,7 @@ from mimar.shrink._knapsack import Knapsack
 from mimar.shrink._lessons import Healed, Lessons, Tuned, drawn, heal, tune
 from mimar.shrink._opened import Opened, open_model
 from mimar.shrink._rows import ModelRow, sizes_of
+from mimar.shrink._speed import LLAMA_CPP, LlamaCppSpeed, run_in_llama_cpp, time_in_llama_cpp
 from mimar.shrink._task import (
     DEFAULT_OBJECTIVES,
     DIVERGENCE,
@@ -15,15 +16,19 @@ from mimar.shrink._task import (
     objective_for,
     shrink_task,
 )
-from mimar.shrink._texts import windows
+from mimar.shrink._texts import calibration_windows, learning_text, windows
+from mimar.shrink._within import Known
 
 __all__ = [
     "DEFAULT_OBJECTIVES",
     "DIVERGENCE",
+    "LLAMA_CPP",
     "LOSS",
     "Healed",
     "Knapsack",
+    "Known",
     "Lessons",
+    "LlamaCppSpeed",
     "ModelRow",
     "Opened",
     "Provenance",
@@ -31,13 +36,17 @@ __all__ = [
     "ShrinkTask",
     "Tuned",
     "answered",
+    "calibration_windows",
     "drawn",
     "heal",
+    "learning_text",
     "model_card",
     "objective_for",
     "open_model",
+    "run_in_llama_cpp",
     "shrink_task",
     "sizes_of",
+    "time_in_llama_cpp",
     "tune",
     "windows",
 ]

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mimar.elastic import SubNetwork
-from mimar.hardware import DeviceProfile, Workload, hardware_metrics
-
-if TYPE_CHECKING:
-    from mimar.space import Architecture
+from mimar.shrink._within import SIZE, Known
 
 
 @dataclass(frozen=True)
@@ -54,16 +51,15 @@ class ModelRow:
         }
 
 
-def sizes_of(kind: str, sub: SubNetwork, parent: Architecture, use: tuple[DeviceProfile, Workload]) -> ModelRow:
-    """A row with what follows from the sizes alone. use: the device, and how the model runs there."""
-    profile, workload = use
-    metrics = hardware_metrics(sub.architecture(parent), profile, workload)
+def sizes_of(kind: str, sub: SubNetwork, known: Known) -> ModelRow:
+    """A row with what follows from the sizes alone."""
+    metrics = known(sub)
     return ModelRow(
         kind,
         sub,
         round(metrics["params"]),
-        sub.block_params(parent),
-        round(metrics["params"] * workload.weight_bytes),
+        round(metrics[SIZE]),
+        round(metrics["params"] * known.workload.weight_bytes),
         round(metrics["memory_bytes"]),
         expected={name: metrics[name] for name in ("ttft_s", "decode_tokens_per_second")},
     )

@@ -10,7 +10,7 @@ import numpy as np
 
 from mimar.elastic import ElasticSpace, SubNetwork
 from mimar.errors import BudgetError, InputError
-from mimar.hardware import METRIC_DIRECTIONS, DeviceProfile, Workload, device_advice
+from mimar.hardware import METRIC_DIRECTIONS, device_advice
 from mimar.objectives import Budget, Objective
 from mimar.pareto import Reference
 from mimar.shrink._within import SIZE, Known, Within, at_most
@@ -129,26 +129,26 @@ class ShrinkTask:
 
 def shrink_task(
     network: SuperNetwork,
-    space: ElasticSpace,
+    known: Known,
     scores: BlockScores,
     ids: Tensor,
-    use: tuple[DeviceProfile, Workload],
     *,
     budgets: Sequence[Budget] = (),
     objectives: Sequence[str] = DEFAULT_OBJECTIVES,
     reference: Reference | None = None,
     asked: Mapping[str, Ask] | None = None,
 ) -> ShrinkTask:
-    """Join the parts. ids: the text (sequences, tokens) that candidates are judged on. use: where and how they run.
+    """Join the parts. ids: the text (sequences, tokens) that candidates are judged on.
+
     reference: the frame of the hypervolume in losses, of a study that goes on. asked: tasks that each candidate
     answers, by the names that objectives use.
 
-    BudgetError where nothing of `space` keeps the budgets, InputError for unknown objectives or figures that the device
-    does not have.
+    BudgetError where nothing of the space keeps the budgets, InputError for unknown objectives or figures that the
+    device does not have.
     """
     from mimar.elastic import text_loss
 
-    known = Known(space, *use)
+    space = known.space
     whole = known(SubNetwork.whole(space.parent))
     asks = dict(asked or {})
     wanted, metrics = tuple(objective_for(name) for name in objectives), (*FIGURES, *whole, *asks)
@@ -174,17 +174,17 @@ def shrink_task(
         anchor=starts[0], axes=(Axis("block_params", lambda sub: known(sub)["block_params"], cells=4),),
     )  # fmt: skip
     evaluator = ShrinkEvaluator(network, ids, known, wanted, asks)
-    return ShrinkTask(problem, evaluator, starts, within, _brief(space, use, kept))
+    return ShrinkTask(problem, evaluator, starts, within, _brief(known, kept))
 
 
-def _brief(space: ElasticSpace, use: tuple[DeviceProfile, Workload], budgets: Sequence[Budget]) -> Brief:
+def _brief(known: Known, budgets: Sequence[Budget]) -> Brief:
     bounds = {"max": "at most", "min": "at least"}
     listed = [f"{budget.metric} {bounds[budget.kind]} {budget.limit:.4g}" for budget in budgets]
     return Brief(
         "; ".join(listed) or "none",
-        device_advice(*use),
+        device_advice(known.profile, known.workload),
         "sub-networks of a pretrained language model",
-        "\n".join(f"- {rule}." for rule in _rules(space)),
+        "\n".join(f"- {rule}." for rule in _rules(known.space)),
         score="loss: of a text, nats a token. divergence: how far the sub-network's next-token probabilities are from "
         "the whole model's (KL, nats a token). The most important heads and channels of each layer are kept. Early, "
         "middle and late layers differ: small cuts in many layers usually cost less than deep cuts in a few.",

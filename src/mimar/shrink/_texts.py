@@ -1,4 +1,4 @@
-"""Text → windows of tokens, taken from all over it."""
+"""Texts → windows of tokens, taken from all over them."""
 
 from __future__ import annotations
 
@@ -28,6 +28,58 @@ def windows(texts: Sequence[str], tokenizer: Tokenizer, count: int, length: int,
     if found is None:
         found = _cut(tokenizer.encode([text]), count, own)
     return np.concatenate([np.tile(np.asarray(begin, dtype=np.int64), (count, 1)), found], axis=1)
+
+
+def calibration_windows(
+    sources: Sequence[Sequence[str]],
+    tokenizer: Tokenizer,
+    counts: tuple[int, int],
+    length: int,
+    begin: Sequence[int] = (),
+) -> tuple[Windows, Windows]:
+    """So many windows to order by and to judge on, the same number of every source, or one more. Sources take turns.
+
+    Those to judge on are from the end of each source: windows between those of the order would be of the same articles.
+    InputError: a source has too little text, or there are more of them than windows of a kind.
+    """
+    if min(counts) < len(sources):
+        raise InputError(
+            f"{len(sources)} texts need a window of {length} tokens each to order by, and one to judge on, got "
+            f"{counts}: ask for more tokens"
+        )
+    shares = [_shares(count, len(sources)) for count in counts]
+    rows = [
+        np.split(windows(texts, tokenizer, ordering + judging, length, begin), [ordering])
+        for texts, ordering, judging in zip(sources, *shares, strict=True)
+    ]
+    ordered, judged = zip(*rows, strict=True)
+    return _in_turn(ordered), _in_turn(judged)
+
+
+def learning_text(
+    sources: Sequence[Sequence[str]], tokenizer: Tokenizer, tokens: int, length: int
+) -> NDArray[np.int32]:
+    """At least `tokens` ids (n,), as many of every source as of any other, in pieces of `length` that are evenly spread
+    over it; a source that has fewer is there more than once.
+    """
+    count = -(-tokens // (length * len(sources))) + 1
+    return np.concatenate([_repeated("\n".join(texts), tokenizer, count, length) for texts in sources])
+
+
+def _repeated(text: str, tokenizer: Tokenizer, count: int, length: int) -> NDArray[np.int32]:
+    found = _spread(text, tokenizer, count, length)
+    return np.resize(tokenizer.encode([text]) if found is None else found.astype(np.int32), count * length)
+
+
+def _shares(count: int, parts: int) -> list[int]:
+    """Nearly equal ones that add up to `count`."""
+    return [count // parts + (number < count % parts) for number in range(parts)]
+
+
+def _in_turn(parts: Sequence[Windows]) -> Windows:
+    """The first of each part, then the second, and so on."""
+    places = np.concatenate([np.arange(len(part)) for part in parts])
+    return np.concatenate(parts)[np.argsort(places, kind="stable")]
 
 
 def _spread(text: str, tokenizer: Tokenizer, count: int, length: int) -> Windows | None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from mimar.elastic import ElasticSpace, SubNetwork
 from mimar.hardware import DeviceProfile, Workload, hardware_metrics
 from mimar.objectives import Budget
+from mimar.shrink._speed import LlamaCppSpeed
 
 if TYPE_CHECKING:
     from mimar.elastic import BlockScores
@@ -19,11 +20,12 @@ SIZE: Final = "block_params"
 
 @dataclass(frozen=True)
 class Known:
-    """Metrics that cost nothing to compute, with a memory."""
+    """Metrics that cost nothing to compute, with a memory. speed: where it was timed, in place of the profile's."""
 
     space: ElasticSpace
     profile: DeviceProfile
     workload: Workload
+    speed: LlamaCppSpeed | None = None
 
     def __call__(self, sub: SubNetwork) -> Mapping[str, float]:
         return self._remembered(sub)
@@ -35,7 +37,8 @@ class Known:
     def _computed(self, sub: SubNetwork) -> Mapping[str, float]:
         arch = sub.architecture(self.space.parent)
         sizes = {SIZE: float(sub.block_params(self.space.parent))}
-        return sizes | hardware_metrics(arch, self.profile, self.workload)
+        timed = self.speed.metrics(sub) if self.speed else {}
+        return {**sizes, **hardware_metrics(arch, self.profile, self.workload), **timed}
 
 
 @dataclass(frozen=True)
