@@ -161,7 +161,7 @@ def test_unknown_export_form(mimar, study: Path) -> None:
 
 def test_strategies_are_listed_with_what_they_declare(mimar) -> None:
     rows = {row["name"]: row for row in mimar("strategies", "--json").json["strategies"]}
-    assert set(rows) == {*STRATEGIES, "rz-nas:mutation"}
+    assert set(rows) == {*STRATEGIES, "rz-nas:mutation", "knapsack"}
     assert [name for name, row in rows.items() if row["code_generation"]] == ["rz-nas:mutation"]
     assert {name.partition(":")[0] for name, row in rows.items() if row["reflection"]} == {
         "adaptive",

@@ -10,6 +10,7 @@ from mimar.cli._training import objective_names
 from mimar.errors import InputError, UnknownNameError
 from mimar.llm import LLM
 from mimar.objectives import Objective, TrainedLoss
+from mimar.shrink import Knapsack
 from mimar.strategy import (
     ARMS,
     LINAS,
@@ -157,7 +158,8 @@ def strategy_rows() -> list[dict[str, Any]]:
     something else has a row of its own, ``NAME:ARM``.
     """
     rows = [{"name": name, **asdict(has), "arms": list(VARIANTS.get(name, ()))} for name, has in TRAITS.items()]
-    return [*rows, {"name": "rz-nas:mutation", **asdict(RZNASMutation.traits), "arms": []}]
+    further = {"rz-nas:mutation": RZNASMutation.traits, Knapsack.name: Knapsack.traits}
+    return [*rows, *({"name": name, **asdict(has), "arms": []} for name, has in further.items())]
 
 
 def _operator(name: str, problem: Problem[A], seed: int, said: tuple[LLM, Brief], options: Options[A]) -> Operator[A]:
