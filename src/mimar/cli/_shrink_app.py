@@ -127,7 +127,10 @@ def shrink(
     heal_control: Annotated[
         bool, typer.Option("--heal-control", help="Let the parent learn on the same tokens, for comparison.")
     ] = False,
-    precision: Annotated[str, typer.Option(help="Of passes that learn: float32 or bfloat16.")] = "float32",
+    precision: Annotated[
+        str,
+        typer.Option(help="Of passes that learn: float32, or bfloat16, which pays where the processor computes in it."),
+    ] = "float32",
     quantized: Annotated[
         str,
         typer.Option(

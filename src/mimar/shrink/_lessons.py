@@ -159,7 +159,8 @@ def _taught(
     recipe = lessons.recipe()
     data = TokenData(lessons.text, lessons.judged.flatten().astype(np.int32), teacher.arch.vocab_size, 1.0)
     every = max(1, recipe.steps // POINTS)
-    habits = Habits(validate_at=range(every, recipe.steps, every), validation_tokens=lessons.judged.size)
+    points = range(every, recipe.steps, every)
+    habits = Habits(validate_at=points, validation_tokens=lessons.judged.size, log_every=1)
     taught = Distillation(lambda ids: model_logits(teacher, ids), lessons.teacher_weight)
     return train(
         module, data, recipe, teacher=taught, folder=folder, habits=habits, on_row=on_row, before_pass=choose,
