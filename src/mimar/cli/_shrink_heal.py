@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -63,11 +65,13 @@ def _lessons(subject: Subject, plan: Plan) -> Lessons:
 
 
 def _run(subject: Subject, candidate: Candidate, lessons: Lessons, plan: Plan) -> Healed:
-    """Its checkpoint lies beside the study."""
+    """Its checkpoint lies beside the study, and that of other lessons beside it."""
     kind, sub = candidate.row.kind, candidate.row.sub
     layers = None if sub is None else [list(sizes) for sizes in sub.sizes]
-    identity = {**subject.identity, "layers": layers, "heal_text": list(plan.recovery.texts)}
-    folder = subject.study.with_name(f"{subject.study.name}.{kind}")
+    told = {"layers": layers, "heal_text": list(plan.recovery.texts), "teacher_weight": lessons.teacher_weight}
+    identity = {**subject.identity, **told}
+    mark = hashlib.sha256(json.dumps([identity, lessons.recipe().to_json()], sort_keys=True).encode()).hexdigest()[:8]
+    folder = subject.study.with_name(f"{subject.study.name}.{kind}-{mark}")
     report = lesson_reporter(kind, lessons)
     return heal(candidate.model, subject.opened.parent, lessons, folder, identity=identity, on_row=report)
 
