@@ -18,27 +18,46 @@ def logits(seed, vocab=16):
     return torch.randn(2, 6, vocab, generator=torch.Generator().manual_seed(seed))
 
 
+def never():
+    """The loss of a text that does not count."""
+    raise AssertionError
+
+
 def test_it_is_the_published_loss():
     teacher, student, text_loss = logits(0), logits(1), torch.tensor(3.0)
     p, q = (part / 2.0 for part in (teacher, student))
     divergence = (p.softmax(-1) * (p.log_softmax(-1) - q.log_softmax(-1))).sum(-1).mean()
-    found = Distillation(lambda _: teacher, 0.3, 2.0).loss(student, IDS, text_loss)
+    found = Distillation(lambda _: teacher, 0.3, 2.0).loss(student, IDS, lambda: text_loss)
     assert found == pytest.approx(0.7 * 3.0 + 0.3 * 4.0 * float(divergence))
+
+
+@pytest.mark.parametrize("together", [1, 40, 10_000])
+def test_its_gradient_is_that_of_its_definition(monkeypatch, together):
+    """However many tokens are computed together, the last ones fewer than the others."""
+    monkeypatch.setattr("mimar.training._distillation.AT_A_TIME", together)
+    teacher, student = logits(0), logits(1).requires_grad_()
+    found = Distillation(lambda _: teacher, 1.0, 1.7).loss(student, IDS, never)
+    p, q = ((part / 1.7).log_softmax(-1) for part in (teacher, student))
+    wanted = 1.7**2 * (p.exp() * (p - q)).sum(-1).mean()
+    assert found.item() == pytest.approx(wanted.item(), rel=1e-5)
+    (gradient,) = torch.autograd.grad(3.0 * wanted, student)
+    (3.0 * found).backward()
+    assert torch.allclose(student.grad, gradient, atol=1e-6)
 
 
 @pytest.mark.parametrize("vocabularies", [(16, 20), (20, 16)])
 def test_only_common_tokens_count(vocabularies):
     teacher, student = (logits(seed, vocab) for seed, vocab in enumerate(vocabularies))
-    found = Distillation(lambda _: teacher, 1.0).loss(student, IDS, torch.tensor(0.0))
+    found = Distillation(lambda _: teacher, 1.0).loss(student, IDS, never)
     cut = F.kl_div(student[..., :16].log_softmax(-1), teacher[..., :16].softmax(-1), reduction="sum") / 12
     assert found == pytest.approx(float(cut), rel=1e-5)
 
 
 def test_a_teacher_that_agrees_adds_nothing_and_learns_nothing():
     same = logits(3).requires_grad_()
-    found = Distillation(lambda _: same, 1.0).loss(same, IDS, torch.tensor(5.0))
+    found = Distillation(lambda _: same, 1.0).loss(same, IDS, never)
     assert found.item() == pytest.approx(0.0, abs=1e-6)
-    Distillation(lambda _: same * 2, 1.0).loss(logits(4).requires_grad_(), IDS, torch.tensor(5.0)).backward()
+    Distillation(lambda _: same * 2, 1.0).loss(logits(4).requires_grad_(), IDS, never).backward()
     assert same.grad is None
 
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, Final, cast
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from mimar.errors import InputError
+
+AT_A_TIME: Final = 2**23
+"""Logits whose divergence is computed together."""
 
 
 @dataclass(frozen=True)
@@ -31,13 +35,36 @@ class Distillation:
         if not 0.0 < self.temperature < float("inf"):
             raise InputError(f"the teacher's temperature must be above 0, got {self.temperature:g}")
 
-    def loss(self, logits: Tensor, ids: Tensor, text_loss: Tensor) -> Tensor:
-        """Of the student's logits (batch, tokens, vocab) for ids (batch, tokens), whose loss on the text is given."""
+    def loss(self, logits: Tensor, ids: Tensor, text_loss: Callable[[], Tensor]) -> Tensor:
+        """Of the student's logits (batch, tokens, vocab) for ids (batch, tokens); the text is asked where it counts."""
         with torch.no_grad():
             wanted = self.teacher(ids).float()
         common = min(wanted.shape[-1], logits.shape[-1])
-        student, teacher = (
-            F.log_softmax(part[..., :common].flatten(0, 1) / self.temperature, dim=-1) for part in (logits, wanted)
-        )
-        apart = F.kl_div(student, teacher, reduction="batchmean", log_target=True) * self.temperature**2
-        return (1.0 - self.weight) * text_loss + self.weight * apart
+        student, teacher = (part[..., :common].flatten(0, 1) for part in (logits, wanted))
+        apart = cast("Tensor", _Divergence.apply(student, teacher, self.temperature))
+        return apart if self.weight == 1.0 else (1.0 - self.weight) * text_loss() + self.weight * apart
+
+
+class _Divergence(torch.autograd.Function):
+    """T² · KL(teacher ‖ student) of logits (tokens, vocab) at temperature T, the mean over tokens.
+
+    Its gradient with respect to the student's logits is T · (softmax of theirs − of the teacher's). Both are computed
+    a few tokens at a time, as long as they lie in the cache: over a large vocabulary memory is what takes the time.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
+        count, rows = len(student), max(1, AT_A_TIME // student.shape[-1])
+        gradient, total = torch.empty_like(student), student.new_zeros(())
+        for own, theirs, into in zip(*(part.split(rows) for part in (student, teacher, gradient)), strict=True):
+            q, p = (F.log_softmax(part / temperature, dim=-1) for part in (own, theirs))
+            likely = p.exp()
+            total += (likely * p.sub_(q)).sum()
+            torch.sub(q.exp_(), likely, out=into).mul_(temperature / count)
+        ctx.save_for_backward(gradient)
+        return total * (temperature**2 / count)
+
+    @staticmethod
+    def backward(ctx: Any, *above: Tensor) -> tuple[Tensor, None, None]:
+        (gradient,) = ctx.saved_tensors
+        return gradient * above[0], None, None

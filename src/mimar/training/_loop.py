@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -100,7 +101,8 @@ def validation_loss(model: nn.Module, batches: Sequence[Batch], precision: str =
     total, count = 0.0, 0
     for batch in batches:
         with _precision(device, precision):
-            total += float(_logits_and_loss(model, _to(batch, device), "sum")[1])
+            ids = _to(batch, device)
+            total += float(_text_loss(model(ids[:, :-1]).float(), ids, "sum"))
         count += batch.shape[0] * (batch.shape[1] - 1)
     model.train(was_training)
     return total / count
@@ -215,8 +217,9 @@ class _Run:
     def _pass(self, ids: Tensor) -> Tensor:
         """What is made smaller, for ids (batch, tokens + 1)."""
         with _precision(self._device, self._recipe.precision):
-            logits, loss = _logits_and_loss(self._forward, ids, "mean")
-            return loss if self.teacher is None else self.teacher.loss(logits, ids[:, :-1], loss)
+            logits = self._forward(ids[:, :-1]).float()
+            text_loss = partial(_text_loss, logits, ids, "mean")
+            return text_loss() if self.teacher is None else self.teacher.loss(logits, ids[:, :-1], text_loss)
 
     def _row(self, losses: Sequence[Tensor], judged: bool) -> Mapping[str, float]:
         """Of the log; CandidateError where a loss is not a number."""
@@ -256,10 +259,9 @@ def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.AdamW:
     return torch.optim.AdamW(groups, lr=recipe.rate(0), betas=recipe.betas, fused=True)
 
 
-def _logits_and_loss(model: Callable[[Tensor], Tensor], ids: Tensor, reduction: str) -> tuple[Tensor, Tensor]:
-    """Logits in float32, and cross-entropy in nats of each token given those before it. ids: (batch, tokens + 1)."""
-    logits = model(ids[:, :-1]).float()
-    return logits, F.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten(), reduction=reduction)
+def _text_loss(logits: Tensor, ids: Tensor, reduction: str) -> Tensor:
+    """Cross-entropy in nats of each token given those before it. ids: (batch, tokens + 1)."""
+    return F.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten(), reduction=reduction)
 
 
 def _device(model: nn.Module) -> torch.device:
