@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from mimar.cli._output import say
-from mimar.cli._shrink_plan import ENGINES, PLAIN, Plan
+from mimar.cli._shrink_plan import ENGINES, Plan
 from mimar.elastic import ElasticSpace
 from mimar.errors import MimarError
 from mimar.export import INT8, export_shrunk_gguf, export_shrunk_hf, export_shrunk_onnx, int8_rounded, save_shrunk_gguf
 from mimar.formats import Speed, has_llama_cpp
 from mimar.formats import text_loss as llama_cpp_loss
-from mimar.shrink import Known, ModelRow, Opened, Provenance, ShrinkTask, model_card, run_in_llama_cpp
+from mimar.shrink import TIMED_WITH, Known, ModelRow, Opened, Provenance, ShrinkTask, model_card, run_in_llama_cpp
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -97,8 +97,8 @@ def timed(subject: Subject, listed: Sequence[Candidate], scratch: Path) -> list[
     """With the size of each file and its speed in llama.cpp, all with the same type of weights."""
     if not has_llama_cpp():
         return list(listed)
-    named = [scratch / f"{number}-{PLAIN}.gguf" for number in range(len(listed))]
-    files = [file if _gguf(subject, each, file, PLAIN) else None for each, file in zip(listed, named, strict=True)]
+    named = [scratch / f"{number}-{TIMED_WITH}.gguf" for number in range(len(listed))]
+    files = [file if _gguf(subject, each, file, TIMED_WITH) else None for each, file in zip(listed, named, strict=True)]
     present = [file for file in files if file is not None]
     speeds = dict(zip(present, _speeds(subject, present), strict=True))
     return [each if file is None else _with_speed(each, file, speeds) for each, file in zip(listed, files, strict=True)]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from mimar.errors import InputError, UnknownNameError
 from mimar.export import INT8, QUANTIZATIONS, require_int8, require_onnx
-from mimar.shrink import Opened, windows
+from mimar.shrink import TIMED_WITH, Opened, windows
 from mimar.tasks import Items, read_items
 from mimar.training import Precision, read_texts
 
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 ENGINES: Final[Mapping[str, str]] = {"hf": "transformers", "gguf": "llama.cpp", "onnx": "onnxruntime"}
-PLAIN: Final = "Q8_0"
-"""Type of weights that speeds are measured with: llama.cpp rounds to it with hardly a loss."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +96,7 @@ def _export(text: str) -> tuple[str, str]:
     if form != "gguf" and kind:
         raise InputError(f"--export {form} takes no type of weights, got {text!r}")
     if form == "gguf":
-        kind = kind or PLAIN
+        kind = kind or TIMED_WITH
         if kind not in QUANTIZATIONS:
             raise UnknownNameError("type of GGUF weights", kind, tuple(QUANTIZATIONS))
     return form, kind

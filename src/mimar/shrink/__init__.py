@@ -6,7 +6,7 @@ from mimar.shrink._knapsack import Knapsack
 from mimar.shrink._lessons import Healed, Lessons, Tuned, drawn, heal, tune
 from mimar.shrink._opened import Opened, open_model
 from mimar.shrink._rows import ModelRow, sizes_of
-from mimar.shrink._speed import LLAMA_CPP, LlamaCppSpeed, run_in_llama_cpp, time_in_llama_cpp
+from mimar.shrink._speed import LLAMA_CPP, TIMED_WITH, LlamaCppSpeed, run_in_llama_cpp, time_in_llama_cpp
 from mimar.shrink._task import (
     DEFAULT_OBJECTIVES,
     DIVERGENCE,
@@ -24,6 +24,7 @@ __all__ = [
     "DIVERGENCE",
     "LLAMA_CPP",
     "LOSS",
+    "TIMED_WITH",
     "Healed",
     "Knapsack",
     "Known",

@@ -49,7 +49,7 @@ class _Divergence(torch.autograd.Function):
     """T² · KL(teacher ‖ student) of logits (tokens, vocab) at temperature T, the mean over tokens.
 
     Its gradient with respect to the student's logits is T · (softmax of theirs − of the teacher's). Both are computed
-    a few tokens at a time, as long as they lie in the cache: over a large vocabulary memory is what takes the time.
+    a few tokens at a time, so that of a large vocabulary hardly more than logits and gradient is held at once.
     """
 
     @staticmethod
