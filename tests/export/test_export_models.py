@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 
@@ -14,6 +15,7 @@ from tokenizers.pre_tokenizers import Whitespace
 
 from mimar.errors import ArchitectureError, ExportError, InputError
 from mimar.export import export_code, export_hf, export_json
+from mimar.export._publish import publish
 from mimar.models import _codegen, build
 from mimar.space import Architecture, Block, FeedForward, Mixer, architecture_from_json
 
@@ -207,6 +209,53 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path):
     )
     assert run.stdout.count("make room or choose another directory") == 3, run.stdout + run.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from mimar.export import export_json
+from mimar.space import Architecture, Block, FeedForward, Mixer
+
+done, rename, before = [], Path.rename, int(sys.argv[2])
+
+def rename_or_die(path, target):
+    if len(done) == before:
+        os.kill(os.getpid(), signal.SIGKILL)
+    done.append(target)
+    return rename(path, target)
+
+Path.rename = rename_or_die
+block = Block(Mixer("attention", 4, 2, 16), FeedForward("swiglu", 128, "silu"))
+export_json(Architecture(64, (block,), vocab_size=97), Path(sys.argv[1]), model_name="m", estimated_metrics={})
+"""
+
+
+@pytest.mark.parametrize("renamed", [0, 1])
+def test_what_a_killed_export_left_goes_with_the_next_one(tmp_path, renamed):
+    """Killed with the new one written aside, and between taking the earlier one away and putting the new one there."""
+    target = tmp_path / "out[1]"
+    export_json(LLAMA, target, model_name="m", estimated_metrics={})
+    (tmp_path / ".out[1].mine").mkdir()
+    killed = [sys.executable, "-c", KILLED, str(target), str(renamed)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    assert subprocess.run(killed, check=False, env=environment).returncode == -signal.SIGKILL
+    assert len(list(tmp_path.iterdir())) == 3
+    with pytest.raises(InputError, match="an earlier code export"):  # it is there again, and known
+        export_code(LLAMA, target)
+    assert {path.name for path in tmp_path.iterdir()} == {"out[1]", ".out[1].mine"}
+    assert architecture_from_json(json.loads((target / "architecture.json").read_text())) == LLAMA
+
+
+def test_an_export_under_way_is_left_alone(tmp_path):
+    def write(aside):
+        (aside / "model").write_text("first")
+        publish(LLAMA, tmp_path / "out", "json", lambda other: {})
+        return {"none": "ok"}
+
+    publish(LLAMA, tmp_path / "out", "json", write)
+    assert (tmp_path / "out" / "model").read_text() == "first"
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
 def test_illegal_architectures_are_refused_by_every_form(tmp_path):

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import glob
 import json
+import os
 import shutil
+import sys
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +23,8 @@ MANIFEST = "mimar-export.json"
 """The file by which an export knows its own: form, files, verdicts and the architecture."""
 
 _NOT_OURS_TO_COUNT = "__pycache__"
+_ASIDE = ".mimar-"
+_EARLIER = ".earlier"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,18 +48,21 @@ def publish(
 ) -> ExportResult:
     """Let `write` fill and check a directory beside `directory`, then put it in its place.
 
-    `write` gets the empty directory and returns the verdicts. Whatever it raises, nothing stays. `InputError`: the
-    target holds something that is not an earlier export of this form. `ExportError`: the disk does not take it.
+    `write` gets the empty directory and returns the verdicts. Whatever it raises, nothing stays; what a killed process
+    left there, the next export removes. `InputError`: the target holds something that is not an earlier export of this
+    form. `ExportError`: the disk does not take it.
     """
     target = directory.resolve()
+    _clear_up(target)
     _refuse_foreign(target, form)
-    aside = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}")
+    aside = target.with_name(f".{target.name}{_ASIDE}{uuid.uuid4().hex[:8]}")
     try:
         aside.mkdir(parents=True)
-        verdicts = dict(write(aside))
-        files = _files(aside)
-        _write_manifest(aside, arch, {"form": form, "files": files, "verdicts": verdicts})
-        _put_in_place(aside, target)
+        with _claimed(aside):
+            verdicts = dict(write(aside))
+            files = _files(aside)
+            _write_manifest(aside, arch, {"form": form, "files": files, "verdicts": verdicts})
+            _put_in_place(aside, target)
     except OSError as error:
         raise ExportError(
             f"expected to write to {target}, got {error.strerror or error}; make room or choose another directory"
@@ -106,11 +115,45 @@ def _put_in_place(aside: Path, target: Path) -> None:
     if not target.exists():
         aside.rename(target)
         return
-    earlier = aside.with_name(f"{aside.name}.earlier")
-    target.rename(earlier)
+    earlier = aside.with_name(f"{aside.name}{_EARLIER}")
+    with _claimed(target):
+        target.rename(earlier)
+        try:
+            aside.rename(target)
+        except OSError:
+            earlier.rename(target)
+            raise
+        shutil.rmtree(earlier)
+
+
+def _clear_up(target: Path) -> None:
+    """Remove what killed processes left beside `target`; an export that one was about to replace comes back."""
+    for left in sorted(target.parent.glob(f".{glob.escape(target.name)}{_ASIDE}*")):
+        with _claimed(left) as abandoned:
+            if abandoned and left.name.endswith(_EARLIER) and not target.exists():
+                left.rename(target)
+            elif abandoned:
+                shutil.rmtree(left, ignore_errors=True)
+
+
+@contextmanager
+def _claimed(directory: Path) -> Iterator[bool]:
+    """Whether nobody else has claimed `directory`, which then nobody else can until the block or this process ends.
+
+    On Windows directories cannot be claimed; none counts as abandoned there.
+    """
+    if sys.platform == "win32":
+        yield False
+        return
+    import fcntl
+
+    handle = os.open(directory, os.O_RDONLY)
     try:
-        aside.rename(target)
-    except OSError:
-        earlier.rename(target)
-        raise
-    shutil.rmtree(earlier)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            free = True
+        except OSError:
+            free = False
+        yield free
+    finally:
+        os.close(handle)
