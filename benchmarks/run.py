@@ -44,7 +44,7 @@ from mimar.proxies import (
     synaptic_saliency,
     synflow,
 )
-from mimar.shrink import drawn, open_model, windows
+from mimar.shrink import open_model, spread, windows
 from mimar.space import Architecture, Block, FeedForward, Mixer, TransformerSpace
 from mimar.storage import SQLiteStorage
 from mimar.strategy import AdaptivePortfolio, RandomSearch
@@ -245,7 +245,7 @@ def shrinking() -> None:
         ids = torch.from_numpy(windows(text, opened.reader, 48, 64))
     network = SuperNetwork.of(opened.parent, ids[:32])
     space = ElasticSpace.of(opened.parent.arch, "G", steps=8, protected=(0, 1, 28, 29))
-    subs = [drawn(space, np.random.default_rng(seed)) for seed in range(50)]
+    subs = spread(space, 50)
     plain, raced = judge(network, subs, ids[32:]), judge(network, subs, ids[32:], among_the_best(5))
     best, found = (np.argsort(each.divergences)[:5].tolist() for each in (plain, raced))
     same = "the same best five" if best == found else f"other best five: {found} instead of {best}"

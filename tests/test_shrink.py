@@ -11,7 +11,7 @@ from mimar.errors import BudgetError, InputError
 from mimar.hardware import Workload, load_profile
 from mimar.objectives import Budget, losses
 from mimar.pareto import front
-from mimar.shrink import DIVERGENCE, LOSS, Knapsack, Known, Lessons, ShrinkEvaluator, drawn, shrink_task, tune
+from mimar.shrink import DIVERGENCE, LOSS, Knapsack, Known, Lessons, ShrinkEvaluator, shrink_task, spread, tune
 from mimar.shrink._knapsack import PRIOR, SPREAD, _posterior
 from mimar.shrink._within import at_most
 from mimar.strategy import Started
@@ -116,7 +116,7 @@ def test_one_fine_tune_brings_all_sub_networks_nearer(parts, tmp_path):
     lessons = Lessons(60_000, 1e-3, 1.0, "float32", text, judged.numpy())
     rows = []
     tuned = tune(network, space, lessons, tmp_path, identity={}, on_row=rows.append).network
-    subs = [drawn(space, np.random.default_rng(seed)) for seed in range(16)]
+    subs = spread(space, 16, seed=1)
     before, after = (np.median(judge(each, subs, judged).divergences) for each in (network, tuned))
     assert after < 0.8 * before
     (whole,) = judge(tuned, [SubNetwork.whole(space.parent)], judged).divergences
@@ -126,12 +126,14 @@ def test_one_fine_tune_brings_all_sub_networks_nearer(parts, tmp_path):
     assert torch.equal(again.parent.layers[1].mlp.down, tuned.parent.layers[1].mlp.down)
 
 
-def test_drawn_sub_networks_are_of_all_sizes(parts):
+def test_spread_sub_networks_are_of_all_sizes_and_shapes(parts):
     space = parts[1]
-    shares = [drawn(space, np.random.default_rng(seed)).block_params(space.parent) / size(parts) for seed in range(40)]
-    assert 0.4 < min(shares) < 0.6
-    assert max(shares) > 0.9
-    assert abs(np.median(shares) - 0.75) < 0.1
+    subs = spread(space, 20)
+    shares = [sub.block_params(space.parent) / size(parts) for sub in subs]
+    np.testing.assert_allclose(shares[:-1], 0.5125 + 0.025 * np.arange(19), atol=0.06)
+    assert shares[-1] > 0.8  # hardly any is as large as 0.99
+    assert subs == spread(space, 20)
+    assert len(set(subs) | set(spread(space, 20, seed=1))) > 20
 
 
 class _Sum:

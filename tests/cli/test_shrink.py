@@ -146,6 +146,11 @@ def test_one_fine_tune_serves_all_sub_networks(shrink, tmp_path):
     curve = tuned.json["finetune"]["curve"]
     assert len(curve) > 2
     assert curve[-1]["tokens"] >= 20_000
+    whole, subs = (tuned.json["finetune"][part] for part in ("whole", "sub_networks"))
+    assert (subs["count"], subs["better"] > 40, subs["after"] < subs["before"]) == (50, True, True)
+    assert whole["before"] < subs["before"]
+    assert whole["after"] < 1.02 * whole["before"]
+    assert f"median loss of 50 random sub-networks {subs['before']:.3f} before" in tuned.err
     again = shrink(*options, "--resume").json
     assert again["front"] == tuned.json["front"]
     assert again["stages"]["fine-tune"] < tuned.json["stages"]["fine-tune"]

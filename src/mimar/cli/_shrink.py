@@ -26,7 +26,7 @@ from mimar.cli._shrink_request import ShrinkRequest, settings_for
 from mimar.cli._shrink_settings import ShrinkSettings
 from mimar.cli._strategies import Options, strategy_named
 from mimar.cli._study_file import ledger_of, read_calls
-from mimar.elastic import SubNetwork
+from mimar.elastic import ElasticSpace, SubNetwork
 from mimar.errors import ForeignFileError, InputError
 from mimar.llm import LLM, CallRecord
 from mimar.objectives import front_trials
@@ -37,12 +37,12 @@ from mimar.shrink import (
     Opened,
     Provenance,
     ShrinkTask,
-    Tuned,
     answered,
     calibration_windows,
     learning_text,
     open_model,
     shrink_task,
+    spread,
     tune,
 )
 from mimar.storage import Event, SQLiteStorage, Storage
@@ -78,11 +78,13 @@ class Stages:
 
 @dataclass(frozen=True, eq=False)
 class _Prepared:
-    """What a search works on. judged: the text that candidates run on, (sequences, tokens). tuned: by the fine-tune."""
+    """What a search works on. judged: the text that candidates run on, (sequences, tokens). learnt: what is said of
+    the fine-tune.
+    """
 
     network: SuperNetwork
     judged: Tensor
-    tuned: Tuned | None
+    learnt: dict[str, Any] | None
 
 
 def run_shrink(
@@ -117,10 +119,8 @@ def run_shrink(
             result = {} if reason == "interrupted" else measured(subject, found, plan, stages)
             if result:
                 storage.append(Event("measured", result))
-            learnt = {"finetune": _learnt(prepared.tuned)}
-            return (
-                _summary(settings, task, storage, stages) | learnt | result | {"study": str(study), "stopped": reason}
-            )
+            summary = _summary(settings, task, storage, stages)
+            return {**summary, "finetune": prepared.learnt, **result, "study": str(study), "stopped": reason}
     finally:
         storage.close()
 
@@ -159,39 +159,52 @@ def _prepare(settings: ShrinkSettings, opened: Opened, stages: Stages, study: Pa
     first, second = map(torch.from_numpy, both)
     with stages("order channels and heads"):
         network = SuperNetwork.of(opened.parent, first)
-    tuned = None
+    learnt = None
     if settings.finetune.tokens:
         with stages("fine-tune"):
-            tuned = _tuned(settings, opened, (network, second), study)
-            network = tuned.network
+            network, learnt = _tuned(settings, opened, (network, second), study)
     if settings.scores is None:
         with stages("score the parts of each layer"):
             settings = replace(settings, scores=block_scores(network, settings.space, second[:SCORED]))
-    return settings, _Prepared(network, second, tuned)
+    return settings, _Prepared(network, second, learnt)
 
 
-def _tuned(settings: ShrinkSettings, opened: Opened, given: tuple[SuperNetwork, Tensor], study: Path) -> Tuned:
-    """After the one fine-tune, on the calibration text; its checkpoint lies beside the study."""
+def _tuned(
+    settings: ShrinkSettings, opened: Opened, given: tuple[SuperNetwork, Tensor], study: Path
+) -> tuple[SuperNetwork, dict[str, Any]]:
+    """After the one fine-tune, on the calibration text, and what it did; its checkpoint lies beside the study."""
     (network, judged), wanted = given, settings.finetune
     sources = [read_texts([source]) for source in settings.texts.calibration]
     text = learning_text(sources, opened.reader, wanted.tokens, settings.texts.window)
     lessons = Lessons(
         wanted.tokens, wanted.learning_rate, 1.0, wanted.precision, text, judged.numpy(), settings.seed
     )  # fmt: skip
-    folder = study.with_name(f"{study.name}.tuned")
-    return tune(
-        network,
-        settings.space,
-        lessons,
-        folder,
-        identity=_identity(settings),
-        on_row=lesson_reporter("fine-tune", lessons),
+    folder, report = study.with_name(f"{study.name}.tuned"), lesson_reporter("fine-tune", lessons)
+    done = tune(network, settings.space, lessons, folder, identity=_identity(settings), on_row=report)
+    facts = {"seconds": done.seconds, "curve": learning_curve(done)}
+    return done.network, facts | _gain((network, done.network), settings.space, judged[:SCORED])
+
+
+COMPARED = 50
+"""Random sub-networks, of all sizes, whose losses say what the fine-tune brought."""
+
+
+def _gain(networks: tuple[SuperNetwork, SuperNetwork], space: ElasticSpace, judged: Tensor) -> dict[str, Any]:
+    """Losses, nats a token, before and after the fine-tune: of the whole network and of the same sub-networks."""
+    from mimar.elastic import judge
+
+    subs = (SubNetwork.whole(space.parent), *spread(space, COMPARED))
+    before, after = (np.array(judge(network, subs, judged).losses) for network in networks)
+    medians = [float(np.median(losses[1:])) for losses in (before, after)]
+    better = int((after[1:] < before[1:]).sum())
+    say(
+        f"fine-tune: median loss of {COMPARED} random sub-networks {medians[0]:.3f} before, {medians[1]:.3f} after, "
+        f"{better} of them better; the whole network {before[0]:.3f} and {after[0]:.3f}"
     )
-
-
-def _learnt(tuned: Tuned | None) -> dict[str, Any] | None:
-    """The curve is of the whole network, on the text that candidates are judged on."""
-    return None if tuned is None else {"seconds": tuned.seconds, "curve": learning_curve(tuned)}
+    return {
+        "whole": {"before": float(before[0]), "after": float(after[0])},
+        "sub_networks": {"count": COMPARED, "better": better, "before": medians[0], "after": medians[1]},
+    }
 
 
 def _identity(settings: ShrinkSettings) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from mimar.shrink._answers import answered
 from mimar.shrink._card import Provenance, model_card
 from mimar.shrink._knapsack import Knapsack
-from mimar.shrink._lessons import Healed, Lessons, Tuned, drawn, heal, tune
+from mimar.shrink._lessons import Healed, Lessons, Tuned, heal, spread, tune
 from mimar.shrink._opened import Opened, open_model
 from mimar.shrink._rows import ModelRow, sizes_of
 from mimar.shrink._speed import LLAMA_CPP, TIMED_WITH, LlamaCppSpeed, run_in_llama_cpp, time_in_llama_cpp
@@ -38,7 +38,6 @@ __all__ = [
     "Tuned",
     "answered",
     "calibration_windows",
-    "drawn",
     "heal",
     "learning_text",
     "model_card",
@@ -47,6 +46,7 @@ __all__ = [
     "run_in_llama_cpp",
     "shrink_task",
     "sizes_of",
+    "spread",
     "time_in_llama_cpp",
     "tune",
     "windows",

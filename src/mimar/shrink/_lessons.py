@@ -128,7 +128,8 @@ def tune(
     module, whole = TrainableNetwork(network), SubNetwork.whole(space.parent)
 
     def choose(step: int, part: int) -> None:
-        module.sub = whole if part == 0 else drawn(space, np.random.default_rng([lessons.seed, step, part]), part)
+        rng = np.random.default_rng([lessons.seed, step, part])
+        module.sub = whole if part == 0 else drawn(space, rng, LEAST if part == 1 else rng.uniform(LEAST, 1))
 
     lessons = replace(lessons, micro_batch=max(1, lessons.recipe().sequences // PASSES))
     result = _taught(module, network.original, lessons, (folder, identity, on_row, choose))
@@ -136,17 +137,22 @@ def tune(
 
 
 LEAST: Final = 0.5
-"""Share of the parent's block parameters that sub-networks of the fine-tune have at least, or nearly."""
+"""Of the parent's block parameters: what sub-networks of the fine-tune have at least, or nearly."""
 
 DRAWS: Final = 64
 
 
-def drawn(space: ElasticSpace, rng: np.random.Generator, part: int = 0) -> SubNetwork:
-    """A random sub-network of a size drawn evenly between `LEAST` and the parent; near to `LEAST` for part 1."""
+def drawn(space: ElasticSpace, rng: np.random.Generator, share: float) -> SubNetwork:
+    """A random sub-network, of `DRAWS` the one whose block parameters are nearest to `share` of the parent's."""
     whole = SubNetwork.whole(space.parent).block_params(space.parent)
-    wanted = LEAST if part == 1 else LEAST + (1 - LEAST) * rng.random()
     found = [space.sample(rng) for _ in range(DRAWS)]
-    return min(found, key=lambda sub: abs(sub.block_params(space.parent) / whole - wanted))
+    return min(found, key=lambda sub: abs(sub.block_params(space.parent) / whole - share))
+
+
+def spread(space: ElasticSpace, count: int, seed: int = 0) -> tuple[SubNetwork, ...]:
+    """Random sub-networks whose block parameters go in even steps from `LEAST` of the parent's to all of them."""
+    shares = LEAST + (1 - LEAST) * (np.arange(count) + 0.5) / count
+    return tuple(drawn(space, np.random.default_rng([seed, number]), share) for number, share in enumerate(shares))
 
 
 def _taught(
