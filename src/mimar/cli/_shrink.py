@@ -37,6 +37,7 @@ from mimar.shrink import (
     Opened,
     Provenance,
     ShrinkTask,
+    Tuned,
     answered,
     calibration_windows,
     learning_text,
@@ -78,13 +79,10 @@ class Stages:
 
 @dataclass(frozen=True, eq=False)
 class _Prepared:
-    """What a search works on. judged: the text that candidates run on, (sequences, tokens). learnt: what is said of
-    the fine-tune.
-    """
+    """What a search works on. judged: the text that candidates run on, (sequences, tokens)."""
 
     network: SuperNetwork
     judged: Tensor
-    learnt: dict[str, Any] | None
 
 
 def run_shrink(
@@ -120,7 +118,7 @@ def run_shrink(
             if result:
                 storage.append(Event("measured", result))
             summary = _summary(settings, task, storage, stages)
-            return {**summary, "finetune": prepared.learnt, **result, "study": str(study), "stopped": reason}
+            return {**summary, "finetune": settings.learnt, **result, "study": str(study), "stopped": reason}
     finally:
         storage.close()
 
@@ -159,52 +157,59 @@ def _prepare(settings: ShrinkSettings, opened: Opened, stages: Stages, study: Pa
     first, second = map(torch.from_numpy, both)
     with stages("order channels and heads"):
         network = SuperNetwork.of(opened.parent, first)
-    learnt = None
     if settings.finetune.tokens:
         with stages("fine-tune"):
-            network, learnt = _tuned(settings, opened, (network, second), study)
+            tuned = _tuned(settings, opened, (network, second), study)
+            if settings.learnt is None:
+                settings = replace(settings, learnt=_learnt(tuned, network, settings.space, second[:SCORED]))
+            network = tuned.network
     if settings.scores is None:
         with stages("score the parts of each layer"):
             settings = replace(settings, scores=block_scores(network, settings.space, second[:SCORED]))
-    return settings, _Prepared(network, second, learnt)
+    return settings, _Prepared(network, second)
 
 
-def _tuned(
-    settings: ShrinkSettings, opened: Opened, given: tuple[SuperNetwork, Tensor], study: Path
-) -> tuple[SuperNetwork, dict[str, Any]]:
-    """After the one fine-tune, on the calibration text, and what it did; its checkpoint lies beside the study."""
+def _tuned(settings: ShrinkSettings, opened: Opened, given: tuple[SuperNetwork, Tensor], study: Path) -> Tuned:
+    """After the one fine-tune, on the calibration text; its checkpoint lies beside the study."""
     (network, judged), wanted = given, settings.finetune
     sources = [read_texts([source]) for source in settings.texts.calibration]
     text = learning_text(sources, opened.reader, wanted.tokens, settings.texts.window)
     lessons = Lessons(
         wanted.tokens, wanted.learning_rate, 1.0, wanted.precision, text, judged.numpy(), settings.seed
     )  # fmt: skip
-    folder, report = study.with_name(f"{study.name}.tuned"), lesson_reporter("fine-tune", lessons)
-    done = tune(network, settings.space, lessons, folder, identity=_identity(settings), on_row=report)
-    facts = {"seconds": done.seconds, "curve": learning_curve(done)}
-    return done.network, facts | _gain((network, done.network), settings.space, judged[:SCORED])
+    folder = study.with_name(f"{study.name}.tuned")
+    return tune(
+        network,
+        settings.space,
+        lessons,
+        folder,
+        identity=_identity(settings),
+        on_row=lesson_reporter("fine-tune", lessons),
+    )
 
 
 COMPARED = 50
 """Random sub-networks, of all sizes, whose losses say what the fine-tune brought."""
 
 
-def _gain(networks: tuple[SuperNetwork, SuperNetwork], space: ElasticSpace, judged: Tensor) -> dict[str, Any]:
-    """Losses, nats a token, before and after the fine-tune: of the whole network and of the same sub-networks."""
+def _learnt(tuned: Tuned, before: SuperNetwork, space: ElasticSpace, judged: Tensor) -> dict[str, Any]:
+    """What the fine-tune did: losses of `judged`, nats a token, of the whole network and of random sub-networks, which
+    are the same before and after. The curve is of the whole network.
+    """
     from mimar.elastic import judge
 
     subs = (SubNetwork.whole(space.parent), *spread(space, COMPARED))
-    before, after = (np.array(judge(network, subs, judged).losses) for network in networks)
-    medians = [float(np.median(losses[1:])) for losses in (before, after)]
-    better = int((after[1:] < before[1:]).sum())
+    old, new = (np.array(judge(network, subs, judged).losses) for network in (before, tuned.network))
+    whole = {"before": float(old[0]), "after": float(new[0])}
+    median = {"before": float(np.median(old[1:])), "after": float(np.median(new[1:]))}
+    better = int((new[1:] < old[1:]).sum())
     say(
-        f"fine-tune: median loss of {COMPARED} random sub-networks {medians[0]:.3f} before, {medians[1]:.3f} after, "
-        f"{better} of them better; the whole network {before[0]:.3f} and {after[0]:.3f}"
+        f"fine-tune: median loss of {COMPARED} random sub-networks {median['before']:.3f} before, "
+        f"{median['after']:.3f} after, {better} of them better; "
+        f"the whole network {whole['before']:.3f} and {whole['after']:.3f}"
     )
-    return {
-        "whole": {"before": float(before[0]), "after": float(after[0])},
-        "sub_networks": {"count": COMPARED, "better": better, "before": medians[0], "after": medians[1]},
-    }
+    sampled = {"count": COMPARED, "better": better, **median}
+    return {"seconds": tuned.seconds, "curve": learning_curve(tuned), "whole": whole, "sub_networks": sampled}
 
 
 def _identity(settings: ShrinkSettings) -> dict[str, Any]:

@@ -93,7 +93,7 @@ def settings_for(request: ShrinkRequest, opened: Opened, stage: Stage) -> Shrink
         _budgets(request.budgets, whole), objectives, _asked(request, objectives),
         request.strategy, weights, request.arm or "",
         request.llm, request.anonymise, request.seed,
-        request.finetune, None, None, request.command,
+        request.finetune, None, None, None, request.command,
     )  # fmt: skip
 
 

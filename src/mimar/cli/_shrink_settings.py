@@ -54,7 +54,7 @@ class ShrinkSettings:
 
     fingerprint: of the weights of `model`. speed: of llama.cpp, where that is the device. scores: of its parts,
     measured before the search; reference: the frame of the hypervolume, in losses; both None in settings that are not a
-    study's yet. command: how the study was started.
+    study's yet. learnt: what is said of the fine-tune, where there was one. command: how the study was started.
     """
 
     model: str
@@ -74,6 +74,7 @@ class ShrinkSettings:
     anonymise: bool
     seed: int
     finetune: FineTune
+    learnt: Mapping[str, Any] | None
     scores: BlockScores | None
     reference: Reference | None
     command: str
@@ -105,6 +106,7 @@ class ShrinkSettings:
             "anonymise": self.anonymise,
             "seed": self.seed,
             "finetune": asdict(self.finetune),
+            "learnt": self.learnt,
             "scores": self.scores and self.scores.to_json(),
             "reference": self.reference and asdict(self.reference),
             "command": self.command,
@@ -134,6 +136,7 @@ class ShrinkSettings:
             anonymise=data["anonymise"],
             seed=data["seed"],
             finetune=FineTune(**data["finetune"]),
+            learnt=data["learnt"],
             scores=None if data["scores"] is None else BlockScores.from_json(data["scores"]),
             reference=None if frame is None else Reference(tuple(frame["point"]), tuple(frame["ideal"])),
             command=data["command"],

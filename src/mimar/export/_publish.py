@@ -53,10 +53,10 @@ def publish(
     form. `ExportError`: the disk does not take it.
     """
     target = directory.resolve()
-    _clear_up(target)
-    _refuse_foreign(target, form)
     aside = target.with_name(f".{target.name}{_ASIDE}{uuid.uuid4().hex[:8]}")
     try:
+        _clear_up(target)
+        _refuse_foreign(target, form)
         aside.mkdir(parents=True)
         with _claimed(aside):
             verdicts = dict(write(aside))
