@@ -104,11 +104,15 @@ class ElasticSpace:
         return SubNetwork(*(tuple(_size(choices, f"{_layer(n)}.{part}") for n in numbers) for part in PARTS))
 
     def sample(self, rng: np.random.Generator) -> SubNetwork:
-        """Of a size drawn evenly between the whole parent and next to nothing: random sizes shrink until it is met."""
+        """Of a size drawn evenly between the whole parent and next to nothing."""
+        return self.sample_within(rng, rng.random())
+
+    def sample_within(self, rng: np.random.Generator, share: float) -> SubNetwork:
+        """Random sizes shrink until `share` of the parent's block parameters is met, where the space allows that."""
         choices = self.to_choices(SubNetwork.whole(self.parent))
         names = [name for name, options in self.variables.items() if len(options) > 1]
         arch = self.from_choices(choices)
-        target = arch.block_params(self.parent) * rng.random()
+        target = arch.block_params(self.parent) * share
         for _ in range(PATIENCE * len(names)):
             name = names[int(rng.integers(len(names)))]
             smaller = [option for option in self.variables[name] if cast("int", option) < cast("int", choices[name])]

@@ -139,13 +139,14 @@ def tune(
 LEAST: Final = 0.5
 """Of the parent's block parameters: what sub-networks of the fine-tune have at least, or nearly."""
 
-DRAWS: Final = 64
+DRAWS: Final = 4
+"""Of which the nearest to the wanted size is taken: the last cut of each goes below it by chance."""
 
 
 def drawn(space: ElasticSpace, rng: np.random.Generator, share: float) -> SubNetwork:
-    """A random sub-network, of `DRAWS` the one whose block parameters are nearest to `share` of the parent's."""
+    """A random sub-network with nearly `share` of the parent's block parameters."""
     whole = SubNetwork.whole(space.parent).block_params(space.parent)
-    found = [space.sample(rng) for _ in range(DRAWS)]
+    found = [space.sample_within(rng, share) for _ in range(DRAWS)]
     return min(found, key=lambda sub: abs(sub.block_params(space.parent) / whole - share))
 
 
