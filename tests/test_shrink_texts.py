@@ -59,14 +59,21 @@ def test_texts_share_the_windows_and_are_judged_on_their_ends():
     assert numbers == sorted(numbers)
 
 
+def test_a_purpose_can_have_no_windows_and_the_others_stay():
+    two = calibration_windows([[NUMBERS], [LETTERS]], ByteTokenizer(), (5, 2), 16)
+    *three, last = calibration_windows([[NUMBERS], [LETTERS]], ByteTokenizer(), (5, 2, 0), 16)
+    assert all((a == b).all() for a, b in zip(two, three, strict=True))
+    assert last.shape == (0, 16)
+
+
 def test_one_text_alone_is_cut_as_windows_are():
     both = calibration_windows([[NUMBERS]], ByteTokenizer(), (6, 2), 16)
     assert (np.concatenate(both) == windows([NUMBERS], ByteTokenizer(), 8, 16)).all()
 
 
 def test_more_texts_than_windows_are_a_sentence():
-    with pytest.raises(InputError, match=r"2 texts need a window of 16 tokens each .* got \(2, 1\)"):
-        calibration_windows([[NUMBERS], [LETTERS]], ByteTokenizer(), (2, 1), 16)
+    with pytest.raises(InputError, match=r"2 texts need a window of 16 tokens each .* got 2, 1, 0 windows"):
+        calibration_windows([[NUMBERS], [LETTERS]], ByteTokenizer(), (2, 1, 0), 16)
 
 
 def test_texts_are_learnt_from_alike_and_short_ones_more_than_once():

@@ -1,7 +1,6 @@
 """`mimar shrink`: a small pretrained model, cut, compared, written, stopped and resumed."""
 
 import json
-import math
 import signal
 import sqlite3
 import subprocess
@@ -22,8 +21,8 @@ SIZES = {
     "num_key_value_heads": 3, "head_dim": 16, "max_position_embeddings": 64,
 }  # fmt: skip
 SMALL = (
-    "--window", 32, "--calibration-tokens", 512, "--search-tokens", 128, "--eval-tokens", 128, "--device", "laptop-cpu",
-    "--protect", "none", "--cut", "all", "--steps", 4, "--trials", 8,
+    "--window", 32, "--calibration-tokens", 512, "--search-tokens", 128, "--final-tokens", 128, "--eval-tokens", 128,
+    "--device", "laptop-cpu", "--protect", "none", "--cut", "all", "--steps", 4, "--trials", 8,
 )  # fmt: skip
 
 
@@ -77,7 +76,12 @@ def test_the_choice_is_measured_compared_and_written(shrink, model, tmp_path):
     assert {row["kind"] for row in result["baselines"]} == {"uniform_width", "shortgpt", "magnitude", "random"}
     assert all(row["block_params"] <= 0.7 * parent["block_params"] for row in (chosen, *result["baselines"]))
     assert all(row["decode_tokens_per_second"] > 0 for row in (parent, chosen, *result["quantized"]))
-    assert chosen["id"] in {row["id"] for row in result["front"]}
+    ranked = result["finalists"]
+    assert len(ranked) == 4
+    assert chosen["id"] == ranked[0]["id"]
+    assert ranked[0]["behind"] == ranked[0]["error"] == 0.0
+    assert [each["value"] for each in ranked] == sorted(each["value"] for each in ranked)
+    assert all(each["behind"] == pytest.approx(each["value"] - ranked[0]["value"]) for each in ranked)
     spent = result["layer_forwards"]
     assert 0 < spent["spent"] < spent["naive"]
     (export,) = result["exports"]
@@ -109,7 +113,8 @@ def test_llama_cpp_as_the_device_is_timed_before_the_search(shrink, mimar, tmp_p
 
 def test_what_was_cut_learns_from_its_parent(shrink, mimar, tmp_path):
     """With a control, a curve, and a second run that finds the work done."""
-    options = ("--max-block-params", "0.5x", "--heal", "20k", "--heal-rate", "2e-3", "--heal-control", "--json")
+    wanted = ("--max-block-params", "0.5x", "--final-tokens", 0)
+    options = (*wanted, "--heal", "20k", "--heal-rate", "2e-3", "--heal-control", "--json")
     text_too = (*options, "--heal-teacher-weight", 0.5, "--study", tmp_path / "text.db")
     done = shrink(*options)
     assert done.code == 0, done.err
@@ -138,7 +143,17 @@ def test_what_was_cut_learns_from_its_parent(shrink, mimar, tmp_path):
 
 def test_one_fine_tune_serves_all_sub_networks(shrink, tmp_path):
     """A resumed run finds it done."""
-    options = ("--max-block-params", "0.7x", "--finetune", "20k", "--finetune-rate", "1e-3", "--json")
+    options = (
+        "--max-block-params",
+        "0.7x",
+        "--final-tokens",
+        0,
+        "--finetune",
+        "20k",
+        "--finetune-rate",
+        "1e-3",
+        "--json",
+    )
     tuned = shrink(*options)
     assert tuned.code == 0, tuned.err
     assert (tmp_path / "s.db.tuned").is_dir()

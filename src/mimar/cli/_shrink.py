@@ -79,10 +79,13 @@ class Stages:
 
 @dataclass(frozen=True, eq=False)
 class _Prepared:
-    """What a search works on. judged: the text that candidates run on, (sequences, tokens)."""
+    """What a search works on. judged, finals: the text that candidates run on, and the best of them once more,
+    (sequences, tokens).
+    """
 
     network: SuperNetwork
     judged: Tensor
+    finals: Tensor
 
 
 def run_shrink(
@@ -109,7 +112,7 @@ def run_shrink(
                 reason = _search(settings, task, storage, (trials, llm, calls))
             subject = Subject(
                 opened, prepared.network, settings.space, task, study,
-                _identity(settings), settings.texts.calibration,
+                _identity(settings), settings.texts.calibration, prepared.finals,
                 Provenance(settings.model, opened.licence, settings.command, version("mimar")),
             )  # fmt: skip
             say(f"{reason}: {study}")
@@ -147,14 +150,14 @@ def _prepare(settings: ShrinkSettings, opened: Opened, stages: Stages, study: Pa
     if opened.fingerprint != settings.fingerprint:
         raise InputError(f"{settings.model} is not the model that the study began with: bring it back, or start anew")
     texts = settings.texts
-    ordering, judging = -(-texts.tokens // texts.window), -(-texts.judged // texts.window)
+    counts = [-(-tokens // texts.window) for tokens in (texts.tokens, texts.judged, texts.finals)]
     sources = [read_texts([source]) for source in texts.calibration]
-    both = calibration_windows(sources, opened.reader, (ordering, judging), texts.window, opened.begin)
-    sha256 = hashlib.sha256(np.concatenate(both).tobytes()).hexdigest()
+    rows = calibration_windows(sources, opened.reader, counts, texts.window, opened.begin)
+    sha256 = hashlib.sha256(np.concatenate(rows).tobytes()).hexdigest()
     if texts.sha256 not in ("", sha256):
         raise InputError(f"the calibration text of the study has changed ({', '.join(texts.calibration)})")
     settings = replace(settings, texts=replace(texts, sha256=sha256))
-    first, second = map(torch.from_numpy, both)
+    first, second, third = map(torch.from_numpy, rows)
     with stages("order channels and heads"):
         network = SuperNetwork.of(opened.parent, first)
     if settings.finetune.tokens:
@@ -166,7 +169,7 @@ def _prepare(settings: ShrinkSettings, opened: Opened, stages: Stages, study: Pa
     if settings.scores is None:
         with stages("score the parts of each layer"):
             settings = replace(settings, scores=block_scores(network, settings.space, second[:SCORED]))
-    return settings, _Prepared(network, second)
+    return settings, _Prepared(network, second, third)
 
 
 def _tuned(settings: ShrinkSettings, opened: Opened, given: tuple[SuperNetwork, Tensor], study: Path) -> Tuned:

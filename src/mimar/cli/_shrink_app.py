@@ -96,6 +96,9 @@ def shrink(
     trials: Annotated[int, typer.Option(min=1, help="Sub-networks to judge.")] = 16,
     calibration_tokens: Annotated[str, typer.Option(help="Of --calibration, to order channels by.")] = "64k",
     search_tokens: Annotated[str, typer.Option(help="Of --calibration, other ones, to judge candidates on.")] = "8k",
+    final_tokens: Annotated[
+        str, typer.Option(help="Of --calibration, other ones again, to choose among the best on; 0 for none.")
+    ] = "32k",
     eval_tokens: Annotated[str, typer.Option(help="Of each --eval-text.")] = "8k",
     window: Annotated[int, typer.Option(min=2, help="Tokens in a row.")] = 512,
     seed: Annotated[int, typer.Option(min=0, help="Of all randomness.")] = 0,
@@ -175,9 +178,9 @@ def shrink(
             },
             device=device, context=ctx, prompt_tokens=prompt_tokens, dtype=dtype, form=form, steps=steps, cut=cut,
             protect=protect, calibration=calibration or (), calibration_tokens=calibration_tokens,
-            search_tokens=search_tokens, window=window, strategy=strategy, objectives=objectives,
-            tasks=names(tasks), task_items=task_items or None, weights=weights,
-            arm=arm, llm=llm, anonymise=anonymise, seed=seed,
+            search_tokens=search_tokens, final_tokens=final_tokens, window=window,
+            strategy=strategy, objectives=objectives, tasks=names(tasks), task_items=task_items or None,
+            weights=weights, arm=arm, llm=llm, anonymise=anonymise, seed=seed,
             finetune=FineTune(_tokens(finetune, "--finetune"), finetune_rate, precision_named(precision)),
             command=shlex.join(["mimar", *sys.argv[1:]]),
         )  # fmt: skip

@@ -31,7 +31,8 @@ class Subject:
     """A model with what was learnt of it, and the space and the task of its search.
 
     study: the journal, beside which checkpoints lie. identity: what else decides the weights, as plain data.
-    calibration: sources of text. origin: for the model card.
+    calibration: sources of text. finals: the text to choose among the best on, (sequences, tokens), perhaps none.
+    origin: for the model card.
     """
 
     opened: Opened
@@ -41,6 +42,7 @@ class Subject:
     study: Path
     identity: Mapping[str, Any]
     calibration: tuple[str, ...]
+    finals: Tensor
     origin: Provenance
 
     @property

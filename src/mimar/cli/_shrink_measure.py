@@ -20,7 +20,7 @@ from mimar.cli._shrink_request import Stage
 from mimar.elastic import SubNetwork
 from mimar.errors import BudgetError, InputError, UnknownNameError
 from mimar.objectives import Objective, front_trials
-from mimar.shrink import ModelRow, answered, sizes_of
+from mimar.shrink import Finalist, ModelRow, answered, finals, sizes_of
 from mimar.trial import Trial
 
 if TYPE_CHECKING:
@@ -30,11 +30,17 @@ if TYPE_CHECKING:
 
 
 def measured(subject: Subject, trials: Sequence[Trial[SubNetwork]], plan: Plan, stage: Stage) -> dict[str, Any]:
-    """parent, front, chosen, baselines, healing, quantized and exports, as plain data. InputError: none was found."""
+    """parent, front, finalists, chosen, baselines, healing, quantized and exports, as plain data. InputError: none was
+    found.
+    """
     front = front_trials(trials, subject.task.problem.objectives)
     if not front:
         raise InputError("no sub-network within the budgets was judged: allow more --trials")
-    best = _chosen(subject.task.problem.objectives[0], trials, front, plan.choose)
+    first = subject.task.problem.objectives[0]
+    with stage("choose among the best"):
+        ranked = [] if plan.choose is not None else finals(subject.network, trials, first, subject.finals)
+        _say_ranked(ranked, first, subject.finals)
+    best = ranked[0].trial if ranked else _chosen(first, trials, front, plan.choose)
     ids = plan.ids(subject.opened)
 
     def judge(candidate: Candidate) -> Candidate:
@@ -43,10 +49,8 @@ def measured(subject: Subject, trials: Sequence[Trial[SubNetwork]], plan: Plan, 
     with stage("measure what was found"):
         parent, chosen = judge(_parent(subject)), judge(_cut(subject, "chosen", best.architecture))
         compared = [judge(each) for each in _baselines(subject, best.architecture)] if plan.baselines else []
-        first = dict(islice(ids.items(), 1))
-        members = [
-            (trial, chosen if trial.id == best.id else _of_front(subject, trial, first, plan)) for trial in front
-        ]
+        one = dict(islice(ids.items(), 1))
+        members = [(trial, chosen if trial.id == best.id else _of_front(subject, trial, one, plan)) for trial in front]
     healing = None
     if plan.recovery.tokens:
         with stage("heal"):
@@ -59,12 +63,19 @@ def measured(subject: Subject, trials: Sequence[Trial[SubNetwork]], plan: Plan, 
     return {
         "parent": rows[0],
         "chosen": {"id": best.id, **rows[1]},
+        "finalists": [each.to_json() for each in ranked],
         "baselines": rows[2:],
         "front": [_member(trial, each, (listed[0].row, listed[1].row)) for trial, each in members],
         "healing": healing,
         "quantized": quantized,
         "exports": exports,
     }
+
+
+def _say_ranked(ranked: Sequence[Finalist], first: Objective, ids: Tensor) -> None:
+    if ranked:
+        values = ", ".join(f"{each.value:.4f} of #{each.trial.id}" for each in ranked)
+        say(f"{first.metric} on {ids.numel():,} tokens more: {values}")
 
 
 def _chosen(

@@ -58,6 +58,7 @@ class ShrinkRequest:
     calibration: Sequence[str]
     calibration_tokens: str
     search_tokens: str
+    final_tokens: str
     window: int
     strategy: str
     objectives: str
@@ -167,7 +168,8 @@ def _texts(request: ShrinkRequest, parent: Architecture) -> Texts:
     for option, value in (("--calibration-tokens", tokens), ("--search-tokens", judged)):
         if value < window:
             raise InputError(f"{option} must be at least one window of {window} tokens, got {value}")
-    return Texts(tuple(request.calibration), tokens, judged, window)
+    finals = 0 if request.final_tokens == "0" else int(count(request.final_tokens, "--final-tokens"))
+    return Texts(tuple(request.calibration), tokens, judged, window, finals=finals)
 
 
 def _protected(typed: str | None, parent: Architecture) -> tuple[int, ...]:

@@ -20,8 +20,9 @@ COMMAND = "shrink"
 
 @dataclass(frozen=True)
 class Texts:
-    """What the search reads. calibration: sources as typed; sha256: of their tokens. tokens, judged: how many set the
-    order of channels, and how many candidates are judged on; window: tokens in a row.
+    """What the search reads. calibration: sources as typed; sha256: of their tokens. tokens, judged, finals: how many
+    set the order of channels, how many candidates are judged on, and the best of them once more; window: tokens in a
+    row.
     """
 
     calibration: tuple[str, ...]
@@ -29,6 +30,7 @@ class Texts:
     judged: int
     window: int
     sha256: str = ""
+    finals: int = 0
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from mimar.shrink._answers import answered
 from mimar.shrink._card import Provenance, model_card
+from mimar.shrink._finals import Finalist, finals
 from mimar.shrink._knapsack import Knapsack
 from mimar.shrink._lessons import Healed, Lessons, Tuned, heal, spread, tune
 from mimar.shrink._opened import Opened, open_model
@@ -25,6 +26,7 @@ __all__ = [
     "LLAMA_CPP",
     "LOSS",
     "TIMED_WITH",
+    "Finalist",
     "Healed",
     "Knapsack",
     "Known",
@@ -38,6 +40,7 @@ __all__ = [
     "Tuned",
     "answered",
     "calibration_windows",
+    "finals",
     "heal",
     "learning_text",
     "model_card",

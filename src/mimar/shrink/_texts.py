@@ -33,27 +33,26 @@ def windows(texts: Sequence[str], tokenizer: Tokenizer, count: int, length: int,
 def calibration_windows(
     sources: Sequence[Sequence[str]],
     tokenizer: Tokenizer,
-    counts: tuple[int, int],
+    counts: Sequence[int],
     length: int,
     begin: Sequence[int] = (),
-) -> tuple[Windows, Windows]:
-    """So many windows to order by and to judge on, the same number of every source, or one more. Sources take turns.
+) -> list[Windows]:
+    """So many windows for each purpose, as many of every source as of any other, or one more. Sources take turns.
 
-    Those to judge on are from the end of each source: windows between those of the order would be of the same articles.
-    InputError: a source has too little text, or there are more of them than windows of a kind.
+    Those of a purpose are behind those of the last, in each source: windows between them would be of the same articles.
+    InputError: a source has too little text, or there are more of them than windows for a purpose.
     """
-    if min(counts) < len(sources):
+    if min(count for count in counts if count) < len(sources):
         raise InputError(
-            f"{len(sources)} texts need a window of {length} tokens each to order by, and one to judge on, got "
-            f"{counts}: ask for more tokens"
+            f"{len(sources)} texts need a window of {length} tokens each for every purpose, got "
+            f"{', '.join(map(str, counts))} windows: ask for more tokens"
         )
     shares = [_shares(count, len(sources)) for count in counts]
     rows = [
-        np.split(windows(texts, tokenizer, ordering + judging, length, begin), [ordering])
-        for texts, ordering, judging in zip(sources, *shares, strict=True)
+        np.split(windows(texts, tokenizer, sum(own), length, begin), np.cumsum(own)[:-1])
+        for texts, *own in zip(sources, *shares, strict=True)
     ]
-    ordered, judged = zip(*rows, strict=True)
-    return _in_turn(ordered), _in_turn(judged)
+    return [_in_turn(parts) for parts in zip(*rows, strict=True)]
 
 
 def learning_text(
