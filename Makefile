@@ -18,7 +18,7 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install -q --upgrade pip
 	@# A CPU build of torch keeps gigabytes of CUDA away; where none is offered the regular build is taken.
 	$(BIN)/python -m pip install -q "torch==2.13.0+cpu" 2>/dev/null || $(BIN)/python -m pip install -q "torch==2.13.0"
-	$(BIN)/python -m pip install -q -c constraints.txt -e ".[providers,gpu,predictors,bench,gguf,onnx]" --group dev
+	$(BIN)/python -m pip install -q -c constraints.txt -e ".[providers,gpu,predictors,bench,gguf,onnx,ray]" --group dev
 	$(BIN)/python -m pip check
 	touch $(READY)
 

@@ -47,6 +47,14 @@ class MimarError(Exception):
     def __init__(self, message: str) -> None:
         super().__init__(visible(message))
 
+    def __reduce__(self) -> tuple[object, tuple[type[MimarError], tuple[object, ...]], dict[str, object]]:
+        return _as_it_was, (type(self), self.args), self.__dict__
+
+
+def _as_it_was(kind: type[MimarError], args: tuple[object, ...]) -> MimarError:
+    """An error that comes from another process: its text is made already, so that `__init__` has no part in it."""
+    return kind.__new__(kind, *args)
+
 
 class InputError(MimarError):
     """What the user gave cannot be used."""

@@ -66,6 +66,26 @@ def test_what_was_paused_is_not_trained_again(monkeypatch):
     assert seen == dict.fromkeys(range(RECIPE.steps), 1)
 
 
+def test_a_copy_goes_on_with_what_was_paused_here(monkeypatch):
+    loss = TrainedLoss(DATA, RECIPE)
+    loss(ARCH, "50%")
+    seen = Counter()
+    batch = TokenData.batch
+    monkeypatch.setattr(TokenData, "batch", lambda self, step, *rest: seen.update([step]) or batch(self, step, *rest))
+    copy = pickle.loads(pickle.dumps(loss))
+    assert copy(ARCH, "full") == TrainedLoss(DATA, RECIPE)(ARCH, "full")
+    assert seen == {step: 2 if step >= RECIPE.steps / 2 else 1 for step in range(RECIPE.steps)}
+
+
+def test_a_copy_that_outlives_it_keeps_trainings_by_itself(monkeypatch, tmp_path):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    sent = pickle.dumps(TrainedLoss(DATA, RECIPE))  # whose folder goes with it
+    assert list(tmp_path.iterdir()) == []
+    copy = pickle.loads(sent)
+    assert copy(ARCH, "25%") > copy(ARCH, "full")
+    assert len(list(tmp_path.iterdir())) == 1
+
+
 def test_what_others_were_trained_so_far_is_forgotten(monkeypatch, tmp_path):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     loss = TrainedLoss(DATA, RECIPE)
@@ -75,11 +95,13 @@ def test_what_others_were_trained_so_far_is_forgotten(monkeypatch, tmp_path):
         evaluator.evaluate(arch, "25%")
         evaluator.evaluate(arch, "25%+width=0.5")
     (work,) = tmp_path.iterdir()
-    assert len(list(work.iterdir())) == 4
+    assert len(list(work.glob("*/*"))) == 4
     evaluator.prepare([other])
-    assert len(list(work.iterdir())) == 2
+    assert len(list(work.glob("*"))) == 1
+    assert len(list(work.glob("*/*"))) == 2
     evaluator.evaluate(other, "full")
-    assert len(list(work.iterdir())) == 1
+    (left,) = work.glob("*/*")
+    assert "width=0.5" in left.name
     assert evaluator.evaluate(ARCH, "full") == evaluator.evaluate(ARCH, "full")
 
 

@@ -145,17 +145,34 @@ def design(
         ),
     ] = None,
     train_on: Annotated[str, typer.Option(help="auto, cpu or cuda, for trainings.")] = "auto",
+    executor: Annotated[
+        str, typer.Option(help="Where candidates are evaluated: serial, process, ray or ray:ADDRESS.")
+    ] = "serial",
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Of --executor process.", show_default="one a core")
+    ] = None,
+    candidate_time: Annotated[
+        str | None, typer.Option(help="A candidate that takes longer fails, e.g. 90 (seconds). Not for serial.")
+    ] = None,
+    candidate_memory: Annotated[
+        str | None, typer.Option(help="A candidate whose process takes more fails, e.g. 2GB. Not for serial.")
+    ] = None,
+    candidate_takes: Annotated[
+        str | None,
+        typer.Option(help="Of a Ray node: CPU=2,GPU=0.5,NAME=1,…", show_default="CPU=1"),
+    ] = None,
     study: Annotated[Path, typer.Option(help="Journal of the search.")] = Path("study.db"),
     resume: Annotated[bool, typer.Option("--resume", help="Continue the study.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Design a Transformer for a device and a budget.
 
-    A resumed study keeps the settings it was started with; only --trials and --max-cost count then, and other
-    options that differ are named and ignored.
+    A resumed study keeps the settings it was started with; only --trials, --max-cost, --train-on and where
+    candidates are evaluated count then, and other options that differ are named and ignored.
     """
     with errors_explained(as_json):
         from mimar.cli._design import run_design
+        from mimar.cli._executors import ExecutorRequest, executor_for
         from mimar.cli._request import DesignRequest, settings_for
         from mimar.cli._resume import as_started, resumed_settings
         from mimar.cli._tables import print_result
@@ -175,10 +192,14 @@ def design(
             seed=seed, per_layer=per_layer, only=only or (), start=start, data=data or (), validation=validation or (),
             batch_tokens=batch_tokens, gates=gates, command=shlex.join(["mimar", *sys.argv[1:]]),
         )  # fmt: skip
-        settings = resumed_settings(study, context) if resume else settings_for(request)
-        if resume:
-            trials, max_cost = (as_started(context, settings.command, name) for name in ("trials", "max_cost"))
-        result = run_design(settings, study, trials, resume=resume, max_cost=max_cost, train_on=train_on)
+        place = ExecutorRequest(executor, workers, candidate_time, candidate_memory, candidate_takes)
+        with executor_for(place) as opened:
+            settings = resumed_settings(study, context) if resume else settings_for(request)
+            if resume:
+                trials, max_cost = (as_started(context, settings.command, name) for name in ("trials", "max_cost"))
+            result = run_design(
+                settings, study, trials, resume=resume, max_cost=max_cost, train_on=train_on, executor=opened
+            )
         if as_json:
             print_json(result)
         else:

@@ -20,6 +20,7 @@ from mimar.cli._train import device_named
 from mimar.cli._training import gate_rows
 from mimar.design import DesignTask, design_task, objective_for
 from mimar.errors import InputError
+from mimar.executor import Executor
 from mimar.llm import LLM, CallRecord, Recalled
 from mimar.proxies import Proxy, adw
 from mimar.space import Architecture
@@ -46,8 +47,24 @@ class _Asked:
     opening: list[CallRecord] = field(default_factory=list[CallRecord])
 
 
+@dataclass(frozen=True)
+class _Means:
+    """What a run works with; `device` is that of trainings."""
+
+    asked: _Asked
+    device: str
+    executor: Executor
+
+
 def run_design(
-    settings: DesignSettings, path: Path, trials: int, *, resume: bool, max_cost: float | None, train_on: str
+    settings: DesignSettings,
+    path: Path,
+    trials: int,
+    *,
+    resume: bool,
+    max_cost: float | None,
+    train_on: str,
+    executor: Executor,
 ) -> dict[str, Any]:
     """Start or resume the study at `path` and search until `trials` candidates are evaluated.
 
@@ -63,7 +80,8 @@ def run_design(
         calls = [*past.calls, *past.judgements]
         asked = _Asked(open_llm(settings.llm, read_calls=read_calls, past=calls, max_cost=max_cost), calls)
         device = device_named(train_on) if settings.training else "cpu"
-        return _run(settings if resume else _settled(settings, asked), path, storage, trials, (asked, device))
+        settings = settings if resume else _settled(settings, asked)
+        return _run(settings, path, storage, trials, _Means(asked, device, executor))
     finally:
         storage.close()
 
@@ -95,15 +113,12 @@ def _task(settings: DesignSettings, score: Proxy, device: str = "cpu") -> Design
     )
 
 
-def _run(
-    settings: DesignSettings, path: Path, storage: Storage, trials: int, means: tuple[_Asked, str]
-) -> dict[str, Any]:
-    """means: the language model, and the device of trainings."""
+def _run(settings: DesignSettings, path: Path, storage: Storage, trials: int, means: _Means) -> dict[str, Any]:
     begin = time.perf_counter()
-    asked, device = means
+    asked = means.asked
     llm, calls = asked.llm, asked.calls
     past_trials = len(read_journal(storage).trials)
-    task = _task(settings, _score(settings, llm and journalled_judge(llm, storage, calls.append)), device)
+    task = _task(settings, _score(settings, llm and journalled_judge(llm, storage, calls.append)), means.device)
     epochs: list[Epoch] = []
     strategy = _strategy(settings, task, llm and journalled(llm, storage, calls.append), epochs.append)
     problem = task.problem
@@ -116,6 +131,7 @@ def _run(
         task.evaluator,
         storage=storage,
         settings=settings.to_json(),
+        executor=means.executor,
         batch=GATED_BATCH if cascade else BATCH,
         prepare=task.evaluator.prepare,
         on_trial=progress,

@@ -13,7 +13,10 @@ from mimar.cli._output import say
 from mimar.cli._settings import DesignSettings
 from mimar.cli._study_file import open_study
 
-OBEYED: Final = frozenset({"trials", "max_cost", "train_on", "study", "resume", "as_json"})
+PLACE: Final = ("executor", "workers", "candidate_time", "candidate_memory", "candidate_takes")
+"""Parameters that say where candidates are evaluated, which decides no trial."""
+
+OBEYED: Final = frozenset({"trials", "max_cost", "train_on", "study", "resume", "as_json", *PLACE})
 """Parameters of `mimar design` that a resumed study follows."""
 
 

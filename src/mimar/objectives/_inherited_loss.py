@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Final
 
 from mimar.errors import CandidateError, InputError, memory_explained
@@ -44,6 +44,10 @@ class InheritedLoss:
     data: TokenData
     recipe: Recipe
     device: str = "cpu"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """A copy in another process is sent the sample, and trains its own weights, which come out the same."""
+        return InheritedLoss, (partial(tuple, self.draw()), self.data, self.recipe, self.device)
 
     def __call__(self, arch: Architecture) -> float:
         """The loss.

@@ -41,15 +41,18 @@ class TrainedLoss:
     """Trains a candidate from fresh weights and judges it; nats a token.
 
     Where a fidelity ends part of the way, the training is kept and goes on when the same candidate comes again with
-    more steps, in this process; the loss is the same as if it had been trained in one go.
+    more steps; the loss is the same as if it had been trained in one go.
+    kept_in: a folder where copies of this object in other processes keep them as well, so that each goes on with what
+    another paused. Where there is none, or on another machine, it is a folder that goes when the object does.
     """
 
     data: TokenData
     recipe: Recipe
     device: str = "cpu"
+    kept_in: Path | None = None
 
-    def __reduce__(self) -> tuple[type[TrainedLoss], tuple[TokenData, Recipe, str]]:
-        return TrainedLoss, (self.data, self.recipe, self.device)
+    def __reduce__(self) -> tuple[type[TrainedLoss], tuple[TokenData, Recipe, str, Path]]:
+        return TrainedLoss, (self.data, self.recipe, self.device, self._work)
 
     @property
     def metric(self) -> str:
@@ -90,9 +93,8 @@ class TrainedLoss:
         share = Fidelity.named(fidelity)
         recipe, trained = share.recipe(self.recipe), share.architecture(arch)
         last = share.last_step(recipe)
-        folder = self._folder(trained, share)
+        folder = self._work / _digest(arch) / str(replace(share, steps=1.0))
         kept = folder if last < recipe.steps or folder.exists() else None
-        self._begun[folder] = arch
         habits = Habits(validation_tokens=JUDGED_ON, save_every=math.inf, save_last=False)
         try:
             with memory_explained("its training"):
@@ -101,32 +103,26 @@ class TrainedLoss:
         except StorageFullError as error:
             raise CandidateError(f"its training cannot be kept for later: {error}") from error
         if last == recipe.steps:
-            self._forget(folder)
+            shutil.rmtree(folder, ignore_errors=True)
         return result.validation_loss
 
     def keep_only(self, candidates: Collection[Architecture]) -> None:
         """Forget how far others than `candidates` were trained; if one comes again, it is trained from its start."""
-        for folder, arch in list(self._begun.items()):
-            if arch not in candidates:
-                self._forget(folder)
-
-    def _forget(self, folder: Path) -> None:
-        shutil.rmtree(folder, ignore_errors=True)
-        del self._begun[folder]
-
-    @cached_property
-    def _begun(self) -> dict[Path, Architecture]:
-        """Folder of a training → its candidate."""
-        return {}
+        names = {_digest(arch) for arch in candidates}
+        for folder in self._work.iterdir():
+            if folder.name not in names:
+                shutil.rmtree(folder, ignore_errors=True)
 
     @cached_property
     def _work(self) -> Path:
-        """A folder that goes when this object does; a copy in another process has one of its own."""
+        """Where trainings lie: one folder a candidate, and in it one for each model and text it is trained as."""
+        if self.kept_in is not None and self.kept_in.is_dir():
+            return self.kept_in
         folder = tempfile.mkdtemp(prefix="mimar-")
         weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
         return Path(folder)
 
-    def _folder(self, arch: Architecture, share: Fidelity) -> Path:
-        """Where the training of this model on this text lies, however far it has come."""
-        name = json.dumps([architecture_to_json(arch), str(replace(share, steps=1.0))])
-        return self._work / hashlib.sha256(name.encode()).hexdigest()
+
+def _digest(arch: Architecture) -> str:
+    """A folder's name for the architecture."""
+    return hashlib.sha256(json.dumps(architecture_to_json(arch)).encode()).hexdigest()

@@ -1,0 +1,73 @@
+"""`--executor` and what goes with it: where candidates are evaluated."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from mimar.cli._quantities import seconds, size
+from mimar.errors import InputError, UnknownNameError
+from mimar.executor import Executor, Limits, ProcessExecutor, RayExecutor, SerialExecutor
+
+EXECUTORS: Final = ("serial", "process", "ray")
+
+
+@dataclass(frozen=True)
+class ExecutorRequest:
+    """The options as typed; `executor` is ``NAME`` or ``ray:ADDRESS``."""
+
+    executor: str
+    workers: int | None
+    candidate_time: str | None
+    candidate_memory: str | None
+    candidate_takes: str | None
+
+
+@contextmanager
+def executor_for(request: ExecutorRequest) -> Generator[Executor]:
+    """What the options ask for, ended afterwards. InputError where they do not go together."""
+    name, _, address = request.executor.partition(":")
+    if name not in EXECUTORS or (address and name != "ray"):
+        raise UnknownNameError("executor", request.executor, (*EXECUTORS, "ray:ADDRESS"))
+    _require_fitting(name, request)
+    limits = Limits(
+        seconds(request.candidate_time, "--candidate-time") if request.candidate_time else math.inf,
+        size(request.candidate_memory, "--candidate-memory") if request.candidate_memory else math.inf,
+    )
+    match name:
+        case "process":
+            with ProcessExecutor(request.workers or os.cpu_count() or 1, limits) as executor:
+                yield executor
+        case "ray":
+            takes = _resources(request.candidate_takes or "CPU=1")
+            with RayExecutor(address or None, resources=takes, limits=limits) as executor:
+                yield executor
+        case _:
+            yield SerialExecutor()
+
+
+def _require_fitting(name: str, request: ExecutorRequest) -> None:
+    if request.workers is not None and name != "process":
+        raise InputError(f"--workers is for --executor process, not for {name}")
+    if request.candidate_takes is not None and name != "ray":
+        raise InputError(f"--candidate-takes is for --executor ray, not for {name}")
+    if (request.candidate_time or request.candidate_memory) and name == "serial":
+        raise InputError("--candidate-time and --candidate-memory need --executor process or ray")
+
+
+def _resources(text: str) -> Mapping[str, float]:
+    """``CPU=2,GPU=0.5,NAME=1`` → amounts."""
+    found: dict[str, float] = {}
+    for part in text.split(","):
+        name, _, amount = part.partition("=")
+        try:
+            found[name.strip()] = float(amount)
+        except ValueError:
+            found[name.strip()] = math.nan
+        if not name.strip() or not found[name.strip()] >= 0 or math.isinf(found[name.strip()]):
+            raise InputError(f"--candidate-takes must be CPU=2,GPU=0.5,NAME=1,…; got {part!r}")
+    return found

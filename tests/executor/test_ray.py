@@ -1,0 +1,100 @@
+"""Ray: two nodes share the work, a lost one loses nothing, and a bad candidate ends as in a process of this machine."""
+
+import os
+import time
+
+import psutil
+import pytest
+
+from mimar.errors import InputError
+from mimar.executor import Limits, RayExecutor
+
+ray = pytest.importorskip("ray")
+pytestmark = pytest.mark.slow
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1", "somewhere", "auto"])
+def test_no_cluster_at_an_address_is_bad_input(address, monkeypatch):
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    with pytest.raises(InputError, match=f"no Ray cluster at {address}"):
+        RayExecutor(address)
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """Two nodes of one core each, and this process connected to them."""
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(initialize_head=True, connect=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    cluster.add_node(num_cpus=1)
+    cluster.wait_for_nodes()
+    yield cluster
+    ray.shutdown()
+    cluster.shutdown()
+
+
+def where(seconds):
+    time.sleep(seconds)
+    return {"seconds": seconds}
+
+
+def test_both_nodes_work_at_once_and_results_come_as_they_finish(cluster):
+    with RayExecutor() as executor:
+        list(executor.map(where, [0.0] * 4))  # both are awake now
+        begin = time.perf_counter()
+        order = [index for index, _ in executor.map(where, [1.2, 0.3, 0.3])]
+        assert order == [1, 2, 0]
+        assert time.perf_counter() - begin < 1.8
+    assert ray.is_initialized()  # it was not the executor's to end
+
+
+def test_a_lost_node_is_made_up_for(cluster, tmp_path):
+    extra, lost = cluster.add_node(num_cpus=2), set()
+    cluster.wait_for_nodes()
+    found = {}
+    with RayExecutor() as executor:
+        for index, outcome in executor.map(told, [(tmp_path, number) for number in range(24)]):
+            found[index] = outcome
+            if not lost and (lost := running_on(extra, tmp_path) - set(found)):
+                cluster.remove_node(extra, allow_graceful=False)
+    assert [found[number].metrics for number in range(24)] == [{"number": number} for number in range(24)]
+    assert lost
+    for number in lost:
+        assert len(list(tmp_path.glob(f"{number}-*"))) == 2  # it was begun twice
+
+
+def told(task):
+    folder, number = task
+    (folder / f"{number}-{os.getpid()}").touch()
+    time.sleep(0.5)
+    return {"number": number}
+
+
+def running_on(node, folder):
+    """Numbers of the candidates that were begun by processes of the node which are still there."""
+    raylet = node.all_processes["raylet"][0].process.pid
+    below = {process.pid for process in psutil.Process(raylet).children(recursive=True)}
+    begun = (file.name.split("-") for file in folder.iterdir())
+    return {int(number) for number, pid in begun if int(pid) in below}
+
+
+def test_limits_give_the_reasons_of_a_process(cluster):
+    with RayExecutor(limits=Limits(seconds=0.5)) as executor:
+        outcomes = dict(executor.map(where, [60.0, 0.0]))
+    assert outcomes[0].failure == "took longer than 0.5 s"
+    assert outcomes[1].failure is None
+
+
+def test_a_resource_decides_where(cluster):
+    node = cluster.add_node(num_cpus=1, resources={"fast": 1})
+    cluster.wait_for_nodes()
+    with RayExecutor(resources={"CPU": 1, "fast": 1}) as executor:
+        begin = time.perf_counter()
+        assert len(list(executor.map(where, [0.4] * 3))) == 3
+        assert time.perf_counter() - begin >= 1.2  # one after the other: only one node has it, and it has one
+    cluster.remove_node(node)
+
+
+def test_what_no_node_offers_is_said(cluster, caplog):
+    RayExecutor(resources={"GPU": 64})
+    assert "no node of the Ray cluster offers 64 GPU" in caplog.text
