@@ -1,6 +1,7 @@
 """`mimar shrink`: a small pretrained model, cut, compared, written, stopped and resumed."""
 
 import json
+import math
 import signal
 import sqlite3
 import subprocess
