@@ -51,8 +51,8 @@ def behave(how):
 @pytest.mark.parametrize(
     ("how", "limits", "reason"),
     [
-        ("segfault", {}, "its process ended amid it (SIGSEGV)"),
-        ("exit", {}, "its process ended amid it (exit code 3)"),
+        ("segfault", {}, "its process ended (SIGSEGV)"),
+        ("exit", {}, "its process ended (exit code 3)"),
         ("hang", {"seconds": 0.3}, "took longer than 0.3 s"),
         ("grow", {"memory_bytes": 400 * MB}, "MB of memory, the limit is 400"),
     ],
@@ -82,7 +82,7 @@ def test_a_candidate_whose_worker_was_killed_is_begun_anew(run, tmp_path):
 
 def test_a_candidate_that_is_killed_every_time_fails(run, tmp_path):
     (found,) = run(die_until, [(9, tmp_path / "log")])
-    assert found.failure == "its process ended 3 times amid it (SIGKILL)"
+    assert found.failure == "its process ended 3 times (SIGKILL)"
     assert (tmp_path / "log").stat().st_size == 3
 
 

@@ -15,11 +15,11 @@ from mimar.cli._options import (
     AsJson,
     LLMName,
     MaxCost,
-    OutDir,
     OutFile,
     Refresh,
     StudyMember,
     StudyPath,
+    Target,
     Tokenizer,
     Tokens,
 )
@@ -230,6 +230,24 @@ def report(study: StudyPath, out: OutFile = None, tokens: Tokens = "10B", as_jso
         print_json(result) if as_json else say(f"wrote {result['path']}")
 
 
+@app.command(name="compare", short_help="Set studies side by side.")
+def compare_(
+    studies: Annotated[list[Path], typer.Argument(metavar="STUDY…", help="Two study files or more.")],
+    out: Annotated[Path | None, typer.Option(help="An .svg: hypervolume over evaluations.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Set studies of the same objectives side by side, at equal numbers of evaluations and in one frame.
+
+    Studies that search alike, seeds aside, are a group; with several studies a group, groups are held to each other by
+    a rank test.
+    """
+    with errors_explained(as_json):
+        from mimar.cli._compare import compare_studies, print_comparison
+
+        result = compare_studies(studies, out)
+        print_json(result) if as_json else print_comparison(result)
+
+
 @app.command(short_help="Train an architecture on text.")
 def train(
     architecture: Annotated[
@@ -308,8 +326,10 @@ def train(
 @app.command(short_help="Write a trial or a training as JSON, code or a checkpoint.")
 def export(
     study: StudyMember,
-    out: OutDir = None,
-    to: Annotated[str, typer.Option(help="json, code, hf or gguf for one trial; csv for a whole study.")] = "json",
+    out: Target = None,
+    to: Annotated[
+        str, typer.Option(help="json, code, hf or gguf for one trial; csv or optuna for a whole study.")
+    ] = "json",
     weights: Annotated[
         str | None, typer.Option(help="Of gguf: F32, F16, Q8_0, Q5_0, Q4_1 or Q4_0.", show_default="F16")
     ] = None,
@@ -318,6 +338,8 @@ def export(
     as_json: AsJson = False,
 ) -> None:
     """Write a trial as JSON, code, a Hugging Face checkpoint or GGUF, or a study as CSV; what is written is checked.
+
+    optuna writes a whole study into an Optuna storage (sqlite:///FILE, or another of SQLAlchemy's), for its dashboard.
 
     The folder of a training is written with its weights and its tokenizer (hf, gguf), or as code. gguf is for what
     llama.cpp runs: design it with --only llama.

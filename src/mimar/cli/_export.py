@@ -10,12 +10,12 @@ from mimar.cli._output import say
 from mimar.cli._start import read_architecture
 from mimar.cli._study_file import StudyFile, open_study, split_reference
 from mimar.errors import InputError, UnknownNameError
-from mimar.export import ExportResult, export_code, export_csv, export_gguf, export_hf, export_json
+from mimar.export import ExportResult, export_code, export_csv, export_gguf, export_hf, export_json, export_optuna
 from mimar.objectives import front_trials
 from mimar.space import Architecture, architecture_to_json
 from mimar.trial import Trial
 
-FORMS = ("json", "code", "hf", "gguf", "csv")
+FORMS = ("json", "code", "hf", "gguf", "csv", "optuna")
 
 
 @dataclass(frozen=True)
@@ -27,13 +27,14 @@ class Weights:
     quantization: str | None
 
 
-def export_study(reference: str, out: Path | None, form: str, weights: Weights) -> dict[str, Any]:
+def export_study(reference: str, typed: str | None, form: str, weights: Weights) -> dict[str, Any]:
     """Export what `reference` (``STUDY``, ``STUDY#ID`` or the folder of a training) names; returns form, path, files
     and verdicts.
 
     Without an id the member of the front with the best first objective is taken, and said on standard error.
     """
     path, number = split_reference(reference)
+    out = None if typed is None else Path(typed)
     if form not in FORMS:
         raise UnknownNameError("export form", form, FORMS)
     if weights.quantization is not None and form != "gguf":
@@ -43,6 +44,9 @@ def export_study(reference: str, out: Path | None, form: str, weights: Weights) 
     study = open_study(path)
     if form == "csv":
         return _as_json(export_csv(study.trials, out or path.with_suffix(".csv"), architecture_to_json), None)
+    if form == "optuna":
+        url = typed or f"sqlite:///{path.with_name(f'{path.stem}-optuna.db')}"
+        return _as_json(export_optuna(study.trials, study.objectives, study.settings.space, url, path.stem), None)
     trial = _best(study) if number is None else study.trial(number)
     target = out or path.with_name(f"{path.stem}-{trial.id}-{form}")
     return _as_json(_export(study, trial, target, form, weights), trial.id)

@@ -20,7 +20,10 @@ MaxCost = Annotated[float | None, typer.Option(help="Stop asking the LLM at this
 Refresh = Annotated[bool, typer.Option("--refresh", help="Measure this machine again.")]
 Tokens = Annotated[str, typer.Option(help="Training tokens for the cost estimate, e.g. 10B.")]
 OutFile = Annotated[Path | None, typer.Option("--out", help="Where to write; by default beside the study.")]
-OutDir = Annotated[Path | None, typer.Argument(help="Folder (or CSV file) to write.", show_default=False)]
+Target = Annotated[
+    str | None,
+    typer.Argument(metavar="[OUT]", help="Folder to write; file of csv, storage of optuna.", show_default=False),
+]
 Tokenizer = Annotated[Path | None, typer.Option(help="A tokenizer.json or the folder that holds one.")]
 LLMName = Annotated[
     str,

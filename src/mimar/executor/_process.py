@@ -190,7 +190,7 @@ class _Worker:
                 'a search needs `if __name__ == "__main__":` before what does so'
             )
         often = f"{ATTEMPTS} times " if code in FROM_OUTSIDE else ""
-        return Outcome(failure=f"its process ended {often}amid it ({_ending(code)})", seconds=self._seconds())
+        return Outcome(failure=f"its process ended {often}({_ending(code)})", seconds=self._seconds())
 
     def _excess(self, limits: Limits) -> str | None:
         """Which limit the candidate broke."""

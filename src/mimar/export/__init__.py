@@ -1,4 +1,5 @@
-"""A winner leaves the study: as JSON, as Python code, as a Hugging Face checkpoint, as GGUF; a whole study as CSV.
+"""A winner leaves the study: as JSON, as Python code, as a Hugging Face checkpoint, as GGUF; a whole study as CSV or
+in Optuna's storage.
 
 Each form is written aside, checked by reading it back (models in a fresh process, by their logits), and only then
 put in place, so that nothing half-written stays. Heavy libraries are loaded when an export runs.
@@ -11,6 +12,7 @@ from mimar.export._gguf_check import QUANTIZATIONS
 from mimar.export._hf import export_hf
 from mimar.export._int8 import INT8, int8_rounded, require_int8
 from mimar.export._json import export_json
+from mimar.export._optuna import export_optuna
 from mimar.export._publish import ExportResult
 from mimar.export._shrunk import export_shrunk_gguf, save_shrunk_gguf
 from mimar.export._shrunk_hf import export_shrunk_hf
@@ -25,6 +27,7 @@ __all__ = [
     "export_gguf",
     "export_hf",
     "export_json",
+    "export_optuna",
     "export_shrunk_gguf",
     "export_shrunk_hf",
     "export_shrunk_onnx",

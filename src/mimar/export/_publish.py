@@ -17,7 +17,7 @@ from typing import Any, Literal
 from mimar.errors import ExportError, InputError
 from mimar.space import Architecture, architecture_to_json
 
-Form = Literal["json", "code", "hf", "gguf", "onnx", "csv"]
+Form = Literal["json", "code", "hf", "gguf", "onnx", "csv", "optuna"]
 
 MANIFEST = "mimar-export.json"
 """The file by which an export knows its own: form, files, verdicts and the architecture."""
@@ -31,14 +31,14 @@ _EARLIER = ".earlier"
 class ExportResult:
     """What an export left behind.
 
-    path: the directory, or the file for ``csv``.
-    files: names of the files in it, relative to `path`; one name for ``csv``.
+    path: the directory, the file for ``csv``, the storage's URL for ``optuna``.
+    files: names of the files in it, relative to `path`; one name for ``csv``, the study's for ``optuna``.
     verdicts: engine → ``ok: …`` or ``not tested``. An export that fails its check raises `ExportError` instead and
       leaves nothing.
     """
 
     form: Form
-    path: Path
+    path: Path | str
     files: tuple[str, ...]
     verdicts: Mapping[str, str]
 

@@ -8,6 +8,7 @@ from mimar.report._accounting import (
     operator_shares,
     rejection_counts,
 )
+from mimar.report._compare import Comparison, Contender, GroupRow, StudyRow, compare
 from mimar.report._data import FamiliarShape, ReportData
 from mimar.report._describe import describe_architecture
 from mimar.report._display import Display, display_of, format_metric, format_number
@@ -22,14 +23,19 @@ from mimar.report._training import A100, Accelerator, TrainingCost, training_cos
 __all__ = [
     "A100",
     "Accelerator",
+    "Comparison",
+    "Contender",
     "Display",
     "FamiliarShape",
+    "GroupRow",
     "KeptLayers",
     "Measured",
     "MeasuredModel",
     "OperatorRow",
     "ReportData",
+    "StudyRow",
     "TrainingCost",
+    "compare",
     "describe_architecture",
     "display_of",
     "evaluations",

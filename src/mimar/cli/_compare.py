@@ -1,0 +1,95 @@
+"""`mimar compare`: study files → one table, and a picture of how each got there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mimar.cli._output import say
+from mimar.cli._settings import DesignSettings
+from mimar.cli._study_file import StudyFile, open_study
+from mimar.cli._tables import print_figures
+from mimar.errors import InputError
+from mimar.report import Comparison, Contender, compare, format_metric, lines_svg
+
+MAKES_THE_PROBLEM = ("space", "device", "workload", "budgets", "score", "training")
+"""Settings that say what is searched for; studies that differ in them are compared, and it is said."""
+
+
+def compare_studies(paths: Sequence[Path], out: Path | None) -> dict[str, Any]:
+    """Compare the studies at `paths`, write the picture where `out` says so; returns the comparison as plain data."""
+    if out is not None and out.suffix != ".svg":
+        raise InputError(f"--out is a picture: expected a name that ends in .svg, got {out}")
+    studies = [open_study(path) for path in paths]
+    found = compare([_contender(study) for study in studies])
+    differing = _differing(studies)
+    if differing:
+        say(f"note: these studies differ in {', '.join(differing)} as well, not in how they search alone")
+    if out is not None:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(_picture(found), encoding="utf-8")
+        say(f"wrote {out}")
+    return {**found.to_json(), "differ_in": differing}
+
+
+def print_comparison(result: Mapping[str, Any]) -> None:
+    """A row a study, then a row a group where a group has several."""
+    objectives = list(result["studies"][0]["best"])
+    print_figures(
+        ("study", "group", "evaluated", "hypervolume", "at its end", "of the joint front", *map(_best, objectives)),
+        [
+            (
+                row["name"], row["group"], f"{row['evaluated']:,}", f"{row['hypervolume']:.4f}", f"{row['final']:.4f}",
+                str(row["on_front"]), *(format_metric(name, row["best"][name]) for name in objectives),
+            )
+            for row in result["studies"]
+        ],
+        before="", after=f"hypervolume: after {result['evaluations']:,} evaluations each, in one frame for all.",
+        left_out=("of the joint front", *map(_best, objectives)),
+    )  # fmt: skip
+    if len(result["groups"]) < len(result["studies"]):
+        print_figures(
+            ("group", "studies", "median", "least", "most", "wins", "p"),
+            [
+                (
+                    row["group"], str(row["studies"]), *(f"{row[name]:.4f}" for name in ("median", "low", "high")),
+                    _share(row["wins"]), _share(row["p_value"]),
+                )
+                for row in result["groups"]
+            ],
+            before="",
+            after="wins: chance to beat a study of the best group. p: rank test against that group (Mann and Whitney), "
+            "two-sided; a group of one study has none.",
+        )  # fmt: skip
+
+
+def _contender(study: StudyFile) -> Contender:
+    return Contender(str(study.path), _group(study.settings), study.objectives, study.trials)
+
+
+def _group(settings: DesignSettings) -> str:
+    """How it searches, whatever the seed."""
+    parts = (settings.strategy, settings.arm, "" if settings.llm == "none" else settings.llm)
+    return " · ".join(part for part in parts if part)
+
+
+def _differing(studies: Sequence[StudyFile]) -> list[str]:
+    settings = [study.settings.to_json() for study in studies]
+    return [name for name in MAKES_THE_PROBLEM if any(each.get(name) != settings[0].get(name) for each in settings)]
+
+
+def _picture(found: Comparison) -> str:
+    lines = {
+        Path(name).stem: [(float(number), value) for number, value in enumerate(curve, 1)]
+        for name, curve in found.curves.items()
+    }
+    return lines_svg("Hypervolume of each study, in one frame", "evaluations", "hypervolume", lines)
+
+
+def _best(metric: str) -> str:
+    return f"best {metric}"
+
+
+def _share(value: float | None) -> str:
+    return "" if value is None else f"{value:.2g}"

@@ -1,0 +1,53 @@
+"""`mimar compare`: tables, JSON and the picture, of real studies."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+
+import pytest
+
+ASKED = ("--trials", 24, "--max-params", "60M")
+
+
+@pytest.fixture
+def studies(design, tmp_path):
+    names = []
+    for strategy in ("random", "nsga2"):
+        for seed in (0, 1):
+            names.append(f"{strategy}-{seed}.db")
+            assert design(*ASKED, "--strategy", strategy, "--seed", seed, "--study", names[-1]).code == 0
+    return names
+
+
+def test_studies_are_set_side_by_side(mimar, studies, tmp_path) -> None:
+    done = mimar("compare", *studies, "--out", "curves.svg", "--json")
+    assert done.code == 0, done.err
+    result = done.json
+    assert result["evaluations"] == 24
+    assert [row["name"] for row in result["studies"]] == studies
+    assert all(0 < row["hypervolume"] <= row["final"] < 1 for row in result["studies"])
+    assert {row["group"]: row["studies"] for row in result["groups"]} == {"random": 2, "nsga2": 2}
+    assert [row["p_value"] is None for row in result["groups"]] == [True, False]
+    assert result["differ_in"] == []
+    picture = ET.fromstring((tmp_path / "curves.svg").read_text())
+    shown = {text.text for text in picture.iter("{http://www.w3.org/2000/svg}text")}
+    assert {name.removesuffix(".db") for name in studies} <= shown
+    table = mimar("compare", *studies)
+    assert table.code == 0
+    for word in (*studies, "hypervolume", "wins", "rank test"):
+        assert word in table.out
+
+
+def test_what_else_differs_is_said(mimar, studies, design) -> None:
+    assert design("--trials", 24, "--max-params", "30M", "--strategy", "random", "--study", "small.db").code == 0
+    done = mimar("compare", studies[0], "small.db", "--json")
+    assert done.json["differ_in"] == ["budgets"]
+    assert "differ in budgets as well" in done.err
+
+
+def test_other_objectives_and_one_study_alone_are_refused(mimar, studies, design) -> None:
+    mimar("compare", studies[0]).refused(2, "two or more different studies")
+    assert design(*ASKED, "--objectives", "score,params", "--study", "other.db").code == 0
+    mimar("compare", studies[0], "other.db").refused(2, "other.db has score, params")
+    mimar("compare", *studies, "--out", "curves.png").refused(2, "ends in .svg")
+    mimar("compare", studies[0], "none.db").refused(2, "no study at none.db")
