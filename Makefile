@@ -9,7 +9,7 @@ ifneq ($(wildcard ../shared/data/truth),)
 export MIMAR_DATA ?= $(abspath ../shared/data)
 endif
 
-.PHONY: setup demo test quick check format docs tables bench clean
+.PHONY: setup demo test quick check format docs tables bench drill clean
 
 setup: $(READY)
 
@@ -43,14 +43,14 @@ quick: $(READY)
 	$(BIN)/python -m pytest -n 2 -q -m "not slow"
 
 check: $(READY)
-	$(BIN)/ruff format --check src tests benchmarks docs
-	$(BIN)/ruff check src tests benchmarks docs
+	$(BIN)/ruff format --check src tests benchmarks docs drills
+	$(BIN)/ruff check src tests benchmarks docs drills
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 
 format: $(READY)
-	$(BIN)/ruff format src tests benchmarks docs
-	$(BIN)/ruff check --fix src tests benchmarks docs
+	$(BIN)/ruff format src tests benchmarks docs drills
+	$(BIN)/ruff check --fix src tests benchmarks docs drills
 
 docs: $(READY)
 	$(BIN)/python docs/generate.py
@@ -63,6 +63,11 @@ tables: $(READY)
 
 bench: $(READY)
 	$(BIN)/python benchmarks/run.py
+
+# Killed, damaged and lost on purpose, a hundred times and more; the tests do it a few times. Takes an hour on two cores.
+drill: $(READY)
+	$(BIN)/python drills/run.py --kills 100
+	MIMAR_FUZZ=10000 $(BIN)/python -m pytest -n 2 -q tests/fuzz
 
 clean:
 	rm -rf $(VENV) $(DEMO) .pytest_cache .ruff_cache .hypothesis

@@ -80,6 +80,32 @@ def test_damaged_weights_are_a_sentence(tmp_path):
         load_parent(str(tmp_path))
 
 
+@pytest.mark.parametrize(
+    ("index", "message"),
+    [
+        ("null", "its index has no weight_map"),
+        ('{"weight_map": ["a"]}', "its index has no weight_map"),
+        ('{"weight_map": {"a": "../others/model.safetensors"}}', "which is no file beside it"),
+        ('{"weight_map": {"a": "/etc/passwd"}}', "which is no file beside it"),
+        ('{"weight_map": {"a": 7}}', "which is no file beside it"),
+        ("[" * 100_000, "no model of transformers that can be read"),
+    ],
+)
+def test_an_index_names_files_beside_it_alone(index, message, tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "model.safetensors.index.json").write_text(index)
+    with pytest.raises(InputError, match=message):
+        load_parent(str(tmp_path))
+
+
+@pytest.mark.parametrize("config", ["null", "[]", '"llama"', "7"])
+def test_a_configuration_that_is_no_object_is_a_sentence(config, tmp_path):
+    made("llama").save_pretrained(tmp_path)
+    (tmp_path / "config.json").write_text(config)
+    with pytest.raises(InputError, match="expected a model of the LLaMA family"):
+        load_parent(str(tmp_path))
+
+
 def test_no_model_is_a_sentence(tmp_path):
     with pytest.raises(InputError, match="no model at nowhere"):
         load_parent("nowhere")

@@ -105,7 +105,7 @@ def test_workers_stay_and_idle_ones_that_died_are_replaced():
     assert not any(psutil.pid_exists(int(pid)) for pid in new)
 
 
-def test_workers_killed_at_random_lose_no_candidate():
+def test_workers_killed_at_random_lose_nothing_that_was_not_killed_three_times():
     rng = random.Random(0)
     killed, found = 0, {}
     with ProcessExecutor(2) as executor:
@@ -116,7 +116,10 @@ def test_workers_killed_at_random_lose_no_candidate():
                 worker.kill()
                 killed += 1
     assert killed >= 5
-    assert [found[index].metrics.get("item") for index in range(60)] == list(range(60))
+    lost = [index for index in range(60) if found[index].failure is not None]
+    assert 3 * len(lost) <= killed  # it takes three kills to lose one
+    assert all(found[index].failure == "its process ended 3 times (SIGKILL)" for index in lost)
+    assert all(found[index].metrics["item"] == index for index in range(60) if index not in lost)
 
 
 def test_leaving_off_ends_what_still_runs():

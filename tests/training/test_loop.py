@@ -143,7 +143,7 @@ def test_a_damaged_checkpoint_is_refused(model, data, tmp_path, content):
 def test_a_full_disk_is_said_and_the_old_checkpoint_stays(arch, model, data, tmp_path):
     train(model, data, RECIPE, folder=tmp_path, until=10)
     before = (tmp_path / "checkpoint.pt").read_bytes()
-    (tmp_path / f".checkpoint.pt.{os.getpid()}").symlink_to("/dev/full")
+    (tmp_path / ".checkpoint.pt.new").symlink_to("/dev/full")
     with pytest.raises(StorageFullError, match="no room left"):
         train(build(arch), data, RECIPE, folder=tmp_path)
     assert (tmp_path / "checkpoint.pt").read_bytes() == before

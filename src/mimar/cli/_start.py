@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
 
 from mimar.errors import InputError, MissingDependencyError
 from mimar.models import architecture_from_hf_config
@@ -24,7 +23,7 @@ def read_architecture(source: str, option: str = "--start") -> tuple[Architectur
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InputError(f"{option} {source}: expected JSON, got something else ({error})") from error
     if isinstance(data, Mapping) and "model_type" in data:
-        return architecture_from_hf_config(cast("Mapping[str, Any]", data))
+        return architecture_from_hf_config(data)
     return architecture_from_json(data), ()
 
 

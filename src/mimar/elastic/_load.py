@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -39,30 +40,33 @@ def _assembled(config: Mapping[str, Any], take: Take) -> Parent:
 
 
 def config_of_gguf(file: GGUFFile) -> dict[str, Any]:
-    """A config.json from the keys of a GGUF file."""
+    """A config.json from the keys of a GGUF file. InputError: another family, or keys that are missing or no sizes."""
     family = file.keys.get("general.architecture")
+    if not isinstance(family, str) or family not in ("llama", "qwen2", "qwen3"):
+        raise InputError(f"expected a GGUF file of the LLaMA family (llama, qwen2, qwen3), got {family!r}")
 
-    def key(name: str, default: Any = None) -> Any:
+    def number(name: str, default: float | None = None) -> Any:
         found = file.keys.get(f"{family}.{name}", default)
-        if found is None:
-            raise InputError(f"{file.path} has no key {family}.{name}")
+        if not isinstance(found, int | float) or not 0 < found < math.inf:
+            raise InputError(f"{file.path}: the key {family}.{name} must be a number above 0, got {found!r}")
         return found
 
-    if family not in ("llama", "qwen2", "qwen3"):
-        raise InputError(f"expected a GGUF file of the LLaMA family (llama, qwen2, qwen3), got {family!r}")
-    heads, hidden = key("attention.head_count"), key("embedding_length")
+    embedding = file.tensors.get("token_embd.weight")
+    if embedding is None or not embedding.shape:
+        raise InputError(f"{file.path} has no tensor token_embd.weight")
+    heads, hidden = number("attention.head_count"), number("embedding_length")
     return {
         "model_type": family,
         "hidden_size": hidden,
-        "num_hidden_layers": key("block_count"),
+        "num_hidden_layers": number("block_count"),
         "num_attention_heads": heads,
-        "num_key_value_heads": key("attention.head_count_kv", heads),
-        "head_dim": key("attention.key_length", hidden // heads),
-        "intermediate_size": key("feed_forward_length"),
-        "max_position_embeddings": key("context_length"),
-        "rms_norm_eps": round(key("attention.layer_norm_rms_epsilon"), 10),
-        "rope_parameters": {"rope_type": "default", "rope_theta": key("rope.freq_base", 10000.0)},
-        "vocab_size": file.tensors["token_embd.weight"].shape[0],
+        "num_key_value_heads": number("attention.head_count_kv", heads),
+        "head_dim": number("attention.key_length", hidden // heads),
+        "intermediate_size": number("feed_forward_length"),
+        "max_position_embeddings": number("context_length"),
+        "rms_norm_eps": round(number("attention.layer_norm_rms_epsilon"), 10),
+        "rope_parameters": {"rope_type": "default", "rope_theta": number("rope.freq_base", 10000.0)},
+        "vocab_size": embedding.shape[0],
         "tie_word_embeddings": "output.weight" not in file.tensors,
     }
 
@@ -89,7 +93,7 @@ def _from_folder(folder: Path) -> Parent:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         names = _files(folder)
         files = {name: safe_open(folder / name, "pt") for name in sorted(set(names.values()))}
-    except (OSError, ValueError, SafetensorError) as error:
+    except (OSError, ValueError, RecursionError, SafetensorError) as error:
         raise InputError(f"{folder} is no model of transformers that can be read: {error}") from error
 
     def take(name: str) -> Tensor | None:
@@ -104,9 +108,20 @@ def _files(folder: Path) -> dict[str, str]:
 
     index = folder / "model.safetensors.index.json"
     if index.exists():
-        return json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+        return _listed(json.loads(index.read_text(encoding="utf-8")))
     with safe_open(folder / "model.safetensors", "pt") as file:
         return dict.fromkeys(file.keys(), "model.safetensors")
+
+
+def _listed(index: Any) -> dict[str, str]:
+    """The map of an index; ValueError where it is none, or names anything but files that lie beside it."""
+    found = index.get("weight_map") if isinstance(index, dict) else None
+    if not isinstance(found, dict):
+        raise ValueError("its index has no weight_map")
+    for file in found.values():
+        if not isinstance(file, str) or file in ("", ".", "..") or Path(file).name != file:
+            raise ValueError(f"its index names {file!r}, which is no file beside it")
+    return found
 
 
 def _fetched(source: str) -> Path:

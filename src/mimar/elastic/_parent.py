@@ -80,7 +80,7 @@ FAMILY: Final = ("llama", "mistral", "qwen2", "qwen3")
 
 def architecture_of(config: Mapping[str, Any]) -> Architecture:
     """Sizes of a config.json, all layers alike. InputError: the model is of another family, or some are missing."""
-    family = config.get("model_type")
+    family = config.get("model_type") if isinstance(config, Mapping) else None
     if family not in FAMILY:
         raise InputError(f"expected a model of the LLaMA family ({', '.join(FAMILY)}), got model_type {family!r}")
     if config.get("hidden_act", "silu") != "silu":

@@ -26,7 +26,7 @@ TICK: Final = 0.05
 """Seconds between two looks at the limits."""
 
 ATTEMPTS: Final = 3
-"""Times that a candidate is begun whose worker is killed from outside, which need not be the candidate's doing."""
+"""Times that a candidate is handed out whose worker is killed from outside, which need not be its own doing."""
 
 FROM_OUTSIDE: Final = (-signal.SIGTERM, -9)
 """Exit codes of a worker that the system or a person killed; one that crashes ends with others."""

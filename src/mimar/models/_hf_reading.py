@@ -26,12 +26,15 @@ _ACTIVATIONS |= {"sigmoid": "sigmoid", "gelu_new": "gelu", "gelu_pytorch_tanh": 
 _GATED_KIND = {activation: kind for kind, activation in GATE_ACTIVATION.items()}
 
 
-def architecture_from_hf_config(config: Mapping[str, Any]) -> tuple[Architecture, tuple[str, ...]]:
+def architecture_from_hf_config(config: Any) -> tuple[Architecture, tuple[str, ...]]:
     """The nearest architecture to `config`, the content of a config.json, and one sentence for each approximation.
 
     Knows llama, mistral, mixtral, qwen2, qwen3, arcee and gpt2. Without notes the architecture computes the same
-    function. `ArchitectureError`: another family, or fields that are missing, ill-typed or have no counterpart.
+    function. `ArchitectureError`: no object, another family, or fields that are missing, ill-typed or have no
+    counterpart.
     """
+    if not isinstance(config, Mapping):
+        raise ArchitectureError(f"expected a configuration as a JSON object, got {type(config).__name__}")
     family = config.get("model_type")
     if family not in FAMILIES:
         raise ArchitectureError(

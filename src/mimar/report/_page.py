@@ -20,11 +20,15 @@ from mimar.report._summary import budget_words, objective_words, reference_words
 from mimar.report._training import A100, Accelerator
 
 
-def render_html(data: ReportData, *, training_tokens: float, accelerator: Accelerator = A100) -> str:
+def render_html(
+    data: ReportData, *, training_tokens: float, accelerator: Accelerator = A100, live: str | None = None
+) -> str:
     """The report of a study as one HTML page that loads nothing, works offline, in the dark and on a phone.
 
     training_tokens: tokens of the training whose cost is estimated for each front member; the reader can change them.
     Raises InputError when they are not more than 0.
+    live: of a served page the version of the study: where ``version`` of the same server gives another one, the page
+    loads itself anew. Without it nothing is asked of anybody.
 
     All text of the study is escaped, data for the scripts is JSON in an element that does not run, and a content
     security policy lets only the page's own scripts run, each known by its hash; styles may be inline because plotly
@@ -34,9 +38,11 @@ def render_html(data: ReportData, *, training_tokens: float, accelerator: Accele
 
     members = front_trials(data.trials, data.objectives)
     operators = operator_accounting(data.trials, data.objectives, data.reference)
-    scripts = [get_plotlyjs(), _part("table.js"), _part("plots.js")]
+    parts = ("table.js", "plots.js") if live is None else ("table.js", "plots.js", "live.js")
+    scripts = [get_plotlyjs(), *map(_part, parts)]
     return Template(_part("page.html")).substitute(
-        policy=_policy(scripts),
+        policy=_policy(scripts, asks=live is not None),
+        live="" if live is None else f'<p id="live" role="status" data-version="{text(live)}"></p>',
         style=_part("page.css"),
         name=text(data.name),
         version=text(data.version),
@@ -73,10 +79,11 @@ def _drawn_words(data: ReportData) -> str:
     return f" {DRAWN_TRIALS:,} of {evaluated:,} architectures are drawn: the front, and an even sample of the others."
 
 
-def _policy(scripts: Sequence[str]) -> str:
+def _policy(scripts: Sequence[str], *, asks: bool) -> str:
     digests = (base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts)
+    own = "'self'" if asks else "'none'"
     allowed = " ".join(f"'sha256-{digest}'" for digest in digests)
     return (
         f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:; "
-        "base-uri 'none'; form-action 'none'"
+        f"base-uri 'none'; form-action 'none'; connect-src {own}"
     )

@@ -36,7 +36,7 @@ class Checkpoint:
 def save_checkpoint(checkpoint: Checkpoint, folder: Path) -> None:
     """Write ``checkpoint.pt``; StorageFullError or StorageError where the disk does not take it, the old one stays."""
     target = folder / NAME
-    aside = target.with_name(f".{NAME}.{os.getpid()}")
+    aside = target.with_name(f".{NAME}.new")  # what a killed training left of one goes with the next
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with aside.open("wb") as file:

@@ -1,0 +1,154 @@
+"""`mimar serve`: the page of a study over HTTP, live, for this machine alone or for those who have the token."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from contextlib import contextmanager
+
+import pytest
+
+from mimar.cli._serve import COOKIE, StudyPage, server_of
+
+BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
+
+
+@contextmanager
+def serving(page, host="127.0.0.1"):
+    """The port of a server of `page` that runs meanwhile."""
+    with server_of(page, (host, 0)) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        try:
+            yield server.server_address[1]
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def get(port, path="/", **headers):
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    connection.request("GET", path, headers={"Host": f"localhost:{port}", **headers})
+    answer = connection.getresponse()
+    text = answer.read().decode()
+    connection.close()
+    return answer.status, text, answer.headers
+
+
+@pytest.fixture
+def study(design, tmp_path):
+    assert design("--trials", 8, "--study", "s.db").code == 0
+    return tmp_path / "s.db"
+
+
+def test_the_page_and_its_version_follow_the_study(study, design) -> None:
+    with serving(StudyPage(study, 1e9, None)) as port:
+        status, page, headers = get(port)
+        assert (status, headers["Content-Type"]) == (200, "text/html; charset=utf-8")
+        assert "8 evaluated" in page or ">8<" in page
+        assert "connect-src 'self'" in page
+        version = get(port, "/version")[1]
+        assert f'data-version="{version}"' in page
+        assert get(port)[1] == page
+        assert design("--study", "s.db", "--resume", "--trials", 16).code == 0
+        assert get(port, "/version")[1] != version
+        assert get(port)[1] != page
+        assert get(port, "/s.db")[0] == get(port, "/../s.db")[0] == 404
+
+
+def test_a_study_that_is_gone_is_a_sentence_and_the_server_stays(study) -> None:
+    with serving(StudyPage(study, 1e9, None)) as port:
+        assert get(port)[0] == 200
+        moved = study.rename(study.with_name("away.db"))
+        status, text, _ = get(port)
+        assert status == 503
+        assert "no study at" in text
+        moved.rename(study)
+        assert get(port)[0] == 200
+
+
+def test_names_of_other_places_are_refused(study) -> None:
+    """A page of others that a browser was led to believe to lie here asks by its own name."""
+    with serving(StudyPage(study, 1e9, None)) as port:
+        for host in ("evil.example", f"evil.example:{port}", "", "127.0.0.1.evil.example", "[bad"):
+            assert get(port, Host=host)[0] == 403
+        for host in (f"127.0.0.1:{port}", "localhost", f"[::1]:{port}"):
+            assert get(port, Host=host)[0] == 200
+
+
+def test_a_token_is_shown_once_and_kept_as_a_cookie(study) -> None:
+    with serving(StudyPage(study, 1e9, "right")) as port:
+        for path, headers in (
+            ("/", {}), ("/?token=wrong", {}), ("/?token=", {}), ("/version", {}), ("/", {"Cookie": f"{COOKIE}=wrong"}),
+            ("/", {"Cookie": "\xff;;=,"}), ("/?token=%ff", {}),
+        ):  # fmt: skip
+            status, text, _ = get(port, path, **headers)
+            assert status == 401
+            assert "right" not in text
+        status, _, headers = get(port, "/?token=right", Host="machine.example")
+        assert (status, headers["Location"]) == (303, "/")
+        assert "HttpOnly; SameSite=Strict" in headers["Set-Cookie"]
+        cookie = headers["Set-Cookie"].partition(";")[0]
+        assert get(port, "/", Cookie=cookie, Host="machine.example")[0] == 200
+        assert get(port, "/version", Cookie=f"other=1; {cookie}")[0] == 200
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(BROWSER is None, reason="needs chromium: apt-get install chromium")
+def test_a_browser_shows_what_came_meanwhile_without_a_word_on_the_console(study, design, tmp_path) -> None:
+    longer = tmp_path / "longer.db"
+    shutil.copy(study, longer)
+    assert design("--study", longer, "--resume", "--trials", 16).code == 0
+    page = StudyPage(study, 1e9, None)
+
+    class Growing(StudyPage):
+        """The study is the longer one from the second look at its version on."""
+
+        def version(self):
+            asked.append(None)
+            if len(asked) == 3:
+                os.replace(longer, study)
+            return super().version()
+
+    asked = []
+    page = Growing(study, 1e9, None)
+    with serving(page) as port:
+        command = [
+            BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--enable-logging=stderr",
+            "--v=0", f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=9000", "--dump-dom",
+            f"http://127.0.0.1:{port}/",
+        ]  # fmt: skip
+        done = subprocess.run(command, capture_output=True, timeout=120, check=True)
+    shown = done.stdout.decode()
+    assert len(asked) > 3
+    assert f'data-version="{page.version()}"' in shown
+    assert "Live: grows with the study." in shown
+    assert shown.count('class="main-svg"') >= 4
+    assert not [line for line in done.stderr.decode(errors="replace").splitlines() if "CONSOLE" in line]
+
+
+@pytest.mark.parametrize(("host", "tokened"), [("127.0.0.1", False), ("0.0.0.0", True)])
+def test_the_command_says_where_and_ends_with_ctrl_c(study, host, tokened) -> None:
+    command = [sys.executable, "-m", "mimar", "serve", str(study), "--host", host, "--port", "0"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        line = process.stderr.readline()
+        found = re.match(rf"http://{re.escape(host)}:(\d+)/(\?token=\S+)? \(Ctrl-C ends it\)", line)
+        assert found, line
+        assert (found[2] is not None) == tokened
+        assert get(int(found[1]))[0] == (401 if tokened else 200)
+        assert get(int(found[1]), f"/{found[2] or ''}")[0] == (303 if tokened else 200)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=20) == 130
+
+
+def test_what_cannot_be_served_is_refused(mimar, study) -> None:
+    mimar("serve", "none.db").refused(2, "no study at none.db")
+    mimar("serve", study, "--host", "no.such.host.example").refused(2, "cannot listen at no.such.host.example")
+    with serving(StudyPage(study, 1e9, None)) as port:
+        mimar("serve", study, "--port", port).refused(2, f"cannot listen at 127.0.0.1:{port}")
