@@ -13,7 +13,7 @@ ray = pytest.importorskip("ray")
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1", "somewhere", "auto"])
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1", "somewhere"])
 def test_no_cluster_at_an_address_is_bad_input(address, monkeypatch):
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     with pytest.raises(InputError, match=f"no Ray cluster at {address}"):
@@ -41,10 +41,8 @@ def where(seconds):
 def test_both_nodes_work_at_once_and_results_come_as_they_finish(cluster):
     with RayExecutor() as executor:
         list(executor.map(where, [0.0] * 4))  # both are awake now
-        begin = time.perf_counter()
-        order = [index for index, _ in executor.map(where, [1.2, 0.3, 0.3])]
-        assert order == [1, 2, 0]
-        assert time.perf_counter() - begin < 1.8
+        order = [index for index, _ in executor.map(where, [3.0, 0.1, 0.1])]
+        assert order == [1, 2, 0]  # one node is busy with the first all the while
     assert ray.is_initialized()  # it was not the executor's to end
 
 
