@@ -25,7 +25,17 @@ def test_generated_pages_are_current():
         assert path.read_text(encoding="utf-8") == text, f"{path.name} is out of date: run `make docs`"
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/design.md", "docs/study.md", "docs/predictors.md"])
+@pytest.mark.parametrize(
+    "page",
+    [
+        "README.md",
+        "docs/design.md",
+        "docs/study.md",
+        "docs/predictors.md",
+        "docs/executors.md",
+        "docs/extending.md",
+    ],
+)
 def test_python_examples_run(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     examples = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL)
@@ -33,7 +43,7 @@ def test_python_examples_run(page, tmp_path, monkeypatch):
     for example in examples:
         shown = io.StringIO()
         with contextlib.redirect_stdout(shown):
-            exec(compile(example, page, "exec"), {})
+            exec(compile(example, page, "exec"), {"__name__": "__main__"})
         assert "score" in shown.getvalue() or len(shown.getvalue()) > 20
 
 

@@ -299,11 +299,12 @@ def devices(refresh: Refresh = False, as_json: AsJson = False) -> None:
 def strategies(as_json: AsJson = False) -> None:
     """List the strategies with what tells them apart."""
     with errors_explained(as_json):
+        from mimar.cli._plugins import STRATEGIES, plugin_rows
         from mimar.cli._strategies import strategy_rows
         from mimar.cli._tables import print_strategies
 
-        rows = strategy_rows()
-        print_json({"strategies": rows}) if as_json else print_strategies(rows)
+        rows, others = strategy_rows(), plugin_rows(STRATEGIES)
+        print_json({"strategies": rows, "others": others}) if as_json else print_strategies(rows, others)
 
 
 @app.command("get-llm")

@@ -25,6 +25,8 @@ from mimar.bench import (
 )
 from mimar.cli._llm import open_llm
 from mimar.cli._output import say
+from mimar.cli._plugins import STRATEGIES as OTHERS
+from mimar.cli._plugins import plugins
 from mimar.cli._strategies import CLASSIC, GUIDED, STRATEGIES, Options, require_fitting, strategy_named
 from mimar.cli._study_file import read_calls
 from mimar.cli._tables import figure, markdown_figures, print_figures
@@ -114,7 +116,7 @@ def wanted_strategies(strategy: str) -> tuple[str, ...]:
 
 
 def _require(strategy: str, arm: str, known: tuple[str, ...]) -> None:
-    if strategy not in STRATEGIES:
+    if strategy not in (*STRATEGIES, *plugins(OTHERS)):
         raise UnknownNameError("strategy", strategy, known)
     require_fitting(strategy, arm, {})
 

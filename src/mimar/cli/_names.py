@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mimar.cli._judge import NEEDS_LLM, ensemble_data, judge_and_weight, judge_data, judge_named
+from mimar.cli._plugins import SCORES, loaded, plugins
 from mimar.design import COSTLY_REFERENCE_SAMPLE, drawn_sample
 from mimar.errors import InputError, UnknownNameError
 from mimar.llm import LLM
@@ -19,8 +20,9 @@ REFERENCE_SAMPLE = 16
 
 
 def score_names() -> tuple[str, ...]:
-    """Every score, the default first."""
-    return (*(proxy.name for proxy in PROXIES), ENSEMBLE, JUDGE)
+    """Every score, the default first, those of other packages last."""
+    ours = (*(proxy.name for proxy in PROXIES), ENSEMBLE, JUDGE)
+    return (*ours, *(name for name in plugins(SCORES) if name not in ours))
 
 
 def score_data(name: str, problem: Problem[Architecture], seed: int, llm: LLM | None = None) -> dict[str, Any]:
@@ -40,9 +42,12 @@ def score_named(name: str, data: Mapping[str, Any], llm: LLM | None = None) -> P
     if name == JUDGE:
         return judge_named(data, llm)
     found = {proxy.name: proxy for proxy in PROXIES}
-    if name not in found:
+    if name in found:
+        return found[name]
+    others = plugins(SCORES)
+    if name not in others:
         raise UnknownNameError("score", name, score_names())
-    return found[name]
+    return loaded(others[name])
 
 
 def require_score(name: str, llm: str) -> None:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from mimar.cli._plugins import STRATEGIES as OTHERS
+from mimar.cli._plugins import loaded, plugins
 from mimar.cli._training import objective_names
 from mimar.errors import InputError, UnknownNameError
 from mimar.llm import LLM
@@ -96,6 +98,8 @@ def strategy_named(
         return Scalarised(problem, seed, options.weights or None)
     if name in CLASSIC:
         return CLASSIC[name](problem, seed)
+    if name not in TRAITS:
+        return loaded(plugins(OTHERS)[name])(problem, seed)
     if name == Darts.name:
         return _darts(problem, seed, options)
     if name == AdaptivePortfolio.name:
@@ -120,8 +124,8 @@ def require_fitting(name: str, arm: str, weights: Mapping[str, float], names: Se
     """UnknownNameError for a strategy that is none of `names` or an arm that does not exist, InputError for an option
     that it does not take.
     """
-    if name not in names:
-        raise UnknownNameError("strategy", name, tuple(names))
+    if name not in names and (name in TRAITS or name not in plugins(OTHERS)):
+        raise UnknownNameError("strategy", name, (*names, *plugins(OTHERS)))
     if weights and name != Scalarised.name:
         raise InputError(f"weights are for the strategy {Scalarised.name}, not for {name}")
     if arm and name not in VARIANTS:

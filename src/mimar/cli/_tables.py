@@ -135,11 +135,12 @@ TRAITS_LEGEND = (
 )
 
 
-def print_strategies(rows: Sequence[Mapping[str, Any]]) -> None:
-    """One line for each strategy, ✓ for what it declares."""
+def print_strategies(rows: Sequence[Mapping[str, Any]], others: Sequence[Mapping[str, str]] = ()) -> None:
+    """One line for each strategy, ✓ for what it declares; others: of other packages, by name."""
     columns = ("strategy", *(name.replace("_", " ") for name in TRAITS), "llm")
     lines = [(row["name"], *("✓" if row[name] else "·" for name in TRAITS), row["llm"]) for row in rows]
     arms = "".join(f"\nArms of {row['name']}: {', '.join(row['arms'])}." for row in rows if row["arms"])
+    arms += "".join(f"\nOf another package: {row['name']} ({row['package']})." for row in others)
     print_figures(columns, lines, before="", after=TRAITS_LEGEND + arms, left_out=("code generation",))
 
 
