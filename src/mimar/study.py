@@ -271,6 +271,8 @@ class Study(Generic[A]):
                 open_.append(i)
         self._made_ready([cast("A", proposal.architecture) for proposal in proposals if not proposal.reasons])
         proposed = [proposals[i - self._told] for i in open_]
+        if not proposed:  # as in a batch that is on record: an executor need not hear of it
+            return
         for index, outcome in self._executor.map(partial(_evaluated, self._evaluator), proposed):
             self._store(_trial(open_[index], proposed[index], outcome))
 

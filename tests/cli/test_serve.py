@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -73,6 +74,20 @@ def test_a_study_that_is_gone_is_a_sentence_and_the_server_stays(study) -> None:
         assert get(port)[0] == 200
 
 
+def test_what_no_browser_sends_ends_in_a_sentence_or_in_nothing(study, capfd) -> None:
+    with serving(StudyPage(study, 1e9, None)) as port:
+        for said in (
+            b"GET http://[ HTTP/1.0\r\n\r\n",
+            b"\xff\xfe\r\n\r\n",
+            b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        ):
+            with socket.create_connection(("127.0.0.1", port)) as visitor:
+                visitor.sendall(said)
+                visitor.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # leaves amid the answer
+        assert get(port)[0] == 200
+    assert "Traceback" not in capfd.readouterr().err
+
+
 def test_names_of_other_places_are_refused(study) -> None:
     """A page of others that a browser was led to believe to lie here asks by its own name."""
     with serving(StudyPage(study, 1e9, None)) as port:
@@ -85,7 +100,8 @@ def test_names_of_other_places_are_refused(study) -> None:
 def test_a_token_is_shown_once_and_kept_as_a_cookie(study) -> None:
     with serving(StudyPage(study, 1e9, "right")) as port:
         for path, headers in (
-            ("/", {}), ("/?token=wrong", {}), ("/?token=", {}), ("/version", {}), ("/", {"Cookie": f"{COOKIE}=wrong"}),
+            ("/", {}), ("/?token=wrong", {}), ("/?token=", {}), ("/version", {}),
+            ("/", {"Cookie": f"{COOKIE}-{port}=wrong"}), ("/", {"Cookie": f"{COOKIE}-1=right"}),
             ("/", {"Cookie": "\xff;;=,"}), ("/?token=%ff", {}),
         ):  # fmt: skip
             status, text, _ = get(port, path, **headers)
@@ -93,7 +109,7 @@ def test_a_token_is_shown_once_and_kept_as_a_cookie(study) -> None:
             assert "right" not in text
         status, _, headers = get(port, "/?token=right", Host="machine.example")
         assert (status, headers["Location"]) == (303, "/")
-        assert "HttpOnly; SameSite=Strict" in headers["Set-Cookie"]
+        assert "HttpOnly; SameSite=Lax" in headers["Set-Cookie"]
         cookie = headers["Set-Cookie"].partition(";")[0]
         assert get(port, "/", Cookie=cookie, Host="machine.example")[0] == 200
         assert get(port, "/version", Cookie=f"other=1; {cookie}")[0] == 200
@@ -138,7 +154,8 @@ def test_the_command_says_where_and_ends_with_ctrl_c(study, host, tokened) -> No
     command = [sys.executable, "-m", "mimar", "serve", str(study), "--host", host, "--port", "0"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         line = process.stderr.readline()
-        found = re.match(rf"http://{re.escape(host)}:(\d+)/(\?token=\S+)? \(Ctrl-C ends it\)", line)
+        reached = socket.gethostname() if host == "0.0.0.0" else host
+        found = re.match(rf"http://{re.escape(reached)}:(\d+)/(\?token=\S+)? \(Ctrl-C ends it\)", line)
         assert found, line
         assert (found[2] is not None) == tokened
         assert get(int(found[1]))[0] == (401 if tokened else 200)

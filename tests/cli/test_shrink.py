@@ -7,11 +7,13 @@ import sqlite3
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
 
+from mimar.cli._shrink_settings import Texts
 from mimar.elastic import SubNetwork, load_parent, text_loss
 from mimar.formats import read_gguf
 from mimar.training import tokenizer_named
@@ -140,6 +142,13 @@ def test_what_was_cut_learns_from_its_parent(shrink, mimar, tmp_path):
     assert again["chosen"]["perplexity"] == result["chosen"]["perplexity"]
     faster = shrink(*options, "--heal-rate", "4e-3", "--resume").json
     assert faster["healing"]["curve"] != healing["curve"]
+
+
+def test_settings_without_finals_are_those_of_before_there_were_any():
+    """A study that began then goes on: its settings have to be equal."""
+    texts = Texts(("a.txt",), 512, 128, 32, "abc")
+    assert texts.to_json() == {"calibration": ["a.txt"], "tokens": 512, "judged": 128, "window": 32, "sha256": "abc"}
+    assert replace(texts, finals=64).to_json()["finals"] == 64
 
 
 def test_one_fine_tune_serves_all_sub_networks(shrink, tmp_path):

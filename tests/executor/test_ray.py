@@ -38,10 +38,20 @@ def where(seconds):
     return {"seconds": seconds}
 
 
-def test_both_nodes_work_at_once_and_results_come_as_they_finish(cluster):
+def held_until(file):
+    """Ends once that file is there."""
+    while file is not None and not file.exists():
+        time.sleep(0.02)
+    return {"held": file is not None}
+
+
+def test_both_nodes_work_at_once_and_results_come_as_they_finish(cluster, tmp_path):
     with RayExecutor() as executor:
-        list(executor.map(where, [0.0] * 4))  # both are awake now
-        order = [index for index, _ in executor.map(where, [3.0, 0.1, 0.1])]
+        order = []
+        for index, _ in executor.map(held_until, [tmp_path / "done", None, None]):
+            order.append(index)
+            if len(order) == 2:
+                (tmp_path / "done").touch()
         assert order == [1, 2, 0]  # one node is busy with the first all the while
     assert ray.is_initialized()  # it was not the executor's to end
 
@@ -65,6 +75,7 @@ def told(task):
     folder, number = task
     (folder / f"{number}-{os.getpid()}").touch()
     time.sleep(0.5)
+    (folder / f"done {number}").touch()
     return {"number": number}
 
 
@@ -72,8 +83,9 @@ def running_on(node, folder):
     """Numbers of the candidates that were begun by processes of the node which are still there."""
     raylet = node.all_processes["raylet"][0].process.pid
     below = {process.pid for process in psutil.Process(raylet).children(recursive=True)}
-    begun = (file.name.split("-") for file in folder.iterdir())
-    return {int(number) for number, pid in begun if int(pid) in below}
+    begun = [file.name.split("-") for file in folder.glob("*-*")]
+    done = {int(file.name.split()[1]) for file in folder.glob("done *")}
+    return {int(number) for number, pid in begun if int(pid) in below} - done
 
 
 def test_limits_give_the_reasons_of_a_process(cluster):

@@ -60,7 +60,7 @@ def print_comparison(result: Mapping[str, Any]) -> None:
             ],
             before="",
             after="wins: chance to beat a study of the best group. p: rank test against that group (Mann and Whitney), "
-            "two-sided; a group of one study has none.",
+            "two-sided, not corrected for the number of groups; a group of one study has none.",
         )  # fmt: skip
 
 
@@ -70,7 +70,13 @@ def _contender(study: StudyFile) -> Contender:
 
 def _group(settings: DesignSettings) -> str:
     """How it searches, whatever the seed."""
-    parts = (settings.strategy, settings.arm, "" if settings.llm == "none" else settings.llm)
+    weights = ",".join(f"{name}={weight:g}" for name, weight in settings.weights.items())
+    gates = "" if settings.training is None else ",".join(map(str, settings.training.gates))
+    parts = (
+        settings.strategy, settings.arm, weights, "" if settings.llm == "none" else settings.llm,
+        "anonymised" if settings.anonymise else "", "from a start" if settings.start else "",
+        f"gates {gates}" if gates else "",
+    )  # fmt: skip
     return " · ".join(part for part in parts if part)
 
 
@@ -80,8 +86,11 @@ def _differing(studies: Sequence[StudyFile]) -> list[str]:
 
 
 def _picture(found: Comparison) -> str:
+    stems = [Path(name).stem for name in found.curves]
     lines = {
-        Path(name).stem: [(float(number), value) for number, value in enumerate(curve, 1)]
+        (Path(name).stem if stems.count(Path(name).stem) == 1 else name): [
+            (float(number), value) for number, value in enumerate(curve, 1)
+        ]
         for name, curve in found.curves.items()
     }
     return lines_svg("Hypervolume of each study, in one frame", "evaluations", "hypervolume", lines)

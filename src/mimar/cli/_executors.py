@@ -70,4 +70,8 @@ def _resources(text: str) -> Mapping[str, float]:
             found[name.strip()] = math.nan
         if not name.strip() or not found[name.strip()] >= 0 or math.isinf(found[name.strip()]):
             raise InputError(f"--candidate-takes must be CPU=2,GPU=0.5,NAME=1,…; got {part!r}")
+        if found[name.strip()] > 1 and found[name.strip()] % 1:
+            raise InputError(f"--candidate-takes counts above 1 in whole numbers, got {part!r}")
+        if name.strip() in ("memory", "object_store_memory"):
+            raise InputError(f"--candidate-memory limits memory, not --candidate-takes {part}")
     return found

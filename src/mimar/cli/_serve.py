@@ -5,6 +5,8 @@ from __future__ import annotations
 import hmac
 import ipaddress
 import secrets
+import socket
+import sys
 import threading
 from collections.abc import Callable
 from http import HTTPStatus
@@ -22,6 +24,10 @@ from mimar.errors import InputError, MimarError
 from mimar.report import render_html
 
 COOKIE: Final = "mimar-token"
+"""Begin of a cookie's name; the port follows, since browsers share cookies between the ports of a host."""
+
+PATIENCE: Final = 30.0
+"""Seconds that a visitor may say nothing."""
 
 
 class StudyPage:
@@ -39,9 +45,8 @@ class StudyPage:
 
     def version(self) -> str:
         """Another text whenever the study may hold more; costs two looks at the file system."""
-        files = (self._path, self._path.with_name(f"{self._path.name}-wal"))
-        found = (file.stat() for file in files if file.exists())
-        return "-".join(f"{each.st_mtime_ns}.{each.st_size}" for each in found)
+        log = self._path.with_name(f"{self._path.name}-wal")
+        return f"{_stamp(self._path)}-{_stamp(log)}"
 
     def html(self) -> bytes:
         """Raises what reading the study raises."""
@@ -71,7 +76,8 @@ def serve_study(
         raise InputError(f"cannot listen at {host}:{address[1]} ({error}): choose another --host or --port") from error
     with server:
         port = server.server_address[1]
-        shown = f"[{host}]" if ":" in host else host
+        reached = socket.gethostname() if host in ("0.0.0.0", "::") else host
+        shown = f"[{reached}]" if ":" in reached else reached
         on_start(f"http://{shown}:{port}/{'' if page.token is None else f'?token={page.token}'} (Ctrl-C ends it)")
         server.serve_forever()
 
@@ -82,9 +88,16 @@ def server_of(page: StudyPage, address: tuple[str, int]) -> ThreadingHTTPServer:
     class Handler(_Handler):
         shown = page
 
-    server = ThreadingHTTPServer(address, Handler)
-    server.daemon_threads = True  # a visitor that never ends reading does not keep it from ending
-    return server
+    class Server(ThreadingHTTPServer):
+        daemon_threads = True  # a visitor that never ends reading does not keep it from ending
+        address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+
+        def handle_error(self, request: Any, client_address: Any) -> None:
+            """A visitor who leaves amid the page is no error."""
+            if not isinstance(sys.exception(), ConnectionError | TimeoutError):
+                super().handle_error(request, client_address)
+
+    return Server(address, Handler)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -92,10 +105,15 @@ class _Handler(BaseHTTPRequestHandler):
 
     shown: StudyPage
     server_version, sys_version = "mimar", ""
+    timeout = PATIENCE
 
     def do_GET(self) -> None:
         """Answer one visitor."""
-        asked = urlsplit(self.path)
+        try:
+            asked = urlsplit(self.path)
+        except ValueError:
+            self._answer(HTTPStatus.BAD_REQUEST, b"no address")
+            return
         if self.shown.token is None and not _is_loopback(_host_of(self.headers.get("Host", ""))):
             # A page of others that a browser was led to believe to lie here (DNS rebinding) gets nothing.
             self._answer(HTTPStatus.FORBIDDEN, b"only for this machine")
@@ -127,14 +145,18 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _cookies(self) -> list[str]:
         try:
-            found = SimpleCookie(self.headers.get("Cookie", "")).get(COOKIE)
+            found = SimpleCookie(self.headers.get("Cookie", "")).get(self._cookie_name)
         except CookieError:
             return []
         return [] if found is None else [found.value]
 
     def _cookie(self) -> str:
         """Keeps the token out of the address bar, of the history and of what other sites are told."""
-        return f"{COOKIE}={self.shown.token}; HttpOnly; SameSite=Strict; Path=/"
+        return f"{self._cookie_name}={self.shown.token}; HttpOnly; SameSite=Lax; Path=/"
+
+    @property
+    def _cookie_name(self) -> str:
+        return f"{COOKIE}-{self.connection.getsockname()[1]}"
 
     def _answer(self, status: HTTPStatus, body: bytes, *headers: tuple[str, str], kind: str = "text/plain") -> None:
         self.send_response(status)
@@ -153,6 +175,15 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name that the base class gives it
         """Says nothing: an address may hold the token."""
+
+
+def _stamp(file: Path) -> str:
+    """When it was last written, and its size; empty where it is not there, which can change at any instant."""
+    try:
+        found = file.stat()
+    except FileNotFoundError:
+        return ""
+    return f"{found.st_mtime_ns}.{found.st_size}"
 
 
 def _host_of(header: str) -> str:

@@ -32,6 +32,11 @@ class Texts:
     sha256: str = ""
     finals: int = 0
 
+    def to_json(self) -> dict[str, Any]:
+        """Plain data; `finals` is left out where there are none, as in studies from before there were any."""
+        data = {**asdict(self), "calibration": list(self.calibration)}
+        return data if self.finals else {name: value for name, value in data.items() if name != "finals"}
+
 
 @dataclass(frozen=True)
 class Asked:
@@ -94,7 +99,7 @@ class ShrinkSettings:
                 "kv_heads": [list(sizes) for sizes in space.kv_heads],
                 "intermediate": [list(sizes) for sizes in space.intermediate],
             },
-            "texts": {**asdict(self.texts), "calibration": list(self.texts.calibration)},
+            "texts": self.texts.to_json(),
             "device": profile_to_json(self.profile),
             "workload": asdict(self.workload),
             "speed": self.speed and asdict(self.speed),

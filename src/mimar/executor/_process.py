@@ -8,8 +8,8 @@ import pickle
 import signal
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import wait
 from typing import Final, Self, TypeVar, final
@@ -21,6 +21,9 @@ from mimar.executor._contract import NO_LIMITS, Limits, Outcome
 from mimar.executor._worker import BEGUN, serve
 
 T = TypeVar("T")
+
+THREADS: Final = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+"""Read by numerical libraries when they are loaded."""
 
 TICK: Final = 0.05
 """Seconds between two looks at the limits."""
@@ -128,12 +131,14 @@ class _Worker:
     def __init__(self, threads: int) -> None:
         context = multiprocessing.get_context("spawn")  # a fork would copy the locks of our threads
         self.pipe, theirs = context.Pipe()
-        self._process = context.Process(target=serve, args=(theirs, threads), daemon=True)
-        self._process.start()
+        self._process = context.Process(target=serve, args=(theirs,), daemon=True)
+        with _environment(dict.fromkeys(THREADS, str(threads))):
+            self._process.start()
         theirs.close()  # else the pipe would not end with the process
         self.job: _Job | None = None
         self._evaluator = b""
         self._begun_at: float | None = None
+        self._done = 0
 
     @property
     def is_alive(self) -> bool:
@@ -159,13 +164,13 @@ class _Worker:
             return self._obituary()
         if answer == BEGUN:
             self._begun_at, answer = time.monotonic(), None
-        if answer is None and (reason := self._excess(limits)):
-            self.end()
-            return Outcome(failure=reason, seconds=self._seconds())
-        if answer is not None:
-            self.job = None
+        if answer is None:
+            return self._given_up(limits)
+        self.job, self._done = None, self._done + 1
         if isinstance(answer, BaseException):
             raise answer
+        if answer.seconds > limits.seconds:  # it was over before anybody looked
+            return Outcome(failure=_too_long(limits), seconds=answer.seconds)
         return answer
 
     def end(self) -> None:
@@ -192,13 +197,24 @@ class _Worker:
         often = f"{ATTEMPTS} times " if code in FROM_OUTSIDE else ""
         return Outcome(failure=f"its process ended {often}({_ending(code)})", seconds=self._seconds())
 
-    def _excess(self, limits: Limits) -> str | None:
-        """Which limit the candidate broke."""
-        if self._seconds() > limits.seconds:
-            return f"took longer than {limits.seconds:g} s"
-        if (taken := self._memory_bytes()) > limits.memory_bytes:
-            return f"took {taken / 1e6:.0f} MB of memory, the limit is {limits.memory_bytes / 1e6:.0f}"
-        return None
+    def _given_up(self, limits: Limits) -> Outcome | None:
+        """The outcome of a candidate that broke a limit; the process ends then.
+
+        What earlier candidates left in the memory of the process is not held against this one: it is begun anew.
+        """
+        seconds, taken = self._seconds(), self._memory_bytes()
+        if seconds > limits.seconds:
+            reason = _too_long(limits)
+        elif taken > limits.memory_bytes:
+            reason = f"took {taken / 1e6:.0f} MB of memory, the limit is {limits.memory_bytes / 1e6:.0f}"
+        else:
+            return None
+        job = self.job
+        self.end()
+        if seconds <= limits.seconds and self._done and job is not None:
+            job.attempts -= 1
+            raise _KilledError
+        return Outcome(failure=reason, seconds=seconds)
 
     def _seconds(self) -> float:
         """Since the candidate was begun, loading aside."""
@@ -209,6 +225,25 @@ class _Worker:
             return psutil.Process(self._process.pid).memory_info().rss
         except psutil.Error:  # it is just gone
             return 0.0
+
+
+def _too_long(limits: Limits) -> str:
+    return f"took longer than {limits.seconds:g} s"
+
+
+@contextmanager
+def _environment(values: Mapping[str, str]) -> Generator[None]:
+    """What a process that is started meanwhile finds in its environment."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def _ending(code: int) -> str:

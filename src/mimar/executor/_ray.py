@@ -66,10 +66,9 @@ class RayExecutor:
 
     def map(self, evaluate: Callable[[T], Mapping[str, float]], items: Sequence[T]) -> Iterator[tuple[int, Outcome]]:
         """(index, outcome) as candidates finish, wherever they run."""
-        pickled = self._ray.cloudpickle.dumps  # also of what a script defines in `__main__`
-        evaluator = self._ray.put(pickled(evaluate))
+        evaluator = self._ray.put(self._pickled(evaluate))
         task = partial(self._task.remote, limits=self._limits, threads=self._threads)
-        running = {task(evaluator, pickled(item)): index for index, item in enumerate(items)}
+        running = {task(evaluator, self._pickled(item)): index for index, item in enumerate(items)}
         try:
             while running:
                 (done,), _ = self._ray.wait(list(running), num_returns=1)
@@ -77,6 +76,13 @@ class RayExecutor:
         finally:  # of an error, or where the caller leaves off
             for reference in running:
                 self._ray.cancel(reference, force=True)
+
+    def _pickled(self, value: object) -> bytes:
+        """Also of what a script defines in `__main__`."""
+        try:
+            return self._ray.cloudpickle.dumps(value)
+        except Exception as error:  # whatever an object says when it is pickled
+            raise InputError(f"this cannot be sent to another process ({error}): use `SerialExecutor`") from error
 
     def _outcome(self, reference: Any) -> Outcome:
         errors = self._ray.exceptions

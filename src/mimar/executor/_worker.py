@@ -20,20 +20,16 @@ from typing import Any, Final
 from mimar.executor._contract import Outcome, outcome
 
 BEGUN: Final = "begun"
-"""The first answer to a candidate: everything is loaded, and its time counts from now."""
-
-THREADS: Final = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-"""Read by numerical libraries when they are loaded, which no candidate has done yet."""
+"""The first answer to a candidate: it and its evaluator were read, and its time counts from now."""
 
 
-def serve(pipe: Connection, threads: int) -> None:
+def serve(pipe: Connection) -> None:
     """Answer each (evaluator, candidate) with `BEGUN`, then with an `Outcome` or the error of a broken system.
 
     An evaluator comes once; None then stands for the last one.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group, and it is the driver that decides
     _die_before_the_driver()
-    os.environ.update(dict.fromkeys(THREADS, str(threads)))
     inbox = _received(pipe)
     evaluate: Callable[[Any], Mapping[str, float]] | None = None
     while True:

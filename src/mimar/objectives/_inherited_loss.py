@@ -47,7 +47,7 @@ class InheritedLoss:
 
     def __reduce__(self) -> tuple[object, ...]:
         """A copy in another process is sent the sample, and trains its own weights, which come out the same."""
-        return InheritedLoss, (partial(tuple, self.draw()), self.data, self.recipe, self.device)
+        return InheritedLoss, (partial(tuple, self._sample), self.data, self.recipe, self.device)
 
     def __call__(self, arch: Architecture) -> float:
         """The loss.
@@ -62,6 +62,10 @@ class InheritedLoss:
             return shared.inherited_loss(arch, self._batches)
 
     @cached_property
+    def _sample(self) -> Sequence[Architecture]:
+        return self.draw()
+
+    @cached_property
     def _shared(self) -> SharedDecoder | str:
         """The weights, or why there are none; they are not trained again then."""
         try:
@@ -73,7 +77,7 @@ class InheritedLoss:
     def _trained(self) -> SharedDecoder:
         from mimar.supernet import SharedDecoder, shared_shapes, train_shared
 
-        archs = self.draw()
+        archs = self._sample
         needed = TRAINED_BYTES * sum(math.prod(shape) for shape in shared_shapes(archs).values())
         if needed > memory_bytes(self.device):
             raise InputError(

@@ -42,8 +42,9 @@ class TrainedLoss:
 
     Where a fidelity ends part of the way, the training is kept and goes on when the same candidate comes again with
     more steps; the loss is the same as if it had been trained in one go.
-    kept_in: a folder where copies of this object in other processes keep them as well, so that each goes on with what
-    another paused. Where there is none, or on another machine, it is a folder that goes when the object does.
+    kept_in: the folder where copies of this object in other processes keep them as well, so that each goes on with what
+    another paused; by default one that goes when the object does. Where there is no such folder (any more, or on
+    another machine) nothing is kept, and a training that comes again begins anew.
     """
 
     data: TokenData
@@ -93,8 +94,9 @@ class TrainedLoss:
         share = Fidelity.named(fidelity)
         recipe, trained = share.recipe(self.recipe), share.architecture(arch)
         last = share.last_step(recipe)
+        keeps = self.kept_in is None or self.kept_in.is_dir()
         folder = self._work / _digest(arch) / str(replace(share, steps=1.0))
-        kept = folder if last < recipe.steps or folder.exists() else None
+        kept = folder if keeps and (last < recipe.steps or folder.exists()) else None
         habits = Habits(validation_tokens=JUDGED_ON, save_every=math.inf, save_last=False)
         try:
             with memory_explained("its training"):
@@ -116,7 +118,7 @@ class TrainedLoss:
     @cached_property
     def _work(self) -> Path:
         """Where trainings lie: one folder a candidate, and in it one for each model and text it is trained as."""
-        if self.kept_in is not None and self.kept_in.is_dir():
+        if self.kept_in is not None:
             return self.kept_in
         folder = tempfile.mkdtemp(prefix="mimar-")
         weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)

@@ -30,7 +30,8 @@
     try {
       const answer = await fetch("version", { cache: "no-store" });
       if (!answer.ok) throw new Error(`status ${answer.status}`);
-      if ((await answer.text()) !== version) {
+      const other = (await answer.text()) !== version;
+      if (other && (await fetch("./", { cache: "no-store" })).ok) {
         keep();
         window.location.reload();
         return;
