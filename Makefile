@@ -64,7 +64,7 @@ tables: $(READY)
 bench: $(READY)
 	$(BIN)/python benchmarks/run.py
 
-# Killed, damaged and lost on purpose, a hundred times and more; the tests do it a few times. Takes an hour on two cores.
+# Killed, damaged and lost on purpose, a hundred times and more; the tests do it a few times.
 drill: $(READY)
 	$(BIN)/python drills/run.py --kills 100
 	MIMAR_FUZZ=10000 $(BIN)/python -m pytest -n 2 -q tests/fuzz

@@ -45,6 +45,8 @@ def test_a_candidate_beyond_its_time_fails_and_the_search_ends(design) -> None:
         (["--candidate-time", "3"], ["need --executor process or ray"]),
         (["--executor", "process", "--candidate-memory", "much"], ["--candidate-memory must be a size"]),
         (["--executor", "ray", "--candidate-takes", "CPU=some"], ["--candidate-takes must be", "'CPU=some'"]),
+        (["--executor", "ray", "--candidate-takes", "GPU=1.5"], ["in whole numbers", "'GPU=1.5'"]),
+        (["--executor", "ray", "--candidate-takes", "memory=4"], ["--candidate-memory limits memory"]),
         (["--executor", "ray:127.0.0.1:1"], ["no Ray cluster at 127.0.0.1:1"]),
     ],
 )

@@ -54,6 +54,17 @@ def test_trials_come_over_with_parameters_values_and_states(trials, url):
     assert front == {trial.user_attrs["id"] for trial in loaded.best_trials}
 
 
+def test_equal_ones_all_stay_and_none_at_all_is_no_error(trials, url):
+    twins = [*trials[:3], *(Trial(50 + t.id, t.proposal, t.status, t.metrics) for t in trials[:3])]
+    export_optuna(twins, TOY.problem.objectives, TOY.problem.space, url, "twins")
+    export_optuna(twins, TOY.problem.objectives[:1], TOY.problem.space, url, "one objective")
+    export_optuna([], TOY.problem.objectives, TOY.problem.space, url, "empty")
+    export_optuna(trials[-3:], TOY.problem.objectives[:1], TOY.problem.space, url, "nothing complete")
+    best = optuna.load_study(study_name="twins", storage=url).best_trials
+    assert {trial.user_attrs["id"] for trial in best} == {t.id for t in front_trials(twins, TOY.problem.objectives)}
+    assert optuna.load_study(study_name="empty", storage=url).trials == []
+
+
 def test_optuna_goes_on_from_there(trials, url):
     export_optuna(trials, TOY.problem.objectives, TOY.problem.space, url, "mine")
     loaded = optuna.load_study(study_name="mine", storage=url, sampler=optuna.samplers.TPESampler(seed=0))

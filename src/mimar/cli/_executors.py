@@ -63,15 +63,16 @@ def _resources(text: str) -> Mapping[str, float]:
     """``CPU=2,GPU=0.5,NAME=1`` → amounts."""
     found: dict[str, float] = {}
     for part in text.split(","):
-        name, _, amount = part.partition("=")
+        name, _, typed = (each.strip() for each in part.partition("="))
         try:
-            found[name.strip()] = float(amount)
+            amount = float(typed)
         except ValueError:
-            found[name.strip()] = math.nan
-        if not name.strip() or not found[name.strip()] >= 0 or math.isinf(found[name.strip()]):
+            amount = math.nan
+        if not name or not 0 <= amount < math.inf:
             raise InputError(f"--candidate-takes must be CPU=2,GPU=0.5,NAME=1,…; got {part!r}")
-        if found[name.strip()] > 1 and found[name.strip()] % 1:
+        if amount > 1 and amount % 1:
             raise InputError(f"--candidate-takes counts above 1 in whole numbers, got {part!r}")
-        if name.strip() in ("memory", "object_store_memory"):
+        if name in ("memory", "object_store_memory"):
             raise InputError(f"--candidate-memory limits memory, not --candidate-takes {part}")
+        found[name] = amount
     return found

@@ -34,9 +34,9 @@ def export_optuna(
         ranges = _distributions(optuna, space, params)
         for trial, given in zip(trials, params, strict=True):
             created.add_trial(_frozen(optuna, (trial, given), objectives, (space, ranges)))
-        best = {trial.user_attrs["id"] for trial in created.best_trials} if params else set[int]()
+        best = {trial.user_attrs["id"] for trial in created.best_trials}
         expected = {trial.id for trial in front_trials(trials, objectives)}
-        if not expected <= best:  # Optuna keeps equals that mimar's front has once
+        if best != expected:
             raise ExportError(f"expected the best trials {sorted(expected)} in {url}, got {sorted(best)}")
     except BaseException:
         optuna.delete_study(study_name=name, storage=url)
