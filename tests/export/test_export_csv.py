@@ -89,6 +89,7 @@ def test_exported_names():
         "export_gguf",
         "export_hf",
         "export_json",
+        "export_optuna",
         "export_shrunk_gguf",
         "export_shrunk_hf",
         "export_shrunk_onnx",

@@ -1,5 +1,6 @@
 """GGUF files written by the package gguf are read back; damaged ones are said to be so."""
 
+import struct
 from contextlib import suppress
 from pathlib import Path
 
@@ -76,6 +77,15 @@ def test_what_is_no_gguf_file(tmp_path):
     for path in (tmp_path, tmp_path / "gone.gguf"):
         with pytest.raises(InputError, match="cannot read"):
             read_gguf(path)
+
+
+def test_a_tensor_without_weights_is_damage(whole, tmp_path):
+    before, after = (struct.pack("<Q6sIQ", 6, b"vector", 1, length) for length in (64, 0))
+    assert before in whole.read_bytes()
+    path = tmp_path / "none.gguf"
+    path.write_bytes(whole.read_bytes().replace(before, after))
+    with pytest.raises(InputError, match=r"shape \(0,\)"):
+        read_gguf(path)
 
 
 @settings(max_examples=300, deadline=None)

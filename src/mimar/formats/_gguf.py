@@ -157,6 +157,8 @@ class _Reader:
         if dimensions > _MOST_DIMENSIONS:
             self._damaged(f"a tensor has {dimensions} dimensions")
         shape = tuple(reversed([self.number("<u8") for _ in range(dimensions)]))
+        if 0 in shape:
+            self._damaged(f"a tensor has the shape {shape}")
         return GGUFTensor(shape, self.number("<u4"), self.number("<u8"))
 
     def fitting(self, count: int, least: int) -> int:
