@@ -14,6 +14,7 @@ from statistics import median
 from typing import cast
 
 import numpy as np
+import ray_nodes
 import textbook
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
@@ -254,10 +255,17 @@ def shrinking() -> None:
     row("block scores / one by one", scores.spent / scores.naive, "layers run, at most 0.55")
 
 
+def executors() -> None:
+    """A search on two Ray nodes of one core each against one process; its score waits for a second, as for a device."""
+    found = ray_nodes.compared()
+    same = "the same trials" if found.same else "OTHER TRIALS"
+    row("two Ray nodes / serial", found.ratio, f"at least 1.6; a second a candidate, {same}")
+
+
 if __name__ == "__main__":
     torch.set_num_threads(1)
     print(f"{'ratio':<34} {'value':>10}   meaning")
-    parts = (command_line, closed_forms, proxies, models, training, searches, shrinking)
+    parts = (command_line, closed_forms, proxies, models, training, searches, executors, shrinking)
     for part in parts:
         if part.__name__ in (sys.argv[1:] or [each.__name__ for each in parts]):
             part()

@@ -1,5 +1,9 @@
 """Fault drills: work is killed at random instants, resumed, and has to end as if it had never been disturbed.
 
+    search, training, shrink    the whole command is killed and resumed
+    workers                     processes that evaluate for a search are killed while it runs
+    nodes                       nodes of the Ray cluster that evaluates for a search are killed; others come
+
     python drills/run.py [NAME…] [--kills 100] [--seed 0] [--json FILE]
 
 Each kill is a SIGKILL that comes a random time after something new was stored (a trial, a step), so that it falls into
@@ -19,11 +23,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 TEXT = "The cat sat on the mat. A dog ran after the cat, and the mat was wet. It's naïve – isn't it? 1984 was long.\n"
 STRIDE = 0.5
@@ -35,7 +41,9 @@ PATIENCE = 20.0
 
 @dataclass(frozen=True)
 class Drill:
-    """prepare: writes into a folder what the work needs, and returns its command for a number of kills, without
+    """Work that is killed as a whole.
+
+    prepare: writes into a folder what the work needs, and returns its command for a number of kills, without
     --resume. progress: something that changes whenever more is stored. result: everything that came out but times.
     """
 
@@ -57,8 +65,13 @@ class Told:
 
 def search_command(folder: Path, kills: int) -> list[str]:
     """A search of some more trials for each kill."""
+    return design_command(folder, 100 + 24 * kills)
+
+
+def design_command(folder: Path, trials: int) -> list[str]:
+    """A search for a laptop."""
     wanted = ["--strategy", "nsga2", "--device", "laptop-cpu", "--max-params", "60M"]
-    return ["design", *wanted, "--trials", str(100 + 24 * kills), "--study", str(folder / "s.db")]
+    return ["design", *wanted, "--trials", str(trials), "--study", str(folder / "s.db")]
 
 
 def training_command(folder: Path, kills: int) -> list[str]:
@@ -173,7 +186,7 @@ def measured(folder: Path) -> dict[str, Any]:
     return {name: found["chosen"][name] for name in ("id", "layers", "perplexity")}
 
 
-DRILLS = {
+KILLED = {
     "search": Drill(search_command, stored_trials, trials),
     "training": Drill(
         training_command,
@@ -188,9 +201,9 @@ DRILLS = {
 }
 
 
-def run_drill(name: str, kills: int, rng: random.Random) -> Told:
+def killed_whole(name: str, kills: int, rng: random.Random) -> Told:
     """The work once without kills, then with them, and whether all of it ended alike."""
-    drill = DRILLS[name]
+    drill = KILLED[name]
     with tempfile.TemporaryDirectory(prefix="drill-") as scratch:
         calm = Path(scratch, "calm")
         calm.mkdir()
@@ -219,15 +232,93 @@ def disturbed(drill: Drill, folder: Path, command: Sequence[str], kills: int, rn
 def killed(drill: Drill, command: Sequence[str], folder: Path, rng: random.Random) -> bool:
     """Start or resume the work and kill it; False where it was over before."""
     process = started([*command, *resuming(drill, folder)])
-    before, patience = drill.progress(folder), time.monotonic() + rng.uniform(0.5, 1) * PATIENCE
-    while process.poll() is None and drill.progress(folder) == before and time.monotonic() < patience:
-        time.sleep(0.01)
-    time.sleep(rng.uniform(0, STRIDE))
+    after_progress(process, lambda: drill.progress(folder), rng)
     process.kill()
     _, said = process.communicate()
     if process.returncode not in (0, -signal.SIGKILL):
         raise RuntimeError(f"the work ended with {process.returncode}: {said}")
     return process.returncode != 0
+
+
+def in_parts(name: str, kills: int, rng: random.Random) -> Told:
+    """A search once by itself, then with its evaluating processes or nodes killed one by one, the oldest each time."""
+    with tempfile.TemporaryDirectory(prefix="drill-") as scratch, helpers_of(name) as helpers:
+        calm, struck = Path(scratch, "calm"), Path(scratch, "struck")
+        calm.mkdir(), struck.mkdir()
+        command = [*design_command(calm, 64 * kills), "--score", "lpzero"]
+        begin = time.perf_counter()
+        finish(command)
+        middle = time.perf_counter()
+        command = [*design_command(struck, 64 * kills), "--score", "lpzero", *helpers.options]
+        process, done = started(command), 0
+        while done < kills and after_progress(process, lambda: stored_trials(struck), rng):
+            done += helpers.kill_oldest(process.pid)
+        _, said = process.communicate()
+        if process.returncode:
+            raise RuntimeError(f"the search ended with {process.returncode}: {said}")
+        return Told(name, done, trials(calm) == trials(struck), time.perf_counter() - middle, middle - begin)
+
+
+class Workers:
+    """Two processes of this machine."""
+
+    options = ("--executor", "process", "--workers", "2")
+
+    def kill_oldest(self, driver: int) -> bool:
+        """Whether there was one."""
+        evaluating = [
+            each for each in psutil.Process(driver).children() if "resource_tracker" not in each.cmdline()[-1]
+        ]
+        oldest = min(evaluating, key=psutil.Process.create_time, default=None)
+        if oldest is not None:
+            oldest.kill()
+        return oldest is not None
+
+
+class Nodes:
+    """Two nodes of one core each, beside a head that evaluates nothing; a new one comes for each that is lost."""
+
+    def __init__(self) -> None:
+        from ray.cluster_utils import Cluster
+
+        self.cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+        self.nodes = [self.cluster.add_node(num_cpus=1) for _ in range(2)]
+        self.cluster.wait_for_nodes()
+        self.options = ("--executor", f"ray:{self.cluster.address}")
+
+    def kill_oldest(self, driver: int) -> bool:
+        """True: there is always one."""
+        self.nodes.append(self.cluster.add_node(num_cpus=1))
+        self.cluster.remove_node(self.nodes.pop(0), allow_graceful=False)
+        return True
+
+
+@contextmanager
+def helpers_of(name: str) -> Iterator[Workers | Nodes]:
+    """Those of the drill `name`; they end with it."""
+    if name == "workers":
+        yield Workers()
+        return
+    nodes = Nodes()
+    try:
+        yield nodes
+    finally:
+        nodes.cluster.shutdown()
+
+
+DRILLS: dict[str, Callable[[str, int, random.Random], Told]] = {
+    **dict.fromkeys(KILLED, killed_whole),
+    **dict.fromkeys(("workers", "nodes"), in_parts),
+}
+
+
+def after_progress(process: subprocess.Popen[str], progress: Callable[[], object], rng: random.Random) -> bool:
+    """Wait until something new is stored and a random time longer; False where the work was over before."""
+    before, patience = progress(), time.monotonic() + rng.uniform(0.5, 1) * PATIENCE
+    while process.poll() is None and progress() == before and time.monotonic() < patience:
+        time.sleep(0.01)
+    time.sleep(rng.uniform(0, STRIDE))
+    return process.poll() is None
 
 
 def resuming(drill: Drill, folder: Path) -> list[str]:
@@ -260,7 +351,7 @@ def main() -> int:
     asked = parser.parse_args()
     told = list[Told]()
     for name in asked.names or DRILLS:
-        told.append(run_drill(name, asked.kills, random.Random(f"{name} {asked.seed}")))
+        told.append(DRILLS[name](name, asked.kills, random.Random(f"{name} {asked.seed}")))
         last = told[-1]
         verdict = "nothing lost" if last.same else "THE END DIFFERS"
         print(f"{name}: {last.kills} kills, {verdict}, {last.seconds:.0f} s", flush=True)

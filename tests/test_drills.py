@@ -12,7 +12,7 @@ DRILLS = Path(__file__).parents[1] / "drills" / "run.py"
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["search", "training", "shrink"])
+@pytest.mark.parametrize("name", ["search", "training", "shrink", "workers", "nodes"])
 def test_killed_work_ends_as_if_it_had_never_been(name, tmp_path):
     command = [sys.executable, str(DRILLS), name, "--kills", "3", "--json", str(tmp_path / "told.json")]
     done = subprocess.run(

@@ -137,6 +137,7 @@ def test_private_modules_stay_behind_their_package():
         "import mimar",
         "import mimar.study, mimar.testing",
         "import mimar.tasks",
+        "import mimar.cli._report",
         "from mimar import Study, TransformerSpace, AdaptivePortfolio, SQLiteStorage",
         "import mimar.space, mimar.strategy, mimar.storage, mimar.llm, mimar.objectives, mimar.predict, mimar.pareto",
     ],

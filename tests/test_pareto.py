@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from mimar import pareto
-from mimar.pareto import Reference
+from mimar.pareto import Reference, RunningFront
 
 # Few distinct values, so that ties and equal points are common.
 coordinates = st.integers(0, 8).map(lambda value: value / 8)
@@ -121,3 +121,12 @@ def test_igd_plus():
     assert pareto.igd_plus(target - 1.0, target) == 0.0  # better than the target is no distance
     assert pareto.igd_plus(target + np.array([0.3, 0.4]), target) == pytest.approx(0.5)
     assert pareto.igd_plus(np.empty((0, 2)), target) == np.inf
+
+
+@given(points=arrays(np.float64, st.tuples(st.integers(0, 600), st.just(3)), elements=st.integers(0, 12).map(float)))
+@settings(max_examples=30, deadline=None)
+def test_gains_of_many_at_once_are_those_of_one_by_one(points):
+    frame = Reference((10.0, 10.0, 10.0), (0.0, 0.0, 0.0))
+    running = RunningFront(frame)
+    assert frame.gains(points).tolist() == [running.add(point) for point in points]
+    assert running.covers(points).all()

@@ -69,8 +69,8 @@ class Crashing:
         if self.left == 0:
             raise Crash
 
-    def events(self):
-        return self.inner.events()
+    def events(self, *kinds):
+        return self.inner.events(*kinds)
 
     def close(self):
         self.inner.close()

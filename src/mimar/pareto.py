@@ -6,6 +6,7 @@ Points are arrays of shape (n, m): n candidates, m objectives. Negate a column t
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import moocore  # pyright: ignore[reportMissingTypeStubs]
 import numpy as np
@@ -24,6 +25,9 @@ __all__ = [
 ]
 
 Points = NDArray[np.float64]
+
+STRETCH = 256
+"""Points held to a front at a time: most of a long search are covered, which is cheap to see of many at once."""
 
 
 def dominates(a: Points, b: Points) -> bool:
@@ -87,9 +91,21 @@ class Reference:
         return hypervolume((points - low) / (high - low), np.ones(len(high)))
 
     def gains(self, points: Points) -> NDArray[np.float64]:
-        """Hypervolume that each point (n,) adds to those before it."""
-        running = RunningFront(self)
-        return np.asarray([running.add(point) for point in points], dtype=np.float64)
+        """Hypervolume that each point (n,) adds to those before it; not to be written to."""
+        return _gains(self, points.tobytes())
+
+
+@lru_cache(maxsize=1)
+def _gains(frame: Reference, packed: bytes) -> NDArray[np.float64]:
+    """Of points as bytes: a page asks for the same ones twice."""
+    points = np.frombuffer(packed).reshape(-1, len(frame.point))
+    running, found = RunningFront(frame), np.zeros(len(points))
+    for begin in range(0, len(points), STRETCH):
+        stretch = points[begin : begin + STRETCH]
+        for i in np.flatnonzero(~running.covers(stretch)):
+            found[begin + i] = running.add(stretch[i])
+    found.flags.writeable = False
+    return found
 
 
 class RunningFront:
@@ -99,6 +115,13 @@ class RunningFront:
         self._frame = frame
         self.points: Points = np.empty((0, len(frame.point)))
         self.volume = 0.0
+
+    def covers(self, points: Points) -> NDArray[np.bool_]:
+        """Of each of `points` (n, m), whether one added so far is as good in every objective."""
+        found = np.ones((len(points), len(self.points)), dtype=bool)
+        for mine, theirs in zip(self.points.T, points.T, strict=True):
+            found &= mine <= theirs[:, None]
+        return np.asarray(found.any(axis=1))
 
     def add(self, point: Points) -> float:
         """Add one point (m,); returns the hypervolume it brings, 0 when it is covered already."""

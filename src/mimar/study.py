@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final, Generic, Literal, TypeVar, cast
@@ -18,11 +18,11 @@ from mimar.errors import InputError, LLMError, ReplayError, StorageError
 from mimar.executor import Executor, Outcome, SerialExecutor
 from mimar.llm import LLM, CallRecord, Recalled, Recording
 from mimar.objectives import Evaluator, complete_trials, front_trials, losses
-from mimar.storage import Event, MemoryStorage, Storage
+from mimar.storage import Event, EventKind, MemoryStorage, Storage
 from mimar.strategy import Problem, Strategy
-from mimar.trial import FULL, Proposal, Status, Trial, trial_to_json
+from mimar.trial import FULL, Proposal, Status, Trial, trial_from_json, trial_to_json
 
-__all__ = ["Journal", "StopReason", "Study", "journalled", "journalled_judge", "read_journal"]
+__all__ = ["Journal", "StopReason", "Study", "journalled", "journalled_judge", "read_journal", "read_trials"]
 
 A = TypeVar("A")
 
@@ -30,6 +30,25 @@ StopReason = Literal["enough trials", "nothing new found", "interrupted", "LLM f
 
 PATIENCE: Final = 10
 """Asks in a row without a new evaluated candidate after which a search ends."""
+
+
+class _TrialBodies(Mapping[int, Mapping[str, Any]]):
+    """Trials as stored, by id; kept as text, since as objects a hundred thousand of them take gigabytes."""
+
+    def __init__(self) -> None:
+        self._texts: dict[int, str] = {}
+
+    def add(self, body: Mapping[str, Any]) -> None:
+        self._texts[body["id"]] = json.dumps(body, separators=(",", ":"))
+
+    def __getitem__(self, number: int) -> Mapping[str, Any]:
+        return json.loads(self._texts[number])
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._texts)
+
+    def __len__(self) -> int:
+        return len(self._texts)
 
 
 @dataclass
@@ -44,16 +63,16 @@ class Journal:
     asks: list[int] = field(default_factory=list[int])
     calls: list[CallRecord] = field(default_factory=list[CallRecord])
     judgements: list[CallRecord] = field(default_factory=list[CallRecord])
-    trials: dict[int, Mapping[str, Any]] = field(default_factory=dict[int, Mapping[str, Any]])
+    trials: _TrialBodies = field(default_factory=_TrialBodies)
     stops: list[str] = field(default_factory=list[str])
     seconds: float = 0.0
     measured: Mapping[str, Any] | None = None
 
 
-def read_journal(storage: Storage) -> Journal:
-    """Sort the events of `storage`; an empty one gives an empty journal."""
+def read_journal(storage: Storage, *kinds: EventKind) -> Journal:
+    """Sort the events of `storage`, or only those of these `kinds`; an empty one gives an empty journal."""
     journal = Journal()
-    for event in storage.events():
+    for event in storage.events(*kinds):
         match event.kind:
             case "study":
                 journal.settings = event.body
@@ -64,13 +83,19 @@ def read_journal(storage: Storage) -> Journal:
             case "judge":
                 journal.judgements.append(CallRecord.from_json(event.body))
             case "trial":
-                journal.trials[event.body["id"]] = event.body
+                journal.trials.add(event.body)
             case "stop":
                 journal.stops.append(event.body["reason"])
                 journal.seconds += event.body["seconds"]
             case "measured":
                 journal.measured = event.body
     return journal
+
+
+def read_trials(storage: Storage, read: Callable[[Any], A]) -> list[Trial[A]]:
+    """The trials of `storage` by id; `read` turns an architecture's JSON form into the architecture."""
+    found = {event.body["id"]: trial_from_json(event.body, read) for event in storage.events("trial")}
+    return [found[number] for number in sorted(found)]
 
 
 def journalled(llm: LLM, storage: Storage, on_call: Callable[[CallRecord], None] = lambda _: None) -> LLM:
@@ -85,7 +110,7 @@ def journalled(llm: LLM, storage: Storage, on_call: Callable[[CallRecord], None]
         storage.append(Event("call", record.to_json()))
         on_call(record)
 
-    return Recording(llm, read_journal(storage).calls, keep)
+    return Recording(llm, read_journal(storage, "call").calls, keep)
 
 
 def journalled_judge(llm: LLM, storage: Storage, on_call: Callable[[CallRecord], None] = lambda _: None) -> LLM:
@@ -99,7 +124,7 @@ def journalled_judge(llm: LLM, storage: Storage, on_call: Callable[[CallRecord],
         storage.append(Event("judge", record.to_json()))
         on_call(record)
 
-    return Recalled(llm, read_journal(storage).judgements, keep)
+    return Recalled(llm, read_journal(storage, "judge").judgements, keep)
 
 
 class Study(Generic[A]):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar
@@ -87,4 +88,5 @@ def trial_from_json(data: Mapping[str, Any], read: Callable[[Any], A]) -> Trial[
     arch = None if data["architecture"] is None else read(data["architecture"])
     rejected = tuple(data["reasons"]) if data["status"] == "invalid" else ()
     proposal = Proposal(arch, data["origin"], tuple(data["parents"]), rejected, data["note"], data["fidelity"])
-    return Trial(data["id"], proposal, data["status"], data["metrics"], tuple(data["reasons"]), data["seconds"])
+    metrics = {sys.intern(name): value for name, value in data["metrics"].items()}
+    return Trial(data["id"], proposal, data["status"], metrics, tuple(data["reasons"]), data["seconds"])

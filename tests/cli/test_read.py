@@ -48,6 +48,16 @@ def test_show_prints_the_front(mimar, study: Path) -> None:
         assert f"│ {member['id']:>2} │" in table.out
 
 
+def test_show_says_how_to_see_the_rest_of_a_long_front(mimar, study: Path) -> None:
+    members = mimar("show", study, "--json").json["front"]
+    assert len(members) > 2
+    short = mimar("show", study, "--rows", 2).out
+    assert short.count("\n│") < mimar("show", study).out.count("\n│")
+    assert f"{len(members) - 2} more: mimar show {study} --rows {len(members)}" in " ".join(short.split())
+    assert mimar("show", study, "--rows", 2, "--json").json["front"] == members
+    mimar("show", study, "--rows", 0).refused(2, "--rows")
+
+
 def test_report_is_one_page_that_needs_nothing_else(mimar, study: Path, tmp_path: Path) -> None:
     assert mimar("report", study).code == 0
     default = tmp_path / "mine.html"

@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from mimar.elastic import ElasticSpace, SubNetwork
+from mimar.elastic._block_scores import BlockScores
 from mimar.elastic._judged import judge
 from mimar.elastic._knapsack import best_within
-from mimar.elastic._scores import BlockScores, _spread, block_scores
+from mimar.elastic._scores import _spread, block_scores
 from mimar.errors import BudgetError
 from mimar.shapes import attention_parameters, feed_forward_parameters
 

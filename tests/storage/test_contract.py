@@ -44,8 +44,8 @@ def test_the_suite_notices_a_journal_that_shares_its_bodies():
             mimar.storage._event.encoded(event.body)
             self.kept.append(event)
 
-        def events(self):
-            return iter(self.kept)
+        def events(self, *kinds):
+            return (event for event in self.kept if not kinds or event.kind in kinds)
 
         def close(self):
             pass

@@ -74,7 +74,7 @@ def run_design(
     """
     storage = SQLiteStorage(path, create=not resume)
     try:
-        past = read_journal(storage)
+        past = read_journal(storage, "study", "call", "judge")
         if past.settings is not None and not resume:
             raise InputError(f"{path} already holds a study: add --resume to continue it, or choose another --study")
         calls = [*past.calls, *past.judgements]
@@ -117,7 +117,7 @@ def _run(settings: DesignSettings, path: Path, storage: Storage, trials: int, me
     begin = time.perf_counter()
     asked = means.asked
     llm, calls = asked.llm, asked.calls
-    past_trials = len(read_journal(storage).trials)
+    past_trials = len(read_journal(storage, "trial").trials)
     task = _task(settings, _score(settings, llm and journalled_judge(llm, storage, calls.append)), means.device)
     epochs: list[Epoch] = []
     strategy = _strategy(settings, task, llm and journalled(llm, storage, calls.append), epochs.append)

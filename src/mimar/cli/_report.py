@@ -11,7 +11,7 @@ from mimar.cli._judge import judge_facts
 from mimar.cli._names import score_named
 from mimar.cli._output import print_json
 from mimar.cli._shrink_report import shrink_report, shrink_summary
-from mimar.cli._study_file import StudyFile, ledger_of, open_study
+from mimar.cli._study_file import StudyFile, ledger_of, open_study, uncollected
 from mimar.errors import InputError
 from mimar.hardware import hardware_metrics
 from mimar.objectives import complete_trials, front_trials, losses
@@ -30,6 +30,7 @@ from mimar.space import FAMILIAR, Architecture, architecture_to_json
 from mimar.trial import Trial
 
 
+@uncollected()
 def show_study(path: Path, as_json: bool, limit: int | None = None) -> None:
     """Print the front of the study at `path`, as a table of at most `limit` rows or as JSON."""
     from rich.console import Console
@@ -44,6 +45,7 @@ def show_study(path: Path, as_json: bool, limit: int | None = None) -> None:
     Console().print(front_table(report_data(study), limit))
 
 
+@uncollected()
 def write_report(path: Path, out: Path | None, training_tokens: float) -> dict[str, Any]:
     """Write the page, or with an .svg target the picture of the front; returns its path and size."""
     target = out or path.with_name(f"{path.name.removesuffix('.db')}.html")

@@ -48,10 +48,10 @@ from mimar.shrink import (
 )
 from mimar.storage import Event, SQLiteStorage, Storage
 from mimar.strategy import Brief, Started, Strategy
-from mimar.study import Study, journalled, read_journal
+from mimar.study import Study, journalled, read_journal, read_trials
 from mimar.tasks import Encode, Items, read_items
 from mimar.training import read_texts
-from mimar.trial import Trial, trial_from_json
+from mimar.trial import Trial
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -128,7 +128,7 @@ def run_shrink(
 
 def _past(storage: Storage, path: Path, resume: bool) -> ShrinkSettings | None:
     """The settings of the study that goes on."""
-    stored = read_journal(storage).settings
+    stored = read_journal(storage, "study").settings
     if stored is None:
         if resume:
             raise InputError(f"{path} holds no study to continue: run without --resume")
@@ -245,7 +245,7 @@ _Means = tuple[int, LLM | None, list[CallRecord]]
 
 def _llm(settings: ShrinkSettings, storage: Storage, max_cost: float | None) -> tuple[LLM | None, list[CallRecord]]:
     """The language model of the strategy, opened before anything is computed, and its calls on record."""
-    calls = list(read_journal(storage).calls)
+    calls = list(read_journal(storage, "call").calls)
     return open_llm(settings.llm, read_calls=read_calls, past=calls, max_cost=max_cost), calls
 
 
@@ -283,13 +283,12 @@ def _strategy(settings: ShrinkSettings, task: ShrinkTask, said: tuple[LLM | None
 
 def _trials(storage: Storage, task: ShrinkTask) -> list[Trial[SubNetwork]]:
     """Those on record, in the order in which they were proposed."""
-    recorded = read_journal(storage).trials
-    return [trial_from_json(recorded[number], task.problem.space.from_json) for number in sorted(recorded)]
+    return read_trials(storage, task.problem.space.from_json)
 
 
 def _summary(settings: ShrinkSettings, task: ShrinkTask, storage: Storage, stages: Stages) -> dict[str, Any]:
     assert settings.scores is not None
-    trials, calls = _trials(storage, task), read_journal(storage).calls
+    trials, calls = _trials(storage, task), read_journal(storage, "call").calls
     members = front_trials(trials, task.problem.objectives)
     return {
         "model": settings.model,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -17,18 +17,19 @@ from mimar.objectives import complete_trials, front_trials, losses
 from mimar.report import FamiliarShape, KeptLayers, Measured, MeasuredModel, ReportData
 from mimar.shrink import DIVERGENCE, objective_for
 from mimar.storage import SQLiteStorage
-from mimar.study import Journal, read_journal
-from mimar.trial import Trial, trial_from_json
+from mimar.study import Journal, read_journal, read_trials
+from mimar.trial import Trial
 
 
 def shrink_report(path: Path) -> ReportData | None:
     """Everything a report shows of a study of this kind; None where it is one of another. Errors as `open_study`."""
     storage = SQLiteStorage(path, read_only=True)
     try:
-        journal = read_journal(storage)
+        journal = read_journal(storage, "study", "call", "stop", "measured")
         if journal.settings is None or journal.settings.get("kind") != COMMAND:
             return None
-        return _data(path, journal, ShrinkSettings.from_json(journal.settings))
+        settings = ShrinkSettings.from_json(journal.settings)
+        return _data(path, journal, read_trials(storage, settings.space.from_json), settings)
     except (KeyError, TypeError, ValueError) as error:
         raise ForeignFileError(f"{path} is damaged: an entry lacks its fields ({error!r}); restore a backup") from error
     finally:
@@ -39,15 +40,14 @@ def started_by(path: Path) -> str:
     """The command that began the study at `path`; empty where it is none of this kind, which is another's to say."""
     storage = SQLiteStorage(path, read_only=True)
     try:
-        return str((read_journal(storage).settings or {}).get("command", ""))
+        return str((read_journal(storage, "study").settings or {}).get("command", ""))
     finally:
         storage.close()
 
 
-def _data(path: Path, journal: Journal, settings: ShrinkSettings) -> ReportData:
+def _data(path: Path, journal: Journal, trials: Sequence[Trial[SubNetwork]], settings: ShrinkSettings) -> ReportData:
     assert settings.reference is not None
     space, workload = settings.space, settings.workload
-    trials = [trial_from_json(journal.trials[i], space.from_json) for i in sorted(journal.trials)]
     objectives = tuple(objective_for(name) for name in settings.objectives)
     members = tuple(trial.architecture.sizes for trial in front_trials(trials, objectives))
     return ReportData(

@@ -14,12 +14,16 @@ studies = typer.Typer()
 
 
 @studies.command()
-def show(study: StudyPath, as_json: AsJson = False) -> None:
+def show(
+    study: StudyPath,
+    rows: Annotated[int, typer.Option(min=1, help="Of the table at most; --json has all.")] = 100,
+    as_json: AsJson = False,
+) -> None:
     """Print the Pareto front of a study."""
     with errors_explained(as_json):
         from mimar.cli._report import show_study
 
-        show_study(study, as_json)
+        show_study(study, as_json, rows)
 
 
 @studies.command(short_help="Write one HTML page about a study.")

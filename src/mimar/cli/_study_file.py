@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import gc
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,8 +16,8 @@ from mimar.llm import CallRecord, Ledger
 from mimar.objectives import Objective
 from mimar.space import Architecture, architecture_from_json
 from mimar.storage import SQLiteStorage
-from mimar.study import Journal, read_journal
-from mimar.trial import Trial, trial_from_json
+from mimar.study import Journal, read_journal, read_trials
+from mimar.trial import Trial
 
 
 @dataclass(frozen=True)
@@ -48,26 +50,38 @@ class StudyFile:
         return found
 
 
+@contextmanager
+def uncollected() -> Generator[None]:
+    """Without the collector of cycles: it would look through all that is kept of a large study again and again."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+@uncollected()
 def open_study(path: Path) -> StudyFile:
     """Read a study without changing it; InputError, ForeignFileError or NewerVersionError."""
     storage = SQLiteStorage(path, read_only=True)
     try:
-        journal = read_journal(storage)
+        journal = read_journal(storage, "study", "call", "judge", "stop")
         if journal.settings is None:
             raise InputError(f"{path} holds no study yet: run `mimar design --study {path}`")
-        return _study(path, journal)
+        return _study(path, journal, read_trials(storage, architecture_of))
     except (KeyError, TypeError, ValueError) as error:
         raise ForeignFileError(f"{path} is damaged: an entry lacks its fields ({error!r}); restore a backup") from error
     finally:
         storage.close()
 
 
-def _study(path: Path, journal: Journal) -> StudyFile:
+def _study(path: Path, journal: Journal, trials: Sequence[Trial[Architecture]]) -> StudyFile:
     assert journal.settings is not None
-    trials = tuple(trial_from_json(journal.trials[i], architecture_of) for i in sorted(journal.trials))
     settings = DesignSettings.from_json(journal.settings)
     calls, judgements = tuple(journal.calls), tuple(journal.judgements)
-    return StudyFile(path, settings, trials, calls, judgements, tuple(journal.stops), journal.seconds)
+    return StudyFile(path, settings, tuple(trials), calls, judgements, tuple(journal.stops), journal.seconds)
 
 
 def architecture_of(data: Any) -> Architecture:

@@ -6,6 +6,7 @@ Torch is loaded on first use, so that importing this package costs next to nothi
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from mimar.elastic._block_scores import BlockScores
 from mimar.elastic._space import WIDTH_STEP, ElasticSpace, Form
 from mimar.elastic._subnetwork import SubNetwork
 
@@ -22,12 +23,11 @@ if TYPE_CHECKING:
     from mimar.elastic._loss import text_loss
     from mimar.elastic._module import Trainable, TrainableNetwork
     from mimar.elastic._parent import Attention, Facts, GatedMLP, Layer, Parent
-    from mimar.elastic._scores import BlockScores, block_scores
+    from mimar.elastic._scores import block_scores
     from mimar.elastic._supernetwork import SuperNetwork
 
 _HOME = {
     "Attention": "_parent",
-    "BlockScores": "_scores",
     "Facts": "_parent",
     "GatedMLP": "_parent",
     "Judged": "_judged",

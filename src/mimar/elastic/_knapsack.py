@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from mimar.elastic._scores import BlockScores
+from mimar.elastic._block_scores import BlockScores
 from mimar.elastic._space import ElasticSpace
 from mimar.elastic._subnetwork import SubNetwork
 from mimar.errors import BudgetError

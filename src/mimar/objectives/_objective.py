@@ -52,5 +52,8 @@ class Budget:
 
 def losses(metrics: Sequence[Mapping[str, float]], objectives: Sequence[Objective]) -> Points:
     """Metrics as points to minimise, shape (n, m), in the order of `objectives`."""
-    rows = [[objective.sign * row[objective.metric] for objective in objectives] for row in metrics]
-    return np.asarray(rows, dtype=np.float64).reshape(len(rows), len(objectives))
+    points = np.empty((len(metrics), len(objectives)))
+    for column, objective in enumerate(objectives):
+        points[:, column] = [row[objective.metric] for row in metrics]
+        points[:, column] *= objective.sign
+    return points

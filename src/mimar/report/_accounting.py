@@ -90,6 +90,8 @@ def evaluation_words(trials: Sequence[Trial[Any]]) -> str:
 
 def _last_words(trials: Sequence[Trial[Any]]) -> list[Trial[Any]]:
     """All trials but those of candidates that came again to be evaluated more thoroughly."""
+    if all(trial.status != "partial" for trial in trials):
+        return list(trials)
     later = {trial.proposal.architecture: trial.id for trial in trials if trial.proposal.architecture is not None}
     return [trial for trial in trials if trial.status != "partial" or later[trial.proposal.architecture] == trial.id]
 

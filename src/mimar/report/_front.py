@@ -56,6 +56,6 @@ def front_table(data: ReportData, limit: int | None = None) -> Table:
     if gated := evaluation_words(data.trials):
         notes.append(f"evaluated at each gate: {gated}")
     if limit is not None and len(members) > limit:
-        notes.append(f"{len(members) - limit} more: mimar show {shlex.quote(data.name)}")
+        notes.append(f"{len(members) - limit} more: mimar show {shlex.quote(data.name)} --rows {len(members)}")
     table.caption = Text(visible("; ".join(notes))) if notes else None
     return table

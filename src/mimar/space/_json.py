@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, cast, get_args
 
 from mimar.errors import ArchitectureError
@@ -35,6 +36,12 @@ ATTENTION_TYPES = (
 )  # fmt: skip
 PLAIN_ACTIVATIONS = ("relu", "gelu", "silu", "relu2")
 SHORT_ACTIVATIONS = (*PLAIN_ACTIVATIONS, *GATE_ACTIVATION)
+_Fields = tuple[tuple[str, int | str], ...]
+_POSITIONS = get_args(Position)
+_NORMS = get_args(Norm)
+_PLACEMENTS = get_args(NormPlacement)
+_TOPOLOGIES = get_args(Topology)
+_KERNELS = get_args(AttentionKernel)
 _COMMENTS = ("model_name", "estimated_metrics", "rationale")
 
 
@@ -78,13 +85,13 @@ def _parsed(data: Any, reasons: list[str], defaults: Defaults) -> Architecture:
         blocks=blocks,
         vocab_size=fields.integer("vocab_size", defaults.vocab_size),
         context_length=fields.integer("context_length", defaults.context_length),
-        position=cast("Position", fields.word("position_encoding", get_args(Position))),
-        norm=cast("Norm", fields.word("norm", get_args(Norm))),
-        norm_placement=cast("NormPlacement", fields.word("norm_placement", get_args(NormPlacement), "pre")),
-        topology=cast("Topology", fields.word("topology", get_args(Topology), "sequential")),
+        position=cast("Position", fields.word("position_encoding", _POSITIONS)),
+        norm=cast("Norm", fields.word("norm", _NORMS)),
+        norm_placement=cast("NormPlacement", fields.word("norm_placement", _PLACEMENTS, "pre")),
+        topology=cast("Topology", fields.word("topology", _TOPOLOGIES, "sequential")),
         tied_embeddings=fields.boolean("tied_embeddings", defaults.tied_embeddings),
         layer_sharing=fields.integer("layer_sharing", 1),
-        attention_kernel=cast("AttentionKernel", fields.word("attention_kernel", get_args(AttentionKernel), "flash")),
+        attention_kernel=cast("AttentionKernel", fields.word("attention_kernel", _KERNELS, "flash")),
         dropout=fields.number("dropout", defaults.dropout),
     )
     fields.leftover(_COMMENTS)
@@ -211,7 +218,28 @@ def _read_layers(fields: FieldReader) -> tuple[Block, ...]:
     if not isinstance(layers, list) or len(cast("list[Any]", layers)) > 1024:
         fields.reasons.append("layers must be a list of at most 1024 layers")
         return ()
-    return tuple(_read_layer(layer, i, fields.reasons) for i, layer in enumerate(cast("list[Any]", layers)))
+    return tuple(
+        _known_layer(layer) or _read_layer(layer, i, fields.reasons)
+        for i, layer in enumerate(cast("list[Any]", layers))
+    )
+
+
+def _known_layer(data: Any) -> Block | None:
+    """The layer if it is as it should be; None otherwise, or where it is too odd to be looked up."""
+    try:
+        mixer, part = (tuple(cast("dict[str, Any]", data[name]).items()) for name in ("mixer", "feed_forward"))
+        plain = len(data) == 2 and all(type(value) in (int, str) for _, value in (*mixer, *part))  # 1, 1.0, True differ
+    except (AttributeError, KeyError, TypeError):
+        return None
+    return _layer_of(mixer, part) if plain else None
+
+
+@lru_cache(maxsize=65536)
+def _layer_of(mixer: _Fields, part: _Fields) -> Block | None:
+    """Layers that are alike are one value, whatever architectures they are of: a study has millions."""
+    reasons: list[str] = []
+    block = _read_layer({"mixer": dict(mixer), "feed_forward": dict(part)}, 0, reasons)
+    return None if reasons else block
 
 
 def _read_layer(data: Any, index: int, reasons: list[str]) -> Block:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, cast
 
 LARGEST: Final = 2**53
@@ -49,9 +49,8 @@ class FieldReader:
         value = self._take(name, default)
         return value if isinstance(value, bool) else self._refuse(name, "true or false", value, default)
 
-    def word(self, name: str, known: Iterable[str], default: str | None = None) -> str:
-        """One of the `known` words."""
-        words = tuple(known)
+    def word(self, name: str, words: Sequence[str], default: str | None = None) -> str:
+        """One of the `words`."""
         value = self._take(name, default)
         if value not in words:
             return self._refuse(name, f"one of {', '.join(words)}", value, words[0])

@@ -36,8 +36,8 @@ class Storage(Protocol):
         """Add one event; nothing is added by a StorageError, nor by the TypeError or ValueError of a body not JSON."""
         ...
 
-    def events(self) -> Iterator[Event]:
-        """All events in the order in which they were appended."""
+    def events(self, *kinds: EventKind) -> Iterator[Event]:
+        """Events of these `kinds`, all without any, in the order in which they were appended."""
         ...
 
     def close(self) -> None:

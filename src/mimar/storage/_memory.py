@@ -16,9 +16,10 @@ class MemoryStorage:
         """Add one event."""
         self._events.append((event.kind, encoded(event.body)))
 
-    def events(self) -> Iterator[Event]:
-        """All events so far."""
-        return (Event(kind, json.loads(text)) for kind, text in tuple(self._events))
+    def events(self, *kinds: EventKind) -> Iterator[Event]:
+        """The events so far."""
+        wanted = [each for each in self._events if not kinds or each[0] in kinds]
+        return (Event(kind, json.loads(text)) for kind, text in wanted)
 
     def close(self) -> None:
         """Nothing to release."""

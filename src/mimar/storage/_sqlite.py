@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 from mimar.errors import ForeignFileError, InputError, NewerVersionError, StorageError, StorageFullError
-from mimar.storage._event import Event, encoded
+from mimar.storage._event import Event, EventKind, encoded
 from mimar.storage._migrations import APPLICATION_ID, MIGRATIONS, VERSION
 from mimar.storage._writer_lock import WriterLock
 
@@ -64,10 +64,11 @@ class SQLiteStorage:
             self._next -= 1
             raise
 
-    def events(self) -> Iterator[Event]:
-        """All events in order, read lazily."""
+    def events(self, *kinds: EventKind) -> Iterator[Event]:
+        """Events in order, read lazily."""
+        wanted = f"WHERE kind IN ({', '.join('?' * len(kinds))})" if kinds else ""
         with _explained(self.path):
-            for kind, body in self._db.execute("SELECT kind, body FROM events ORDER BY position"):
+            for kind, body in self._db.execute(f"SELECT kind, body FROM events {wanted} ORDER BY position", kinds):
                 yield Event(kind, _read_body(self.path, body))
 
     def close(self) -> None:

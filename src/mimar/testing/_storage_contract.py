@@ -42,6 +42,7 @@ def check_order(storage: Storage) -> list[Event]:
         storage.append(event)
         assert before == expected[:count], f"expected the first {count} events as they were appended"
     assert list(storage.events()) == expected, "expected all events in the order in which they were appended"
+    assert list(storage.events("call", "stop")) == expected[-1:], "expected the events of the kinds that were asked for"
     return expected
 
 
