@@ -23,7 +23,7 @@ from mimar.proxies import Score
 
 def _waited(inputs):
     """As long as it takes to ask a device for its figure."""
-    time.sleep(1.0)
+    time.sleep(SECONDS)
     return float(inputs.shapes.nonembedding_params)
 
 
@@ -59,7 +59,7 @@ def compared() -> Compared:
     """Both searches, from the start of the command to its end."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        install(folder / "site")
+        install(folder / "site", 1.0)
         os.environ["PYTHONPATH"] = str(folder / "site")  # of the nodes, too
         alone = seconds_of(folder, [*ASKED, "--study", "alone.db"])
         with two_nodes() as address:
@@ -67,11 +67,11 @@ def compared() -> Compared:
         return Compared(alone / shared, trials(folder / "nodes.db") == trials(folder / "alone.db"))
 
 
-def install(site: Path) -> None:
-    """The score that waits, as a package whose entry point names it."""
+def install(site: Path, seconds: float) -> None:
+    """The score that waits so long, as a package whose entry point names it."""
     info = site / "waiting-1.0.dist-info"
     info.mkdir(parents=True)
-    (site / "waiting.py").write_text(WAITING)
+    (site / "waiting.py").write_text(WAITING.replace("SECONDS", str(seconds)))
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: waiting\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text("[mimar.scores]\nwaited = waiting:waited\n")
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import os
 import random
 import signal
 import sqlite3
@@ -30,6 +31,9 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+
+sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
+import ray_nodes
 
 TEXT = "The cat sat on the mat. A dog ran after the cat, and the mat was wet. It's naïve – isn't it? 1984 was long.\n"
 STRIDE = 0.5
@@ -241,22 +245,37 @@ def killed(drill: Drill, command: Sequence[str], folder: Path, rng: random.Rando
 
 
 def in_parts(name: str, kills: int, rng: random.Random) -> Told:
-    """A search once by itself, then with its evaluating processes or nodes killed one by one, the oldest each time."""
-    with tempfile.TemporaryDirectory(prefix="drill-") as scratch, helpers_of(name) as helpers:
-        calm, struck = Path(scratch, "calm"), Path(scratch, "struck")
-        calm.mkdir(), struck.mkdir()
-        command = [*design_command(calm, 64 * kills), "--score", "lpzero"]
+    """A search by itself, then with its evaluating processes or nodes killed one by one, the oldest each time."""
+    with tempfile.TemporaryDirectory(prefix="drill-") as scratch, helpers_of(name, Path(scratch, "site")) as helpers:
+        calm = Path(scratch, "calm")
+        calm.mkdir()
         begin = time.perf_counter()
-        finish(command)
-        middle = time.perf_counter()
-        command = [*design_command(struck, 64 * kills), "--score", "lpzero", *helpers.options]
-        process, done = started(command), 0
-        while done < kills and after_progress(process, lambda: stored_trials(struck), rng):
-            done += helpers.kill_oldest(process.pid)
-        _, said = process.communicate()
-        if process.returncode:
-            raise RuntimeError(f"the search ended with {process.returncode}: {said}")
-        return Told(name, done, trials(calm) == trials(struck), time.perf_counter() - middle, middle - begin)
+        finish(waiting_command(calm))
+        middle, done, same = time.perf_counter(), 0, True
+        for turn in range(4 * kills):
+            folder = Path(scratch, f"struck-{turn}")
+            folder.mkdir()
+            done += struck([*waiting_command(folder), *helpers.options], folder, helpers, kills - done, rng)
+            same = same and trials(folder) == trials(calm)
+            if done == kills:
+                break
+        return Told(name, done, same, time.perf_counter() - middle, middle - begin)
+
+
+def waiting_command(folder: Path) -> list[str]:
+    """A search whose candidates take a twentieth of a second each."""
+    return [*design_command(folder, 300), "--score", "waited"]
+
+
+def struck(command: Sequence[str], folder: Path, helpers: Workers | Nodes, kills: int, rng: random.Random) -> int:
+    """Search to the end; how many of at most `kills` kills fell into it."""
+    process, done = started(command), 0
+    while done < kills and after_progress(process, lambda: stored_trials(folder), rng):
+        done += helpers.kill_oldest(process.pid)
+    _, said = process.communicate()
+    if process.returncode:
+        raise RuntimeError(f"the search ended with {process.returncode}: {said}")
+    return done
 
 
 class Workers:
@@ -294,8 +313,10 @@ class Nodes:
 
 
 @contextmanager
-def helpers_of(name: str) -> Iterator[Workers | Nodes]:
-    """Those of the drill `name`; they end with it."""
+def helpers_of(name: str, site: Path) -> Iterator[Workers | Nodes]:
+    """Those of the drill `name`, which find the score that waits at `site`; they end with the drill."""
+    ray_nodes.install(site, 0.05)
+    os.environ["PYTHONPATH"] = str(site)
     if name == "workers":
         yield Workers()
         return
