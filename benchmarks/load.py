@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
 import sqlite3
 import subprocess
 import sys
@@ -29,12 +28,13 @@ import sys, time
 from pathlib import Path
 from rich.console import Console
 from mimar.cli._report import report_data
-from mimar.cli._study_file import open_study
+from mimar.cli._study_file import open_study, uncollected
 from mimar.report import front_table
-study = open_study(Path(sys.argv[1]))
-begin = time.perf_counter()
-Console(file=sys.stderr).print(front_table(report_data(study), 100))
-print(time.perf_counter() - begin)
+with uncollected():
+    study = open_study(Path(sys.argv[1]))
+    begin = time.perf_counter()
+    Console(file=sys.stderr).print(front_table(report_data(study), 100))
+    print(time.perf_counter() - begin)
 """
 
 
@@ -72,8 +72,8 @@ def measured(command: Sequence[str]) -> tuple[float, float]:
 def row(study: Path, trials: int, folder: Path) -> Row:
     """Of the first `trials` of a study."""
     part, page = folder / "part.db", folder / "part.html"
-    shutil.copy(study, part)
-    with closing(sqlite3.connect(part)) as db, db:
+    with closing(sqlite3.connect(study)) as whole, closing(sqlite3.connect(part)) as db, db:
+        whole.backup(db)
         (last,) = db.execute(
             "SELECT position FROM events WHERE kind = 'trial' ORDER BY position LIMIT 1 OFFSET ?", (trials - 1,)
         ).fetchone()
@@ -148,6 +148,10 @@ def main() -> None:
             wanted = ["--strategy", asked.strategy, "--device", "laptop-cpu", "--max-params", "60M"]
             _, memory = measured([*MIMAR, "design", *wanted, "--trials", str(asked.trials), "--study", str(study)])
             print(f"the search of {asked.trials:,} trials took {memory:.0f} MB of memory\n")
+        with closing(sqlite3.connect(study)) as db:
+            (held,) = db.execute("SELECT count(*) FROM events WHERE kind = 'trial'").fetchone()
+        if held < max(asked.trials, 1000):
+            parser.error(f"at least 1,000 trials, and as many as the study holds: it has {held:,}")
         rows = [row(study, size, Path(scratch)) for size in sizes_up_to(asked.trials)]
     print(table(rows))
     if asked.json:

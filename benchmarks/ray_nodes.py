@@ -59,27 +59,38 @@ def compared() -> Compared:
     """Both searches, from the start of the command to its end."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        install(folder / "site", 1.0)
-        os.environ["PYTHONPATH"] = str(folder / "site")  # of the nodes, too
-        alone = seconds_of(folder, [*ASKED, "--study", "alone.db"])
-        with two_nodes() as address:
-            shared = seconds_of(folder, [*ASKED, "--study", "nodes.db", "--executor", f"ray:{address}"])
+        with installed(folder / "site", 1.0):
+            alone = seconds_of(folder, [*ASKED, "--study", "alone.db"])
+            with two_nodes() as address:
+                shared = seconds_of(folder, [*ASKED, "--study", "nodes.db", "--executor", f"ray:{address}"])
         return Compared(alone / shared, trials(folder / "nodes.db") == trials(folder / "alone.db"))
 
 
-def install(site: Path, seconds: float) -> None:
-    """The score that waits so long, as a package whose entry point names it."""
+@contextmanager
+def installed(site: Path, seconds: float) -> Generator[None]:
+    """The score that waits so long, as a package at `site` that processes started from here find by its entry point."""
     info = site / "waiting-1.0.dist-info"
     info.mkdir(parents=True)
     (site / "waiting.py").write_text(WAITING.replace("SECONDS", str(seconds)))
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: waiting\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text("[mimar.scores]\nwaited = waiting:waited\n")
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(site), *([before] if before else [])])
+    try:
+        yield
+    finally:
+        del os.environ["PYTHONPATH"]
+        if before is not None:
+            os.environ["PYTHONPATH"] = before
 
 
 def seconds_of(folder: Path, command: Sequence[str]) -> float:
     """Of a search in `folder`."""
     begin = time.perf_counter()
-    subprocess.run([sys.executable, "-m", "mimar", "design", *command], cwd=folder, check=True, capture_output=True)
+    whole = [sys.executable, "-m", "mimar", "design", *command]
+    subprocess.run(whole, cwd=folder, check=True, stdout=subprocess.DEVNULL)
+        [sys.executable, "-m", "mimar", "design", *command], cwd=folder, check=True, stdout=subprocess.DEVNULL
+    )
     return time.perf_counter() - begin
 
 

@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import os
 import random
 import signal
 import sqlite3
@@ -25,7 +24,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -270,9 +269,12 @@ def waiting_command(folder: Path) -> list[str]:
 def struck(command: Sequence[str], folder: Path, helpers: Workers | Nodes, kills: int, rng: random.Random) -> int:
     """Search to the end; how many of at most `kills` kills fell into it."""
     process, done = started(command), 0
-    while done < kills and after_progress(process, lambda: stored_trials(folder), rng):
-        done += helpers.kill_oldest(process.pid)
-    _, said = process.communicate()
+    try:
+        while done < kills and after_progress(process, lambda: stored_trials(folder), rng):
+            done += helpers.kill_oldest(process.pid) and process.poll() is None
+        _, said = process.communicate()
+    finally:
+        process.kill()
     if process.returncode:
         raise RuntimeError(f"the search ended with {process.returncode}: {said}")
     return done
@@ -285,13 +287,13 @@ class Workers:
 
     def kill_oldest(self, driver: int) -> bool:
         """Whether there was one."""
-        evaluating = [
-            each for each in psutil.Process(driver).children() if "resource_tracker" not in each.cmdline()[-1]
-        ]
-        oldest = min(evaluating, key=psutil.Process.create_time, default=None)
-        if oldest is not None:
-            oldest.kill()
-        return oldest is not None
+        for child in sorted(psutil.Process(driver).children(), key=psutil.Process.create_time):
+            with suppress(psutil.Error):  # it has just ended by itself
+                words = child.cmdline()
+                if words and "resource_tracker" not in words[-1]:
+                    child.kill()
+                    return True
+        return False
 
 
 class Nodes:
@@ -301,9 +303,13 @@ class Nodes:
         from ray.cluster_utils import Cluster
 
         self.cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
-        self.nodes = [self.cluster.add_node(num_cpus=1) for _ in range(2)]
-        self.cluster.wait_for_nodes()
         self.options = ("--executor", f"ray:{self.cluster.address}")
+        self.nodes: list[Any] = []
+
+    def start(self) -> None:
+        """Both."""
+        self.nodes += [self.cluster.add_node(num_cpus=1) for _ in range(2)]
+        self.cluster.wait_for_nodes()
 
     def kill_oldest(self, driver: int) -> bool:
         """True: there is always one."""
@@ -315,16 +321,16 @@ class Nodes:
 @contextmanager
 def helpers_of(name: str, site: Path) -> Iterator[Workers | Nodes]:
     """Those of the drill `name`, which find the score that waits at `site`; they end with the drill."""
-    ray_nodes.install(site, 0.05)
-    os.environ["PYTHONPATH"] = str(site)
-    if name == "workers":
-        yield Workers()
-        return
-    nodes = Nodes()
-    try:
-        yield nodes
-    finally:
-        nodes.cluster.shutdown()
+    with ray_nodes.installed(site, 0.05):
+        if name == "workers":
+            yield Workers()
+            return
+        nodes = Nodes()
+        try:
+            nodes.start()
+            yield nodes
+        finally:
+            nodes.cluster.shutdown()
 
 
 DRILLS: dict[str, Callable[[str, int, random.Random], Told]] = {

@@ -4,7 +4,9 @@ import contextlib
 import copy
 import importlib.util
 import io
+import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -45,6 +47,22 @@ def test_python_examples_run(page, tmp_path, monkeypatch):
         with contextlib.redirect_stdout(shown):
             exec(compile(example, page, "exec"), {"__name__": "__main__"})
         assert "score" in shown.getvalue() or len(shown.getvalue()) > 20
+
+
+@pytest.mark.slow
+def test_the_tutorial_works_as_typed(tmp_path):
+    """All of it that needs no local language model; a command that it calls refused has to be."""
+    page = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
+    commands = [line.strip() for line in page.splitlines() if line.startswith("    ")]
+    typed = [line for line in commands if not re.search(r"make setup|get-llm|--llm|MODEL", line)]
+    assert len(typed) > 12
+    (tmp_path / "docs").symlink_to(ROOT / "docs")
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
+    for line in typed:
+        done = subprocess.run(["bash", "-c", line], cwd=tmp_path, env=environment, capture_output=True, text=True)
+        assert done.returncode == (2 if "# refused" in line else 0), (line, done.stderr)
+    assert {"pi.html", "compared.svg", "phone-hf"} <= {path.name for path in tmp_path.iterdir()}
+    assert (tmp_path / "phone-gguf" / "model-Q8_0.gguf").exists()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

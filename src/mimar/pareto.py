@@ -92,7 +92,9 @@ class Reference:
 
     def gains(self, points: Points) -> NDArray[np.float64]:
         """Hypervolume that each point (n,) adds to those before it; not to be written to."""
-        return _gains(self, points.tobytes())
+        if points.shape[1:] != (len(self.point),):
+            raise ValueError(f"points must have {len(self.point)} objectives, got the shape {points.shape}")
+        return _gains(self, np.asarray(points, dtype=np.float64).tobytes())
 
 
 @lru_cache(maxsize=1)

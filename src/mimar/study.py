@@ -56,14 +56,14 @@ class Journal:
     """A study's events, sorted by kind; plain data. `seconds` is the wall time of its completed runs.
 
     calls: of the strategy, in the order in which they are answered again. judgements: calls of a score. measured: the
-    last measurement of what was found.
+    last measurement of what was found. trials: by id, as stored; read anew at each access.
     """
 
     settings: Mapping[str, Any] | None = None
     asks: list[int] = field(default_factory=list[int])
     calls: list[CallRecord] = field(default_factory=list[CallRecord])
     judgements: list[CallRecord] = field(default_factory=list[CallRecord])
-    trials: _TrialBodies = field(default_factory=_TrialBodies)
+    trials: Mapping[int, Mapping[str, Any]] = field(default_factory=_TrialBodies)
     stops: list[str] = field(default_factory=list[str])
     seconds: float = 0.0
     measured: Mapping[str, Any] | None = None
@@ -71,7 +71,8 @@ class Journal:
 
 def read_journal(storage: Storage, *kinds: EventKind) -> Journal:
     """Sort the events of `storage`, or only those of these `kinds`; an empty one gives an empty journal."""
-    journal = Journal()
+    trials = _TrialBodies()
+    journal = Journal(trials=trials)
     for event in storage.events(*kinds):
         match event.kind:
             case "study":
@@ -83,7 +84,7 @@ def read_journal(storage: Storage, *kinds: EventKind) -> Journal:
             case "judge":
                 journal.judgements.append(CallRecord.from_json(event.body))
             case "trial":
-                journal.trials.add(event.body)
+                trials.add(event.body)
             case "stop":
                 journal.stops.append(event.body["reason"])
                 journal.seconds += event.body["seconds"]

@@ -88,5 +88,5 @@ def trial_from_json(data: Mapping[str, Any], read: Callable[[Any], A]) -> Trial[
     arch = None if data["architecture"] is None else read(data["architecture"])
     rejected = tuple(data["reasons"]) if data["status"] == "invalid" else ()
     proposal = Proposal(arch, data["origin"], tuple(data["parents"]), rejected, data["note"], data["fidelity"])
-    metrics = {sys.intern(name): value for name, value in data["metrics"].items()}
+    metrics = {sys.intern(name): value for name, value in dict(data["metrics"]).items()}
     return Trial(data["id"], proposal, data["status"], metrics, tuple(data["reasons"]), data["seconds"])

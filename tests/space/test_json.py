@@ -179,3 +179,22 @@ def test_the_forms_are_plain_and_chosen_by_uniformity():
     assert len(architecture_to_json(MIXED)["layers"]) == 5
     for arch in (SMOL, MIXED):
         assert architecture_from_json(json.loads(json.dumps(architecture_to_json(arch)))) == arch
+
+
+def test_layers_that_were_read_before_make_no_other_number_one():
+    """Equal layers are looked up; 1, 1.0 and True are equal in Python and not the same here."""
+    layer = {"mixer": {"kind": "attention", "num_heads": 1, "num_kv_heads": 1, "head_size": 64}}
+    layer["feed_forward"] = {"kind": "ffn", "intermediate_size": 128, "activation": "relu"}
+    other = {"mixer": {"kind": "none"}, "feed_forward": layer["feed_forward"]}
+    data = {"hidden_size": 64, "layers": [layer, other], "position_encoding": "rope", "norm": "rmsnorm"}
+    first = architecture_from_json(data)
+    assert architecture_from_json(copy.deepcopy(data)).blocks[0] is first.blocks[0]
+    for wrong in (True, 1.0, "1", None, [1]):
+        spoilt = copy.deepcopy(data)
+        spoilt["layers"][0]["mixer"]["num_heads"] = wrong
+        with pytest.raises(ArchitectureError, match="num_heads must be a whole number"):
+            architecture_from_json(spoilt)
+    spoilt = copy.deepcopy(data)
+    spoilt["layers"][1]["colour"] = "red"
+    with pytest.raises(ArchitectureError, match="colour"):
+        architecture_from_json(spoilt)

@@ -117,7 +117,7 @@ def _run(settings: DesignSettings, path: Path, storage: Storage, trials: int, me
     begin = time.perf_counter()
     asked = means.asked
     llm, calls = asked.llm, asked.calls
-    past_trials = len(read_journal(storage, "trial").trials)
+    past_trials = sum(1 for _ in storage.events("trial"))
     task = _task(settings, _score(settings, llm and journalled_judge(llm, storage, calls.append)), means.device)
     epochs: list[Epoch] = []
     strategy = _strategy(settings, task, llm and journalled(llm, storage, calls.append), epochs.append)

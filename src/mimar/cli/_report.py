@@ -31,7 +31,7 @@ from mimar.trial import Trial
 
 
 @uncollected()
-def show_study(path: Path, as_json: bool, limit: int | None = None) -> None:
+def show_study(path: Path, as_json: bool, limit: int) -> None:
     """Print the front of the study at `path`, as a table of at most `limit` rows or as JSON."""
     from rich.console import Console
 

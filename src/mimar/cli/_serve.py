@@ -19,7 +19,7 @@ from urllib.parse import parse_qs, urlsplit
 from mimar.cli._output import say
 from mimar.cli._report import report_data
 from mimar.cli._shrink_report import shrink_report
-from mimar.cli._study_file import open_study
+from mimar.cli._study_file import open_study, uncollected
 from mimar.errors import InputError, MimarError
 from mimar.report import render_html
 
@@ -53,8 +53,9 @@ class StudyPage:
         with self._lock:  # two visitors, one rendering
             version = self.version()  # before reading: what is written meanwhile shows next time
             if self._kept is None or self._kept[0] != version:
-                data = shrink_report(self._path) or report_data(open_study(self._path))
-                text = render_html(data, training_tokens=self._training_tokens, live=version)
+                with uncollected():
+                    data = shrink_report(self._path) or report_data(open_study(self._path))
+                    text = render_html(data, training_tokens=self._training_tokens, live=version)
                 self._kept = version, text.encode()
             return self._kept[1]
 

@@ -67,10 +67,11 @@ def open_study(path: Path) -> StudyFile:
     """Read a study without changing it; InputError, ForeignFileError or NewerVersionError."""
     storage = SQLiteStorage(path, read_only=True)
     try:
-        journal = read_journal(storage, "study", "call", "judge", "stop")
+        trials = read_trials(storage, architecture_of)  # before the calls, so that no trial's call is missing
+        journal = read_journal(storage, "study", "ask", "call", "judge", "stop")
         if journal.settings is None:
             raise InputError(f"{path} holds no study yet: run `mimar design --study {path}`")
-        return _study(path, journal, read_trials(storage, architecture_of))
+        return _study(path, journal, trials)
     except (KeyError, TypeError, ValueError) as error:
         raise ForeignFileError(f"{path} is damaged: an entry lacks its fields ({error!r}); restore a backup") from error
     finally:

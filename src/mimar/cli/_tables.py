@@ -10,7 +10,7 @@ from typing import Any
 from mimar.cli._output import say
 
 SHOWN = 12
-"""Front members printed after a search; `mimar show` prints them all."""
+"""Front members printed after a search; `mimar show` prints more."""
 
 PIPED_WIDTH = 100
 """Columns of text where no terminal says how many it has."""

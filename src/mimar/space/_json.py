@@ -229,17 +229,20 @@ def _known_layer(data: Any) -> Block | None:
     try:
         mixer, part = (tuple(cast("dict[str, Any]", data[name]).items()) for name in ("mixer", "feed_forward"))
         plain = len(data) == 2 and all(type(value) in (int, str) for _, value in (*mixer, *part))  # 1, 1.0, True differ
-    except (AttributeError, KeyError, TypeError):
+        return _layer_of(mixer, part) if plain else None
+    except (AttributeError, KeyError, TypeError, ArchitectureError):
         return None
-    return _layer_of(mixer, part) if plain else None
 
 
 @lru_cache(maxsize=65536)
-def _layer_of(mixer: _Fields, part: _Fields) -> Block | None:
-    """Layers that are alike are one value, whatever architectures they are of: a study has millions."""
+def _layer_of(mixer: _Fields, part: _Fields) -> Block:
+    """Layers that are alike are one value, whatever architectures they are of: a study has millions. ArchitectureError
+    for a bad one, which is not remembered."""
     reasons: list[str] = []
     block = _read_layer({"mixer": dict(mixer), "feed_forward": dict(part)}, 0, reasons)
-    return None if reasons else block
+    if reasons:
+        raise ArchitectureError("not a layer", tuple(reasons))
+    return block
 
 
 def _read_layer(data: Any, index: int, reasons: list[str]) -> Block:
