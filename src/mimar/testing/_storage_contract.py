@@ -36,7 +36,7 @@ def check_order(storage: Storage) -> list[Event]:
     """Events come back as they were and in order, also while others are being appended; returns them."""
     expected = [Event("trial", body) for body in BODIES]
     expected += [Event("call", {"reply": "x" * BIG}), Event("ask", {"n": 1}), Event("trial", {"id": 1})]
-    expected += [Event("stop", {"reason": "enough"}), Event("call", {"reply": "y"})]
+    expected += [Event("stop", {"reasons": ["enough"]}), Event("call", {"reply": "y"})]
     for count, event in enumerate(expected):
         reading = storage.events()
         before = [next(reading) for _ in range(count)]
