@@ -161,7 +161,7 @@ def test_the_command_says_where_and_ends_with_ctrl_c(study, host, tokened) -> No
         assert get(int(found[1]))[0] == (401 if tokened else 200)
         assert get(int(found[1]), f"/{found[2] or ''}")[0] == (303 if tokened else 200)
         process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=20) == 130
+        assert process.wait(timeout=60) == 130
 
 
 def test_what_cannot_be_served_is_refused(mimar, study) -> None:
