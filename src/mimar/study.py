@@ -33,7 +33,7 @@ PATIENCE: Final = 10
 
 
 class _TrialBodies(Mapping[int, Mapping[str, Any]]):
-    """Trials as stored, by id; kept as text, since as objects a hundred thousand of them take gigabytes."""
+    """Trials as stored, by id; kept as text, which takes a fraction of the memory of objects."""
 
     def __init__(self) -> None:
         self._texts: dict[int, str] = {}
