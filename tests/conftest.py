@@ -5,6 +5,10 @@ Property tests draw the same examples in every run and have no deadline.
 
 import json
 import os
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
 
 # Test processes share the cores: with a thread for each core in each of them, linear algebra waits for threads that do
 # not run, a thousand times as long as it computes. Read when numpy and torch are first imported.
@@ -145,6 +149,30 @@ def check_golden(request):
         )
 
     return check
+
+
+@pytest.fixture
+def study_of_version_1(tmp_path):
+    """A search of six trials as the first version wrote it, from what `sqlite3.Connection.iterdump` told of it."""
+    path = tmp_path / "version_1.db"
+    with closing(sqlite3.connect(path)) as db:
+        db.executescript((Path(__file__).parent / "storage" / "version_1.sql").read_text(encoding="utf-8"))
+        db.executescript("PRAGMA application_id = 0x6D696D61; PRAGMA user_version = 1; PRAGMA journal_mode = WAL;")
+    return path
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A real headless browser, driven through Playwright; for a module only, since its event loop runs meanwhile."""
+    path = shutil.which("chromium") or shutil.which("google-chrome")
+    if path is None:
+        pytest.skip("needs chromium: apt-get install chromium")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
+        yield running
+        running.close()
 
 
 @pytest.fixture(scope="session")

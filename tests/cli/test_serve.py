@@ -17,8 +17,6 @@ import pytest
 
 from mimar.cli._serve import COOKIE, StudyPage, server_of
 
-BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
-
 
 @contextmanager
 def serving(page, host="127.0.0.1"):
@@ -116,37 +114,31 @@ def test_a_token_is_shown_once_and_kept_as_a_cookie(study) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(BROWSER is None, reason="needs chromium: apt-get install chromium")
-def test_a_browser_shows_what_came_meanwhile_without_a_word_on_the_console(study, design, tmp_path) -> None:
+def test_a_browser_shows_what_came_meanwhile_and_keeps_what_was_chosen(study, design, browser, tmp_path) -> None:
     longer = tmp_path / "longer.db"
     shutil.copy(study, longer)
     assert design("--study", longer, "--resume", "--trials", 16).code == 0
-    page = StudyPage(study, 1e9, None)
-
-    class Growing(StudyPage):
-        """The study is the longer one from the second look at its version on."""
-
-        def version(self):
-            asked.append(None)
-            if len(asked) == 3:
-                os.replace(longer, study)
-            return super().version()
-
-    asked = []
-    page = Growing(study, 1e9, None)
-    with serving(page) as port:
-        command = [
-            BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--enable-logging=stderr",
-            "--v=0", f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=9000", "--dump-dom",
-            f"http://127.0.0.1:{port}/",
-        ]  # fmt: skip
-        done = subprocess.run(command, capture_output=True, timeout=120, check=True)
-    shown = done.stdout.decode()
-    assert len(asked) > 3
-    assert f'data-version="{page.version()}"' in shown
-    assert "Live: grows with the study." in shown
-    assert shown.count('class="main-svg"') >= 4
-    assert not [line for line in done.stderr.decode(errors="replace").splitlines() if "CONSOLE" in line]
+    shown, console = StudyPage(study, 1e9, None), []
+    with serving(shown) as port:
+        page = browser.new_page()
+        page.on("console", lambda message: console.append(message.text))
+        page.on("pageerror", lambda error: console.append(str(error)))
+        page.goto(f"http://127.0.0.1:{port}/")
+        page.locator("#x-axis").select_option("2")
+        page.locator("#front-table .select").first.click()
+        chosen = page.locator("#selected h3").text_content()
+        page.get_by_text("Live: grows with the study.").wait_for()
+        before = page.locator("#live").get_attribute("data-version")
+        os.replace(longer, study)
+        page.locator(f'#live:not([data-version="{before}"])').wait_for()
+        page.get_by_text("Live: grows with the study.").wait_for()
+        assert page.locator("#live").get_attribute("data-version") == shown.version() != before
+        assert page.locator("#selected h3").text_content() == chosen
+        assert page.locator("#x-axis").input_value() == "2"
+        assert page.locator(".main-svg").count() >= 4
+    page.get_by_text("The server does not answer").wait_for()
+    page.close()
+    assert [line for line in console if "ERR_CONNECTION_REFUSED" not in line] == []
 
 
 @pytest.mark.parametrize(("host", "tokened"), [("127.0.0.1", False), ("0.0.0.0", True)])

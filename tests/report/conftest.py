@@ -10,7 +10,7 @@ from mimar import shapes
 from mimar.llm import Call, CallError, CallRecord, Ledger, Message, Usage
 from mimar.objectives import Budget, Objective
 from mimar.pareto import Reference
-from mimar.report import FamiliarShape, ReportData
+from mimar.report import FamiliarShape, KeptLayers, Measured, MeasuredModel, ReportData
 from mimar.space import Architecture, Block, FeedForward, Mixer, TransformerSpace
 from mimar.trial import Proposal, Trial
 
@@ -150,3 +150,27 @@ def hostile() -> ReportData:
         familiar=tuple(FamiliarShape(evil, metrics_of(GPT2)) for evil in HOSTILE),
         stop_reasons=(all_of_it,),
     )
+
+
+@pytest.fixture
+def measured() -> Measured:
+    """A parent, what was found, a baseline and a file of fewer bits, on a text and on a task."""
+    rows = [
+        ("parent", False, False, 144e6, 20.0, (0.5, 0.05)),
+        ("#1", True, False, 117e6, 24.0, (0.45, 0.05)),
+        ("#2", True, False, 110e6, 30.0, (0.4, 0.05)),
+        ("#3", True, False, 120e6, 31.0, (0.35, 0.05)),
+        ("shortgpt", False, False, 117e6, 60.0, (0.3, 0.05)),
+        ("parent Q4_0", False, True, 90e6, 22.0, (0.48, 0.05)),
+    ]
+    models = tuple(
+        MeasuredModel(name, found, rounded, size, {"a <b>.txt": (perplexity, 0.0), "arc_easy": accuracy})
+        for name, found, rounded, size, perplexity, accuracy in rows
+    )
+    return Measured(models, ("arc_easy",))
+
+
+@pytest.fixture
+def kept() -> KeptLayers:
+    """Two members of a front of three layers; (kv heads, channels) of each."""
+    return KeptLayers(((3, 1536),) * 3, (((3, 1536), (1, 640), (3, 512)), ((3, 1024), (0, 0), (2, 512))))

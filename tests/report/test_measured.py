@@ -4,27 +4,10 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from mimar.report import Measured, MeasuredModel, quality_svg
+from mimar.report import quality_svg
 from mimar.report._measured import measured_section
 
 SVG = "{http://www.w3.org/2000/svg}"
-
-
-@pytest.fixture
-def measured():
-    rows = [
-        ("parent", False, False, 144e6, 20.0, (0.5, 0.05)),
-        ("#1", True, False, 117e6, 24.0, (0.45, 0.05)),
-        ("#2", True, False, 110e6, 30.0, (0.4, 0.05)),
-        ("#3", True, False, 120e6, 31.0, (0.35, 0.05)),
-        ("shortgpt", False, False, 117e6, 60.0, (0.3, 0.05)),
-        ("parent Q4_0", False, True, 90e6, 22.0, (0.48, 0.05)),
-    ]
-    models = tuple(
-        MeasuredModel(name, found, rounded, size, {"a <b>.txt": (perplexity, 0.0), "arc_easy": accuracy})
-        for name, found, rounded, size, perplexity, accuracy in rows
-    )
-    return Measured(models, ("arc_easy",))
 
 
 def stairs(root, colour):

@@ -26,7 +26,7 @@ def kept_section(kept: KeptLayers | None) -> str:
     if kept is None or not kept.members:
         return ""
     rows = [_row(number, kept) for number in range(len(kept.whole))]
-    heads = ("layer", "kept", "kv heads, mean", "channels, least", "median", "most", "of", "")
+    heads = ("layer", "kept", "kv heads, mean", "channels, least", "median", "most", "of", "share of channels")
     layers = table("Layers of the parent in the members of the front.", heads, rows)
     return (
         '<section aria-labelledby="kept-heading"><h2 id="kept-heading">What is kept of each layer</h2>'

@@ -43,7 +43,7 @@ def front_section(
         "<caption>Non-dominated architectures. A column's head sorts by it; an id selects in every plot.</caption>"
         f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
     )
-    return cut(len(listed), len(members), "front members are listed") + scrolling("Front members", markup)
+    return cut(len(listed), len(members), "front members are listed") + scrolling("Table of front members", markup)
 
 
 def training_cells(trial: Trial[Architecture], tokens: float, accelerator: Accelerator) -> str:

@@ -8,7 +8,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Generator, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -28,6 +28,8 @@ class SQLiteStorage:
     open is a StorageError at once, before anything is written; readers come and go as they like. Where no lock can
     tell (another machine, Windows), a second writer is still noticed: positions are handed out by this object, and an
     append at one that is taken fails with a StorageError.
+    A file of an older version is brought up to date when it is opened for writing, in one transaction; a reader of one
+    looks at a copy in memory and leaves the file as it is.
     A file that was made here and holds no event yet when it is closed is removed.
     """
 
@@ -91,7 +93,9 @@ class SQLiteStorage:
             raise ForeignFileError(f"{self.path} is empty: expected a mimar study; choose another file")
         if not read_only:
             self._db.execute("PRAGMA synchronous = FULL")
-            self._migrate(version)
+        elif version < VERSION:
+            self._db = _copied(self._db)
+        self._migrate(version)
         row = self._db.execute("SELECT coalesce(max(position), -1) + 1 FROM events").fetchone()
         self._next = int(row[0])
 
@@ -120,6 +124,14 @@ def _connect(file: Path, read_only: bool) -> sqlite3.Connection:
         # Without a log nobody writes; immutable then reads where no lock file can be made, as in a read-only folder.
         mode = "mode=ro" if file.with_name(f"{file.name}-wal").exists() else "mode=ro&immutable=1"
     return sqlite3.connect(f"{file.as_uri()}?{mode}", uri=True, timeout=10, check_same_thread=False)
+
+
+def _copied(db: sqlite3.Connection) -> sqlite3.Connection:
+    """The same in memory, for a reader of an older version, which brings no file up to date; closes `db`."""
+    copy = sqlite3.connect(":memory:", check_same_thread=False)
+    with closing(db):
+        db.backup(copy)
+    return copy
 
 
 def _checked_version(db: sqlite3.Connection, path: Path) -> int:

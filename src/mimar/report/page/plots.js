@@ -19,8 +19,8 @@
   const coarse = window.matchMedia("(pointer: coarse)").matches;
   let chosen = null;
 
-  // Plotly reads a few tags in its texts; entities keep a name from being taken for one.
-  const plain = (words) => words.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
+  // Plotly reads a few tags in its texts, and formulas between dollar signs; entities keep names from being taken so.
+  const plain = (words) => words.replace(/[&<>$]/g, (sign) => `&#${sign.charCodeAt(0)};`);
   const wrapped = (words, width) =>
     plain(words.replace(new RegExp(`(.{1,${width}})(\\s+|$)`, "g"), "$1\n").trim()).replace(/\n/g, "<br>");
 
@@ -194,17 +194,19 @@
       "architectures, each axis from its least to its largest value. Click a line to select.";
   }
 
+  // Where over the evaluations the chosen architecture came.
+  const chosenLine = () => (chosen === null ? [] : [{
+    type: "line", yref: "paper", y0: 0, y1: 1, x0: study.order[chosen], x1: study.order[chosen],
+    line: { color: color("chosen"), width: 2, dash: "dot" },
+  }]);
+
   function drawHypervolume() {
     const { evaluations, values } = study.hypervolume;
-    const shapes = chosen === null ? [] : [{
-      type: "line", yref: "paper", y0: 0, y1: 1, x0: study.order[chosen], x1: study.order[chosen],
-      line: { color: color("chosen"), width: 2, dash: "dot" },
-    }];
     draw("hypervolume-plot", [{
       type: "scatter", mode: "lines", line: { shape: "hv", color: color("front"), width: 2 },
       x: [0, ...evaluations], y: [0, ...values], hovertemplate: "%{y:.4g} after %{x}<extra></extra>",
     }], {
-      shapes, xaxis: { title: { text: "evaluations" } },
+      shapes: chosenLine(), xaxis: { title: { text: "evaluations" } },
       yaxis: { title: { text: "hypervolume" }, rangemode: "tozero" },
     });
   }
@@ -217,7 +219,8 @@
       hovertemplate: `%{y:.0%} ${plain(name)}<extra></extra>`,
     }));
     draw("shares-plot", traces, {
-      showlegend: true, legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0, traceorder: "normal" },
+      shapes: chosenLine(), showlegend: true,
+      legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0, traceorder: "normal" },
       xaxis: { title: { text: "evaluations" } },
       yaxis: { title: { text: "share" }, tickformat: ".0%", range: [0, 1] },
     });
