@@ -205,19 +205,37 @@ KILLED = {
 
 
 def killed_whole(name: str, kills: int, rng: random.Random) -> Told:
-    """The work once without kills, then with them, and whether all of it ended alike."""
+    """The command is killed and resumed."""
     drill = KILLED[name]
+
+    def hurt(folder: Path, left: int) -> int:
+        return disturbed(drill, folder, drill.prepare(folder, kills), left, rng)
+
+    return against_calm(name, kills, lambda folder: finish(drill.prepare(folder, kills)), hurt, drill.result)
+
+
+def against_calm(
+    name: str,
+    kills: int,
+    calm: Callable[[Path], None],
+    hurt: Callable[[Path, int], int],
+    result: Callable[[Path], Any],
+) -> Told:
+    """The work once without kills, then with them until there were enough, and whether all of it ended alike.
+
+    calm: does the work in a folder. hurt: the same under at most so many kills, and returns how many fell into it.
+    """
     with tempfile.TemporaryDirectory(prefix="drill-") as scratch:
-        calm = Path(scratch, "calm")
-        calm.mkdir()
+        folder = Path(scratch, "calm")
+        folder.mkdir()
         begin = time.perf_counter()
-        finish(drill.prepare(calm, kills))
-        middle, done, same = time.perf_counter(), 0, True
+        calm(folder)
+        middle, expected, done, same = time.perf_counter(), result(folder), 0, True
         for turn in range(4 * kills):  # most often one is enough; a fast machine ends the work early
-            folder = Path(scratch, f"disturbed-{turn}")
+            folder = Path(scratch, f"hurt-{turn}")
             folder.mkdir()
-            done += disturbed(drill, folder, drill.prepare(folder, kills), kills - done, rng)
-            same = same and drill.result(folder) == drill.result(calm)
+            done += hurt(folder, kills - done)
+            same = same and result(folder) == expected
             if done == kills:
                 break
         return Told(name, done, same, time.perf_counter() - middle, middle - begin)
@@ -235,30 +253,22 @@ def disturbed(drill: Drill, folder: Path, command: Sequence[str], kills: int, rn
 def killed(drill: Drill, command: Sequence[str], folder: Path, rng: random.Random) -> bool:
     """Start or resume the work and kill it; False where it was over before."""
     process = started([*command, *resuming(drill, folder)])
-    after_progress(process, lambda: drill.progress(folder), rng)
-    process.kill()
-    _, said = process.communicate()
-    if process.returncode not in (0, -signal.SIGKILL):
-        raise RuntimeError(f"the work ended with {process.returncode}: {said}")
+    try:
+        after_progress(process, lambda: drill.progress(folder), rng)
+    finally:  # of Ctrl-C as well
+        process.kill()
+    ended(process, -signal.SIGKILL)
     return process.returncode != 0
 
 
 def in_parts(name: str, kills: int, rng: random.Random) -> Told:
-    """A search by itself, then with its evaluating processes or nodes killed one by one, the oldest each time."""
-    with tempfile.TemporaryDirectory(prefix="drill-") as scratch, helpers_of(name, Path(scratch, "site")) as helpers:
-        calm = Path(scratch, "calm")
-        calm.mkdir()
-        begin = time.perf_counter()
-        finish(waiting_command(calm))
-        middle, done, same = time.perf_counter(), 0, True
-        for turn in range(4 * kills):
-            folder = Path(scratch, f"struck-{turn}")
-            folder.mkdir()
-            done += struck([*waiting_command(folder), *helpers.options], folder, helpers, kills - done, rng)
-            same = same and trials(folder) == trials(calm)
-            if done == kills:
-                break
-        return Told(name, done, same, time.perf_counter() - middle, middle - begin)
+    """The evaluating processes or nodes of a search are killed one by one, the oldest each time."""
+    with tempfile.TemporaryDirectory(prefix="site-") as site, helpers_of(name, Path(site)) as helpers:
+
+        def hurt(folder: Path, left: int) -> int:
+            return struck([*waiting_command(folder), *helpers.options], folder, helpers, left, rng)
+
+        return against_calm(name, kills, lambda folder: finish(waiting_command(folder)), hurt, trials)
 
 
 def waiting_command(folder: Path) -> list[str]:
@@ -272,11 +282,9 @@ def struck(command: Sequence[str], folder: Path, helpers: Workers | Nodes, kills
     try:
         while done < kills and after_progress(process, lambda: stored_trials(folder), rng):
             done += helpers.kill_oldest(process.pid) and process.poll() is None
-        _, said = process.communicate()
+        ended(process)
     finally:
         process.kill()
-    if process.returncode:
-        raise RuntimeError(f"the search ended with {process.returncode}: {said}")
     return done
 
 
@@ -356,9 +364,13 @@ def resuming(drill: Drill, folder: Path) -> list[str]:
 
 def finish(command: Sequence[str]) -> None:
     """Run to the end."""
-    process = started(command)
+    ended(started(command))
+
+
+def ended(process: subprocess.Popen[str], *codes: int) -> None:
+    """Wait for it; RuntimeError where it ends with anything but 0 or one of `codes`."""
     _, said = process.communicate()
-    if process.returncode:
+    if process.returncode not in (0, *codes):
         raise RuntimeError(f"the work ended with {process.returncode}: {said}")
 
 
@@ -372,10 +384,12 @@ def main() -> int:
     """Run the drills that were asked for; 1 where one failed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(DRILLS)}; all by default")
-    parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--kills", type=int, default=100, help="of each, at least 1")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path, help="write the results here as well")
     asked = parser.parse_args()
+    if asked.kills < 1 or not set(asked.names) <= set(DRILLS):
+        parser.error(f"expected names of {', '.join(DRILLS)} and at least one kill")
     told = list[Told]()
     for name in asked.names or DRILLS:
         told.append(DRILLS[name](name, asked.kills, random.Random(f"{name} {asked.seed}")))

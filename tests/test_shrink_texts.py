@@ -83,3 +83,22 @@ def test_texts_are_learnt_from_alike_and_short_ones_more_than_once():
     first, second = np.split(ids, 2)
     assert first.max() >= ord("a")
     assert bytes(second.tolist()).decode() == (short * 3)[: len(second)]
+
+
+def test_pieces_to_learn_on_begin_as_the_model_is_used_to():
+    ids = learning_text([[NUMBERS]], ByteTokenizer(), 200, 20, begin=(7, 8))
+    assert (ids.reshape(-1, 20)[:, :2] == (7, 8)).all()
+    assert (ids.reshape(-1, 20)[:, 2:] >= ord(" ")).all()
+
+
+def test_a_text_that_is_hardly_long_enough_is_learnt_from_all_over():
+    """Too short for pieces of characters, but not for pieces of tokens."""
+    text = "".join(map(str, range(10, 99))) * 10
+    ids = learning_text([[text]], ByteTokenizer(), 800, 20)
+    assert bytes(ids[-20:].tolist()).decode() in text[len(text) - 200 :]
+
+
+def test_windows_of_a_script_without_spaces_do_not_coincide():
+    text = "".join(chr(0x4E00 + number) for number in range(20_000))
+    rows = windows([text], ByteTokenizer(), 20, 30)
+    assert len({tuple(row) for row in rows.tolist()}) == 20

@@ -461,3 +461,31 @@ def resume(path):
         simple(storage=storage).run(40)
     finally:
         storage.close()
+
+
+class Verdicts:
+    """Random candidates, of which those at `rejected` are put forward as too large."""
+
+    def __init__(self, *rejected):
+        self._strategy = RandomSearch(TOY.problem, 0)
+        self._rejected = rejected
+        self._count = itertools.count()
+
+    def ask(self, n):
+        return [
+            replace(p, reasons=("too large",) * (next(self._count) in self._rejected)) for p in self._strategy.ask(n)
+        ]
+
+    def tell(self, trials):
+        pass
+
+
+@pytest.mark.parametrize(("first", "then"), [((1,), ()), ((), (1,))])
+def test_a_candidate_that_was_judged_otherwise_is_noticed(first, then):
+    """A rejected one has no metrics, an accepted one was evaluated: neither can be taken for the other."""
+    storage = MemoryStorage()
+    Study(TOY.problem, Verdicts(*first), TOY, storage=storage).run(3)
+    before = list(storage.events())
+    with pytest.raises(StorageError, match=r"trial 1 of the study.*another verdict.*the problem's check"):
+        Study(TOY.problem, Verdicts(*then), TOY, storage=storage).run(3)
+    assert list(storage.events()) == before

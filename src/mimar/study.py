@@ -315,14 +315,18 @@ class Study(Generic[A]):
         arch = proposal.architecture
         return None if arch is None else self._problem.space.to_json(arch)
 
-    def _check_same(self, recorded: Mapping[str, Any], proposal: Proposal[A]) -> None:
+    def _is_same(self, recorded: Mapping[str, Any], proposal: Proposal[A]) -> bool:
         same = recorded["architecture"] == self._architecture_json(proposal)
-        if not same or recorded["fidelity"] != proposal.fidelity:
+        rejected = recorded["status"] == "invalid"
+        return same and recorded["fidelity"] == proposal.fidelity and rejected == bool(proposal.reasons)
+
+    def _check_same(self, recorded: Mapping[str, Any], proposal: Proposal[A]) -> None:
+        if not self._is_same(recorded, proposal):
             raise StorageError(
-                f"trial {recorded['id']} of the study cannot be reproduced: expected the recorded architecture, got "
-                "another one. Something is not as it was when the trial was stored: the strategy or its seed, the "
-                "space, the problem's check, the replies of an LLM that is not `journalled`, or the version of mimar. "
-                "Resume with all of them as they were, or start a new study"
+                f"trial {recorded['id']} of the study cannot be reproduced: expected the recorded architecture, "
+                f"{recorded['status']}, got another one or another verdict. Something is not as it was when the trial "
+                "was stored: the strategy or its seed, the space, the problem's check, the replies of an LLM that is "
+                "not `journalled`, or the version of mimar. Resume with all of them as they were, or start a new study"
             )
 
 

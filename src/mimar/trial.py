@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Generic, Literal, TypeVar
+from operator import index
+from typing import Any, Generic, Literal, TypeVar, get_args
 
 A = TypeVar("A")
 
@@ -84,9 +86,30 @@ def trial_to_json(trial: Trial[Any], architecture: Any) -> dict[str, Any]:
 
 
 def trial_from_json(data: Mapping[str, Any], read: Callable[[Any], A]) -> Trial[A]:
-    """Inverse of `trial_to_json`; `read` turns an architecture's JSON form into the architecture."""
+    """Inverse of `trial_to_json`; `read` turns an architecture's JSON form into the architecture.
+
+    KeyError, TypeError or ValueError: a field is missing or of another type than `trial_to_json` writes.
+    """
+    if data["status"] not in get_args(Status):
+        raise ValueError(f"no status of a trial: {data['status']!r}")
     arch = None if data["architecture"] is None else read(data["architecture"])
-    rejected = tuple(data["reasons"]) if data["status"] == "invalid" else ()
-    proposal = Proposal(arch, data["origin"], tuple(data["parents"]), rejected, data["note"], data["fidelity"])
-    metrics = {sys.intern(name): value for name, value in dict(data["metrics"]).items()}
-    return Trial(data["id"], proposal, data["status"], metrics, tuple(data["reasons"]), data["seconds"])
+    if arch is None and data["status"] != "invalid":
+        raise ValueError("an architecture is missing")
+    reasons, parents = tuple(map(_text, data["reasons"])), tuple(map(index, data["parents"]))
+    rejected = reasons if data["status"] == "invalid" else ()
+    note, fidelity = _text(data["note"]), _text(data["fidelity"])
+    proposal = Proposal(arch, _text(data["origin"]), parents, rejected, note, fidelity)
+    metrics = {sys.intern(name): _finite(value) for name, value in dict(data["metrics"]).items()}
+    return Trial(index(data["id"]), proposal, data["status"], metrics, reasons, _finite(data["seconds"]))
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"expected text, got {value!r}")
+    return value
+
+
+def _finite(value: Any) -> float:
+    if not math.isfinite(value):
+        raise ValueError(f"expected a finite number, got {value!r}")
+    return value

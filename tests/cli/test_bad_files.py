@@ -56,7 +56,43 @@ def not_json(path: Path, finished: Path) -> None:
         db.execute("UPDATE events SET body = 'Dear diary' WHERE position = 3")
 
 
-DAMAGES = [newer, foreign, noise, truncated, overwritten, edited, not_json]
+def reworded(path: Path, finished: Path, field: str, value: str) -> None:
+    """A field of the settings, or of the first trial where it has it, is another value."""
+    shutil.copy(finished, path)
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute(
+            "UPDATE events SET body = json_set(body, ?, json(?)) WHERE position = "
+            "(SELECT min(position) FROM events WHERE json_type(body, ?) IS NOT NULL)",
+            (f"$.{field}", value, f"$.{field}"),
+        )
+
+
+def no_frame(path: Path, finished: Path) -> None:
+    reworded(path, finished, "reference", "null")
+
+
+def no_metrics(path: Path, finished: Path) -> None:
+    reworded(path, finished, "metrics", "{}")
+
+
+def wordy_metric(path: Path, finished: Path) -> None:
+    reworded(path, finished, "metrics.params", '"many"')
+
+
+def odd_architecture(path: Path, finished: Path) -> None:
+    reworded(path, finished, "architecture", '{"layers": "twelve"}')
+
+
+def deep(path: Path, finished: Path) -> None:
+    shutil.copy(finished, path)
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("UPDATE events SET body = ? WHERE position = 3", ("[" * 100_000 + "]" * 100_000,))
+
+
+DAMAGES = [
+    newer, foreign, noise, truncated, overwritten, edited, not_json, no_frame, no_metrics, wordy_metric,
+    odd_architecture, deep,
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
@@ -191,7 +227,7 @@ def test_a_read_only_disk(design, mimar, finished: Path, tmp_path: Path) -> None
     try:
         design("--study", place / "study.db").refused(3, "writable")
         assert mimar("show", place / "old.db", "--json").json["trials"] == 16
-        mimar("report", place / "old.db").refused(1, "Read-only")
+        mimar("report", place / "old.db").refused(6, "Read-only")
         assert mimar("report", place / "old.db", "--out", tmp_path / "page.html").code == 0
     finally:
         subprocess.run(["umount", place], check=True)

@@ -51,3 +51,12 @@ def test_other_objectives_and_one_study_alone_are_refused(mimar, studies, design
     mimar("compare", studies[0], "other.db").refused(2, "other.db has score, params")
     mimar("compare", *studies, "--out", "curves.png").refused(2, "ends in .svg")
     mimar("compare", studies[0], "none.db").refused(2, "no study at none.db")
+
+
+def test_names_are_shown_as_they_are(mimar, design) -> None:
+    assert design(*ASKED, "--strategy", "random", "--seed", 0, "--study", "a[old].db").code == 0
+    assert design(*ASKED, "--strategy", "random", "--seed", 1, "--study", "b[bold]c.db").code == 0
+    table = mimar("compare", "a[old].db", "b[bold]c.db")
+    assert table.code == 0, table.err
+    assert "a[old].db" in table.out
+    assert "b[bold]c.db" in table.out

@@ -58,6 +58,17 @@ def test_they_are_used_by_name_and_listed(package, mimar, design) -> None:
     mimar("design", "--strategy", "none").refused(2, "their-search")
 
 
+def test_what_its_score_found_is_shown_without_it(package, mimar, design, monkeypatch) -> None:
+    with monkeypatch.context() as patch:
+        package(OURS)
+        assert design("--score", "theirs", "--trials", 8, "--study", "s.db").code == 0
+        patch.undo()
+    sys.path[:] = [entry for entry in sys.path if not entry.endswith("site") or "site-packages" in entry]
+    assert mimar("show", "s.db").code == 0
+    assert mimar("report", "s.db", "--out", "r.html").code == 0
+    mimar("design", "--study", "s.db", "--resume", "--trials", 12).refused(2, "unknown score 'theirs'")
+
+
 def test_without_the_package_its_names_are_unknown(mimar) -> None:
     mimar("design", "--score", "theirs").refused(2, "unknown score 'theirs'")
     mimar("design", "--strategy", "their-search").refused(2, "unknown strategy 'their-search'")

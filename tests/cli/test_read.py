@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from mimar.errors import ProviderError
 from mimar.hardware import load_profile, profile_names
 from mimar.llm import default_model_path, fetch_default_model
 from mimar.space import architecture_from_json
+from mimar.storage import Event, SQLiteStorage
 
 
 def table(path: str | Path) -> list[dict[str, str]]:
@@ -143,6 +145,9 @@ def test_an_export_is_not_put_over_other_files(mimar, study: Path, tmp_path: Pat
     mimar("export", study, tmp_path / "full").refused(2, "thesis.txt")
     mimar("export", study, study, "--json").refused(2, "mine.db")
     mimar("export", study, study, "--to", "csv").refused(2, "mine.db")
+    mimar("report", study, "--out", study).refused(2, "mine.db is a study: choose another file")
+    shutil.copy(study, tmp_path / "other.db")
+    mimar("report", study, "--out", tmp_path / "other.db").refused(2, "other.db is a study: choose another file")
     assert (tmp_path / "full" / "thesis.txt").read_text() == "years of work"
     assert mimar("show", study).code == 0
 
@@ -163,6 +168,27 @@ def test_export_of_a_rejected_trial_says_why(mimar, design, serve) -> None:
     rows = table(mimar("export", "study.db", "--to", "csv", "--json").json["path"])
     rejected = next(row for row in rows if row["status"] == "invalid")
     mimar("export", f"study.db#{rejected['id']}").refused(2, "no architecture", "attention_type must be one of")
+
+
+def test_a_whole_study_takes_no_id(mimar, study: Path) -> None:
+    mimar("export", f"{study}#3", "--to", "csv").refused(2, "csv is of a whole study: leave out #3")
+    mimar("export", f"{study}#3", "--to", "optuna").refused(2, "optuna is of a whole study")
+
+
+def test_a_study_of_another_kind_is_named(mimar, design, tmp_path: Path) -> None:
+    path, text = tmp_path / "shrunk.db", tmp_path / "text.txt"
+    text.write_text("A cat sat on the mat. " * 1000)
+    with closing(SQLiteStorage(path)) as storage:
+        storage.append(Event("study", {"kind": "shrink"}))
+        storage.append(Event("trial", {"architecture": {"kv_heads": [1], "intermediate": [8]}}))
+    for command in (
+        ("export", path),
+        ("compare", path, path),
+        ("train", f"{path}#0", "--data", text, "--out", tmp_path / "t"),
+    ):
+        mimar(*command).refused(2, "shrunk.db: expected a study made by `mimar design`, got one of kind 'shrink'")
+    design("--study", path, "--resume").refused(2, "got one of kind 'shrink'")
+    design("--llm", f"replay:{path}", "--study", "new.db").refused(2, "shrunk.db")  # which holds no calls
 
 
 def test_unknown_export_form(mimar, study: Path) -> None:

@@ -125,7 +125,7 @@ def test_a_browser_shows_what_came_meanwhile_and_keeps_what_was_chosen(study, de
         page.on("pageerror", lambda error: console.append(str(error)))
         page.goto(f"http://127.0.0.1:{port}/")
         page.locator("#x-axis").select_option("2")
-        page.locator("#front-table .select").first.click()
+        page.evaluate("document.querySelector('#front-table .select').click()")  # touches nothing
         chosen = page.locator("#selected h3").text_content()
         page.get_by_text("Live: grows with the study.").wait_for()
         before = page.locator("#live").get_attribute("data-version")
@@ -139,6 +139,37 @@ def test_a_browser_shows_what_came_meanwhile_and_keeps_what_was_chosen(study, de
     page.get_by_text("The server does not answer").wait_for()
     page.close()
     assert [line for line in console if "ERR_CONNECTION_REFUSED" not in line] == []
+
+
+@pytest.mark.slow
+def test_a_page_that_was_touched_moves_only_when_asked_to(study, design, browser, tmp_path) -> None:
+    longer = tmp_path / "longer.db"
+    shutil.copy(study, longer)
+    assert design("--study", longer, "--resume", "--trials", 16).code == 0
+    with serving(StudyPage(study, 1e9, None)) as port:
+        page = browser.new_page()
+        page.goto(f"http://127.0.0.1:{port}/")
+        before = page.locator("#live").get_attribute("data-version")
+        page.locator("#tokens").click()
+        os.replace(longer, study)
+        button = page.get_by_role("button", name="Show what came since")
+        button.wait_for()
+        assert page.locator("#live").get_attribute("data-version") == before
+        assert page.evaluate("document.activeElement.id") == "tokens"
+        button.click()
+        page.locator(f'#live:not([data-version="{before}"])').wait_for()
+        study.unlink()
+        page.get_by_text("there is no study at").wait_for()
+        page.close()
+
+
+def test_a_study_behind_a_link_is_followed(study, design, tmp_path) -> None:
+    link = tmp_path / "link.db"
+    link.symlink_to(study)
+    page = StudyPage(link, 1e9, None)
+    before = page.version()
+    (tmp_path / "s.db-wal").write_bytes(b"grown")
+    assert page.version() != before
 
 
 @pytest.mark.parametrize(("host", "tokened"), [("127.0.0.1", False), ("0.0.0.0", True)])

@@ -25,7 +25,7 @@ SIZES = {
 }  # fmt: skip
 SMALL = (
     "--window", 32, "--calibration-tokens", 512, "--search-tokens", 128, "--final-tokens", 128, "--eval-tokens", 128,
-    "--device", "laptop-cpu", "--protect", "none", "--cut", "all", "--steps", 4, "--trials", 8,
+    "--device", "laptop-cpu", "--protect", "none", "--cut", "all", "--steps", 4, "--trials", 20,
 )  # fmt: skip
 
 
@@ -166,7 +166,7 @@ def test_one_fine_tune_serves_all_sub_networks(shrink, tmp_path):
     )
     tuned = shrink(*options)
     assert tuned.code == 0, tuned.err
-    assert (tmp_path / "s.db.tuned").is_dir()
+    assert [path.is_dir() for path in tmp_path.glob("s.db.tuned-*")] == [True]
     assert tuned.json["stages"]["fine-tune"] > 0
     curve = tuned.json["finetune"]["curve"]
     assert len(curve) > 2
@@ -306,7 +306,7 @@ def test_a_stopped_search_goes_on_to_the_same_front(shrink, mimar, model, text, 
     arguments = ["shrink", model, "--calibration", text, "--eval-text", text, "--study", study, *SMALL, *budget]
     command = [sys.executable, "-m", "mimar", *map(str, arguments)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while process.poll() is None and not stored(study):
+    while process.poll() is None and stored(study) < 9:  # the first eight are stored at once
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.wait()
@@ -356,11 +356,25 @@ def stored(study):
         (("--max-block-params", "0.8x", "--heal", "much"), ("--heal", "much")),
         (("--max-block-params", "0.8x", "--precision", "int3"), ("precision", "int3")),
         (("--max-block-params", "0.8x", "--heal-text", "none.txt"), ("none.txt",)),
+        (("--max-block-params", "0.8x", "--heal", "1k", "--heal-rate", "0"), ("--heal-rate", "above 0")),
+        (("--max-block-params", "0.8x", "--heal-teacher-weight", "2"), ("--heal-teacher-weight", "from 0 to 1")),
+        (("--max-block-params", "0.8x", "--heal", "1e400"), ("--heal", "1e400")),
+        (("--max-block-params", "0.8x", "--objectives", "params"), ("knapsack", "divergence or loss")),
+        (("--max-block-params", "0.8x", "--objectives", "", "--strategy", "random"), ("--objectives", "got none")),
     ],
 )
 def test_bad_options_are_one_sentence(shrink, tmp_path, options, words):
     done = shrink(*options)
     done.refused(2, *words)
+    assert not (tmp_path / "s.db").exists()
+
+
+def test_a_place_that_others_have_filled_is_refused_before_anything_is_computed(shrink, tmp_path):
+    (tmp_path / "out" / "hf").mkdir(parents=True)
+    (tmp_path / "out" / "hf" / "thesis.txt").write_text("years of work")
+    done = shrink("--max-block-params", "0.8x", "--export", "hf", "--out", tmp_path / "out")
+    done.refused(2, "thesis.txt")
+    assert "order channels" not in done.err
     assert not (tmp_path / "s.db").exists()
 
 

@@ -55,7 +55,7 @@ def test_no_control_character_comes_back_from_a_name_on_disk(mimar, finished: Pa
     assert "[2J[red]" in shown.out
     (tmp_path / "\x1b[31mfolder").mkdir()
     refused = mimar("report", study, "--out", tmp_path / "\x1b[31mfolder")
-    refused.refused(1, "\N{REPLACEMENT CHARACTER}[31mfolder")
+    refused.refused(6, "\N{REPLACEMENT CHARACTER}[31mfolder")
     assert {"\x1b", "\x9b"}.isdisjoint(shown.out + shown.err + refused.err)
 
 

@@ -48,6 +48,8 @@ def test_layers_that_change_little_go_first(parent, ids):
     assert quiet[1] < 1e-3
     most = int(0.7 * SubNetwork.whole(parent.arch).block_params(parent.arch))
     assert short_gpt(parent, quiet, most).kept_layers == (0, 2)
+    with pytest.raises(BudgetError, match="one whole layer has more than 10"):
+        short_gpt(parent, quiet, 10)
 
 
 def test_the_order_of_magnitudes_changes_nothing_while_all_is_there(parent, ids):

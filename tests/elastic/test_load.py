@@ -1,6 +1,7 @@
 """Parents: read from folders and GGUF files, and run without a module."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,8 +12,10 @@ from transformers import AutoModelForCausalLM
 
 from mimar.elastic import load_parent
 from mimar.elastic._forward import logits, rotary, run_layer
+from mimar.elastic._load import config_of_gguf
 from mimar.errors import InputError
 from mimar.export import export_gguf
+from mimar.formats import read_gguf
 from mimar.models import build
 from mimar.space import Architecture, Block, FeedForward, Mixer
 
@@ -58,6 +61,12 @@ def _changed(folder, **settings):
         ({"intermediate_size": 192}, "expected model.layers.0.mlp.gate_proj.weight of"),
         ({"num_hidden_layers": 4}, "the checkpoint has no model.layers.3"),
         ({"vocab_size": 102}, "expected model.embed_tokens.weight of"),
+        ({"quantization_config": {"quant_method": "fp8"}}, "weights are rounded"),
+        ({"rms_norm_eps": None, "rope_theta": "far", "rope_parameters": None}, "rope_theta of the model must be a num"),
+        ({"rms_norm_eps": "small"}, "rms_norm_eps of the model must be a number above 0, got 'small'"),
+        ({"rope_parameters": ["default"]}, "rope_parameters of the model must be an object"),
+        ({"rope_parameters": {"rope_type": "spiral"}}, "rope_type of the model must be one of default, linear"),
+        ({"model_type": "mistral", "sliding_window": "wide"}, "sliding_window of the model must be a number of tokens"),
     ],
 )
 def test_what_does_not_fit_is_a_sentence(settings, message, tmp_path):
@@ -129,6 +138,18 @@ def test_a_gguf_file_has_the_weights_that_were_written(tmp_path, ids):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("where", ["tensor", "key"])
+def test_scaled_angles_are_not_read_from_gguf(where, default_model):
+    """They would be left out without a word: the converter of llama.cpp puts those of Llama 3.1 into a tensor."""
+    file = read_gguf(default_model)
+    if where == "tensor":
+        file = replace(file, tensors={**file.tensors, "rope_freqs.weight": file.tensors["output_norm.weight"]})
+    else:
+        file = replace(file, keys={**file.keys, "llama.rope.scaling.type": "yarn"})
+    with pytest.raises(InputError, match=r"scaled angles.*give the folder of transformers"):
+        config_of_gguf(file)
+
+
 def test_a_real_gguf_file_has_the_weights_that_transformers_reads(default_model):
     pytest.importorskip("accelerate")
     theirs = AutoModelForCausalLM.from_pretrained(default_model.parent, gguf_file=default_model.name, dtype="float32")

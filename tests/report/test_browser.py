@@ -217,6 +217,27 @@ def test_an_audit_finds_no_barrier(data, kept, measured, opened, scheme, width):
     assert len(audit.response["passes"]) > 20
 
 
+def test_a_dominated_trial_is_selected_by_its_number(data, opened):
+    page = opened(data)
+    dominated = next(t for t in data.trials if t.status == "complete" and t not in members(data))
+    page.get_by_label("Select trial", exact=True).fill(str(dominated.id))
+    page.keyboard.press("Tab")
+    assert page.locator("#selected h3").text_content().startswith(f"#{dominated.id}: ")
+    rejected = next(t for t in data.trials if t.status == "invalid")
+    page.get_by_label("Select trial", exact=True).fill(str(rejected.id))
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.getElementById('pick').validity.customError")
+    assert page.locator("#selected h3").text_content().startswith(f"#{dominated.id}: ")
+
+
+def test_small_values_keep_their_digits(data, opened):
+    small = [replace(t, metrics={**t.metrics, "score": t.metrics["score"] / 1e5}) for t in data.trials if t.metrics]
+    page = opened(replace(data, trials=tuple(small), reference=replace(data.reference, ideal=(-1e-4, 20e6, -4000.0))))
+    page.locator("#front-table .select").first.click()
+    shown = float(page.locator("#selected dd").first.text_content())
+    assert shown == pytest.approx(next(t for t in small if t.id == trial_of(page, data).id).metrics["score"], rel=1e-3)
+
+
 def test_plots_follow_the_dark_scheme(data, opened):
     page = opened(data, color_scheme="light")
     colour = "document.getElementById('front-plot').layout.font.color"

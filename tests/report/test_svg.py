@@ -115,3 +115,16 @@ def test_lines_are_named_apart_and_stay_inside():
     assert 0 < heights[0] < heights[-1] < 520
     assert "<b>" not in drawn
     assert sum(e.tag.endswith("path") for e in root.iter()) == 8
+
+
+def test_long_names_and_long_flat_lines_leave_room():
+    name = "/a/folder/" + "x" * 90 + "/study.db"
+    lines = {name: [(i, 0.25 if i < 500 else 0.5) for i in range(1, 1001)], "b": [(1, 0.3), (1000, 0.4)]}
+    root = ET.fromstring(lines_svg("t", "x", "y", lines))
+    texts = [e.text for e in root.iter(f"{SVG}text")]
+    (short,) = (text for text in texts if "…" in (text or ""))
+    assert short.startswith("/a/folder/")
+    assert short.endswith("/study.db")
+    dots = [float(e.get("cx")) for e in root.iter(f"{SVG}circle")]
+    assert len(dots) == 4 + 2  # both ends of two plateaus, and the other line
+    assert max(dots) > 430  # of a picture 860 wide

@@ -202,7 +202,7 @@ def design(
             print_result(study, result)
     if result["stopped"] == "interrupted":
         limit = "" if max_cost is None else f" --max-cost {max_cost:g}"
-        say(f"continue with: mimar design --study {study} --resume --trials {trials}{limit}")
+        say(f"continue with: mimar design --study {shlex.quote(str(study))} --resume --trials {trials}{limit}")
         raise typer.Exit(INTERRUPTED)
 
 

@@ -11,6 +11,7 @@ from mimar.cli._settings import DesignSettings
 from mimar.cli._study_file import StudyFile, open_study
 from mimar.cli._tables import print_figures
 from mimar.errors import InputError
+from mimar.export import written_aside
 from mimar.report import Comparison, Contender, compare, format_metric, lines_svg
 
 MAKES_THE_PROBLEM = ("space", "device", "workload", "budgets", "score", "training")
@@ -27,8 +28,8 @@ def compare_studies(paths: Sequence[Path], out: Path | None) -> dict[str, Any]:
     if differing:
         say(f"note: these studies differ in {', '.join(differing)} as well, not in how they search alone")
     if out is not None:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(_picture(found), encoding="utf-8")
+        with written_aside(out) as aside:
+            aside.write_text(_picture(found), encoding="utf-8")
         say(f"wrote {out}")
     return {**found.to_json(), "differ_in": differing}
 

@@ -15,7 +15,8 @@ from mimar.objectives import front_trials
 from mimar.space import Architecture, architecture_to_json
 from mimar.trial import Trial
 
-FORMS = ("json", "code", "hf", "gguf", "csv", "optuna")
+WHOLE = ("csv", "optuna")
+FORMS = ("json", "code", "hf", "gguf", *WHOLE)
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,8 @@ def export_study(reference: str, typed: str | None, form: str, weights: Weights)
         raise InputError(f"--weights is the type of the weights of --to gguf, not of --to {form}")
     if path.is_dir():
         return _as_json(_export_training(path, out or path.with_name(f"{path.name}-{form}"), form, weights), None)
+    if form in WHOLE and number is not None:
+        raise InputError(f"--to {form} is of a whole study: leave out #{number}")
     study = open_study(path)
     if form == "csv":
         return _as_json(export_csv(study.trials, out or path.with_suffix(".csv"), architecture_to_json), None)

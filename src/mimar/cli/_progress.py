@@ -37,6 +37,7 @@ class Progress:
         self._done = 0
         self._invalid = 0
         self._partial = 0
+        self._failed = 0
         self._past = past
         self._start = time.monotonic()
         console = Console(stderr=True)
@@ -58,16 +59,21 @@ class Progress:
             self._front.add(losses([trial.metrics], self._objectives)[0])
         self._invalid += trial.status == "invalid"
         self._partial += trial.status == "partial"
-        if self._done + self._partial + self._invalid <= self._past:
+        self._failed += trial.status == "failed"
+        if self._seen <= self._past:
             self._start = time.monotonic()
         elif self._live:
             self._live.update(self.line())
 
+    @property
+    def _seen(self) -> int:
+        return self._done + self._partial + self._invalid + self._failed
+
     def line(self) -> str:
         """Evaluated, at gates before that, front size, hypervolume, invalid share, LLM calls and cost, time left."""
         done, ledger = self._done, self._ledger()
-        share = self._invalid / max(1, done + self._partial + self._invalid)
-        now = max(1, done + self._partial + self._invalid - self._past)
+        share = self._invalid / max(1, self._seen)
+        now = max(1, self._seen - self._past)
         still = max(0, self._target - done) * (1 + self._partial / max(1, done))
         left = (time.monotonic() - self._start) / now * still
         gated = f" ({self._partial} at gates)" if self._partial else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 from mimar.errors import InputError
@@ -28,6 +29,6 @@ def seconds(text: str, option: str) -> float:
 
 def _parse(text: str, option: str, units: dict[str, float], expected: str) -> float:
     match = re.fullmatch(r"\s*([0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?)\s*([A-Za-z]*)\s*", text)
-    if match is None or match[2].upper() not in units or float(match[1]) <= 0:
+    if match is None or match[2].upper() not in units or not 0 < float(match[1]) < math.inf:
         raise InputError(f"{option} must be {expected}, got {text!r}")
     return float(match[1]) * units[match[2].upper()]

@@ -11,11 +11,12 @@ from mimar.cli._judge import judge_facts
 from mimar.cli._names import score_named
 from mimar.cli._output import print_json
 from mimar.cli._shrink_report import shrink_report, shrink_summary
-from mimar.cli._study_file import StudyFile, ledger_of, open_study, uncollected
-from mimar.errors import InputError
+from mimar.cli._study_file import StudyFile, is_study, ledger_of, open_study, uncollected
+from mimar.errors import InputError, UnknownNameError
+from mimar.export import written_aside
 from mimar.hardware import hardware_metrics
 from mimar.objectives import complete_trials, front_trials, losses
-from mimar.proxies import decoder_inputs
+from mimar.proxies import Proxy, decoder_inputs
 from mimar.proxies.judge import judge_summary
 from mimar.report import (
     FamiliarShape,
@@ -49,16 +50,16 @@ def show_study(path: Path, as_json: bool, limit: int) -> None:
 def write_report(path: Path, out: Path | None, training_tokens: float) -> dict[str, Any]:
     """Write the page, or with an .svg target the picture of the front; returns its path and size."""
     target = out or path.with_name(f"{path.name.removesuffix('.db')}.html")
-    if target.resolve() == path.resolve():
-        raise InputError(f"--out {target} is the study itself: choose another file")
+    if is_study(target):
+        raise InputError(f"--out {target} is a study: choose another file")
     data = shrink_report(path) or report_data(open_study(path))
     if target.suffix == ".svg":
         x, y = (objective.metric for objective in (*data.objectives, *data.objectives)[:2])
         text = front_svg(data, y, x)
     else:
         text = render_html(data, training_tokens=training_tokens)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(text, encoding="utf-8")
+    with written_aside(target) as aside:
+        aside.write_text(text, encoding="utf-8")
     members = front_trials(data.trials, data.objectives)
     return {"path": str(target), "bytes": target.stat().st_size, "front": len(members)}
 
@@ -89,7 +90,9 @@ def report_data(study: StudyFile) -> ReportData:
 
 
 def _score_sentence(study: StudyFile) -> str:
-    score = score_named(study.settings.score, study.settings.score_data)
+    score = _score(study)
+    if score is None:
+        return f"{study.settings.score}, higher is better; of a package that is not installed here"
     told = f"{score.name}, higher is better; needs {', '.join(sorted(score.needs))}, nothing trained; {score.source}"
     return f"{told}; {judge_words(_judge(study))}" if study.judgements else told
 
@@ -111,10 +114,17 @@ def judge_words(judge: Mapping[str, Any]) -> str:
     return told if weight is None else f"{told}, weight {weight['weight']:.2f} of 1: {weight['reason']}"
 
 
+def _score(study: StudyFile) -> Proxy | None:
+    """None where it came from a package that is not here: what it found can be shown all the same."""
+    try:
+        return score_named(study.settings.score, study.settings.score_data)
+    except UnknownNameError:
+        return None
+
+
 def _familiar(study: StudyFile) -> tuple[FamiliarShape, ...]:
-    settings = study.settings
-    score = score_named(settings.score, settings.score_data)
-    if score.cost != "closed form":
+    settings, score = study.settings, _score(study)
+    if score is None or score.cost != "closed form":
         return ()  # building models of this size to score them would take minutes and gigabytes
     return tuple(
         FamiliarShape(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import ipaddress
+import os
 import secrets
 import socket
 import sys
@@ -19,7 +20,7 @@ from urllib.parse import parse_qs, urlsplit
 from mimar.cli._output import say
 from mimar.cli._report import report_data
 from mimar.cli._shrink_report import shrink_report
-from mimar.cli._study_file import open_study, uncollected
+from mimar.cli._study_file import is_study, open_study, uncollected
 from mimar.errors import InputError, MimarError
 from mimar.report import render_html
 
@@ -44,9 +45,14 @@ class StudyPage:
         self._kept: tuple[str, bytes] | None = None
 
     def version(self) -> str:
-        """Another text whenever the study may hold more; costs two looks at the file system."""
-        log = self._path.with_name(f"{self._path.name}-wal")
-        return f"{_stamp(self._path)}-{_stamp(log)}"
+        """Another text whenever the study may hold more; costs two looks at the file system.
+
+        InputError where it is not there any more.
+        """
+        file = Path(os.path.realpath(self._path))  # SQLite's log lies beside the file, not beside a link
+        if not is_study(file):
+            raise InputError(f"there is no study at {self._path} now")
+        return f"{_stamp(file)}-{_stamp(file.with_name(f'{file.name}-wal'))}"
 
     def html(self) -> bytes:
         """Raises what reading the study raises."""
@@ -123,19 +129,19 @@ class _Handler(BaseHTTPRequestHandler):
         elif asked.query and self.shown.token is not None:
             self._answer(HTTPStatus.SEE_OTHER, b"", ("Location", "/"), ("Set-Cookie", self._cookie()))
         elif asked.path == "/":
-            self._show()
+            self._show(self.shown.html, "text/html")
         elif asked.path == "/version":
-            self._answer(HTTPStatus.OK, self.shown.version().encode())
+            self._show(lambda: self.shown.version().encode(), "text/plain")
         else:
             self._answer(HTTPStatus.NOT_FOUND, b"there is no such page")
 
-    def _show(self) -> None:
+    def _show(self, made: Callable[[], bytes], kind: str) -> None:
         try:
-            page = self.shown.html()
+            body = made()
         except (MimarError, OSError) as error:
             self._answer(HTTPStatus.SERVICE_UNAVAILABLE, str(error).encode())
         else:
-            self._answer(HTTPStatus.OK, page, kind="text/html")
+            self._answer(HTTPStatus.OK, body, kind=kind)
 
     def _is_let_in(self, query: str) -> bool:
         token = self.shown.token
@@ -182,7 +188,7 @@ def _stamp(file: Path) -> str:
     """When it was last written, and its size; empty where it is not there, which can change at any instant."""
     try:
         found = file.stat()
-    except FileNotFoundError:
+    except OSError:
         return ""
     return f"{found.st_mtime_ns}.{found.st_size}"
 

@@ -19,7 +19,7 @@ from mimar.cli._llm import open_llm
 from mimar.cli._output import say
 from mimar.cli._progress import Progress
 from mimar.cli._shrink_files import Subject
-from mimar.cli._shrink_heal import learning_curve, lesson_reporter
+from mimar.cli._shrink_heal import learning_curve, lesson_reporter, lessons_folder
 from mimar.cli._shrink_measure import measured
 from mimar.cli._shrink_plan import Plan
 from mimar.cli._shrink_request import ShrinkRequest, settings_for
@@ -176,17 +176,17 @@ def _tuned(settings: ShrinkSettings, opened: Opened, given: tuple[SuperNetwork, 
     """After the one fine-tune, on the calibration text; its checkpoint lies beside the study."""
     (network, judged), wanted = given, settings.finetune
     sources = [read_texts([source]) for source in settings.texts.calibration]
-    text = learning_text(sources, opened.reader, wanted.tokens, settings.texts.window)
+    text = learning_text(sources, opened.reader, wanted.tokens, settings.texts.window, opened.begin)
     lessons = Lessons(
         wanted.tokens, wanted.learning_rate, 1.0, wanted.precision, text, judged.numpy(), settings.seed
     )  # fmt: skip
-    folder = study.with_name(f"{study.name}.tuned")
+    identity = _identity(settings)
     return tune(
         network,
         settings.space,
         lessons,
-        folder,
-        identity=_identity(settings),
+        lessons_folder(study, "tuned", identity, lessons),
+        identity=identity,
         on_row=lesson_reporter("fine-tune", lessons),
     )
 

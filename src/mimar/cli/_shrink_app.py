@@ -76,7 +76,10 @@ def shrink(
     ] = None,
     protect: Annotated[
         str | None,
-        typer.Option(help="Layers that stay whole, e.g. 0,1,29, or none.", show_default="two at either end"),
+        typer.Option(
+            help="Layers that stay whole (with --form U: that are not dropped), e.g. 0,1,29, or none.",
+            show_default="two at either end, of few layers fewer",
+        ),
     ] = None,
     strategy: Annotated[
         str, typer.Option(help="How to go on: knapsack, local, linas, pel-nas, …; an unknown name lists all.")
@@ -101,7 +104,7 @@ def shrink(
     ] = "32k",
     eval_tokens: Annotated[str, typer.Option(help="Of each --eval-text.")] = "8k",
     window: Annotated[int, typer.Option(min=2, help="Tokens in a row.")] = 512,
-    seed: Annotated[int, typer.Option(min=0, help="Of all randomness.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the search and the fine-tune.")] = 0,
     baselines: Annotated[
         bool, typer.Option("--baselines", help="Compare with uniform width, ShortGPT, magnitude and random.")
     ] = False,
@@ -141,7 +144,7 @@ def shrink(
         ),
     ] = "",
     choose: Annotated[
-        int | None, typer.Option(help="Trial to go on with.", show_default="the best first objective")
+        int | None, typer.Option(help="Trial to go on with.", show_default="the best of the finals")
     ] = None,
     export: Annotated[str, typer.Option(help="What to write into --out: hf, gguf:TYPE, onnx; comma-separated.")] = "",
     out: Annotated[Path | None, typer.Option(help="Folder for what is written.")] = None,

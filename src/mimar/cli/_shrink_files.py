@@ -72,8 +72,7 @@ def written(
     """
     (form, kind), (parent, chosen) = wanted, models
     card = model_card(parent.row, chosen.row, subject.origin)
-    assert plan.out is not None
-    target, tokenizer = plan.out / f"{form}{'-' if kind else ''}{kind}", subject.opened.tokenizer
+    target, tokenizer = plan.place(form, kind), subject.opened.tokenizer
     name = f"{form}:{kind}" if kind else form
     try:
         if form == "gguf":
@@ -103,7 +102,17 @@ def timed(subject: Subject, listed: Sequence[Candidate], scratch: Path) -> list[
     files = [file if _gguf(subject, each, file, TIMED_WITH) else None for each, file in zip(listed, named, strict=True)]
     present = [file for file in files if file is not None]
     speeds = dict(zip(present, _speeds(subject, present), strict=True))
-    return [each if file is None else _with_speed(each, file, speeds) for each, file in zip(listed, files, strict=True)]
+    done = [each if file is None else _with_speed(each, file, speeds) for each, file in zip(listed, files, strict=True)]
+    return [each if file else _weighed_like(done, files, each) for each, file in zip(done, files, strict=True)]
+
+
+def _weighed_like(listed: Sequence[Candidate], files: Sequence[Path | None], candidate: Candidate) -> Candidate:
+    """With the bytes that its parameters would take in files like those that were written, so that all compare."""
+    rows = [each.row for each, file in zip(listed, files, strict=True) if file is not None]
+    if not rows:
+        return candidate
+    row = candidate.row
+    return replace(candidate, row=replace(row, bytes=round(row.params * rows[0].bytes / rows[0].params)))
 
 
 def _speeds(subject: Subject, files: Sequence[Path]) -> list[Speed]:

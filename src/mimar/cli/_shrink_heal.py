@@ -8,6 +8,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from mimar.cli._output import say
@@ -56,8 +57,9 @@ def _control(subject: Subject, parent: Candidate, lessons: Lessons, how: tuple[P
 def _lessons(subject: Subject, plan: Plan) -> Lessons:
     recovery = plan.recovery
     sources = [read_texts([source]) for source in recovery.texts or subject.calibration]
-    text = learning_text(sources, subject.opened.reader, recovery.tokens, plan.window)
-    ids = plan.ids(subject.opened)
+    opened = subject.opened
+    text = learning_text(sources, opened.reader, recovery.tokens, plan.window, opened.begin)
+    ids = plan.ids(opened)
     judged = next(iter(ids.values())) if ids else subject.task.evaluator.ids
     return Lessons(
         recovery.tokens, recovery.learning_rate, recovery.teacher_weight, recovery.precision, text, judged.numpy()
@@ -68,12 +70,17 @@ def _run(subject: Subject, candidate: Candidate, lessons: Lessons, plan: Plan) -
     """Its checkpoint lies beside the study, and that of other lessons beside it."""
     kind, sub = candidate.row.kind, candidate.row.sub
     layers = None if sub is None else [list(sizes) for sizes in sub.sizes]
-    told = {"layers": layers, "heal_text": list(plan.recovery.texts), "teacher_weight": lessons.teacher_weight}
-    identity = {**subject.identity, **told}
-    mark = hashlib.sha256(json.dumps([identity, lessons.recipe().to_json()], sort_keys=True).encode()).hexdigest()[:8]
-    folder = subject.study.with_name(f"{subject.study.name}.{kind}-{mark}")
+    texts = hashlib.sha256(lessons.text.tobytes() + lessons.judged.tobytes()).hexdigest()
+    identity = {**subject.identity, "layers": layers, "texts": texts, "teacher_weight": lessons.teacher_weight}
+    folder = lessons_folder(subject.study, kind, identity, lessons)
     report = lesson_reporter(kind, lessons)
     return heal(candidate.model, subject.opened.parent, lessons, folder, identity=identity, on_row=report)
+
+
+def lessons_folder(study: Path, kind: str, identity: Mapping[str, Any], lessons: Lessons) -> Path:
+    """Beside the study; of other lessons another one."""
+    told = json.dumps([identity, lessons.recipe().to_json()], sort_keys=True)
+    return study.with_name(f"{study.name}.{kind}-{hashlib.sha256(told.encode()).hexdigest()[:8]}")
 
 
 def lesson_reporter(kind: str, lessons: Lessons) -> Callable[[Mapping[str, float]], None]:

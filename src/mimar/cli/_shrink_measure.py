@@ -141,8 +141,9 @@ def _baselines(subject: Subject, chosen: SubNetwork) -> Iterator[Candidate]:
 
 def _protected(subject: Subject) -> tuple[int, ...]:
     """Layers that the search keeps whole; so do the baselines of one width."""
-    widths = subject.space.intermediate
-    return tuple(number for number, options in enumerate(widths) if len(options) == 1)
+    space = subject.space
+    options = zip(space.kv_heads, space.intermediate, strict=True)
+    return tuple(number for number, (heads, widths) in enumerate(options) if len(heads) == len(widths) == 1)
 
 
 def _judged(subject: Subject, candidate: Candidate, ids: Mapping[str, Tensor], plan: Plan) -> Candidate:

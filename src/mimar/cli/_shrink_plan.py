@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from mimar.errors import InputError, UnknownNameError
-from mimar.export import INT8, QUANTIZATIONS, require_int8, require_onnx
+from mimar.export import INT8, QUANTIZATIONS, require_free, require_gguf, require_int8, require_onnx
 from mimar.shrink import TIMED_WITH, Opened, windows
 from mimar.tasks import Items, read_items
 from mimar.training import Precision, read_texts
@@ -33,13 +33,19 @@ class Recovery:
     precision: Precision
     control: bool
 
+    def __post_init__(self) -> None:
+        if not self.learning_rate > 0:
+            raise InputError(f"--heal-rate must be above 0, got {self.learning_rate}")
+        if not 0 <= self.teacher_weight <= 1:
+            raise InputError(f"--heal-teacher-weight must be a share from 0 to 1, got {self.teacher_weight}")
+
 
 @dataclass(frozen=True)
 class Plan:
     """What is to be measured and written. texts: sources to judge on, each by itself; tokens: of each.
 
     tasks: names, or NAME=FILE, with `items` of each, all for None. exports: (form, type of weights or empty).
-    quantized: types of weights that are compared. choose: the trial to go on with, None for the best first objective.
+    quantized: types of weights that are compared. choose: the trial to go on with, None for the best of the finals.
     """
 
     texts: tuple[str, ...]
@@ -53,6 +59,11 @@ class Plan:
     quantized: tuple[str, ...]
     out: Path | None
     choose: int | None = None
+
+    def place(self, form: str, kind: str) -> Path:
+        """Where such an export is written."""
+        assert self.out is not None
+        return self.out / (f"{form}-{kind}" if kind else form)
 
     def require_readable(self, opened: Opened) -> None:
         """InputError before anything is computed where something is missing or too short."""
@@ -86,7 +97,7 @@ def names(text: str) -> tuple[str, ...]:
 
 def read_exports(text: str) -> tuple[tuple[str, str], ...]:
     """``hf,gguf:Q8_0`` → forms with their types of weights; empty for none. UnknownNameError."""
-    return tuple(map(_export, names(text)))
+    return tuple(dict.fromkeys(map(_export, names(text))))
 
 
 def _export(text: str) -> tuple[str, str]:
@@ -112,12 +123,17 @@ def read_types(text: str) -> tuple[str, ...]:
 
 
 def require_out(plan: Plan) -> None:
-    """InputError where there is something to write and nowhere to write it, MissingDependencyError where nothing is
-    that could write it.
+    """InputError where there is something to write and nowhere to write it or other files are there,
+    MissingDependencyError where nothing is that could write it.
     """
     if plan.exports and plan.out is None:
         raise InputError("--export writes files: say where with --out DIR")
-    if any(form == "onnx" for form, _ in plan.exports):
+    forms = {form for form, _ in plan.exports}
+    if "onnx" in forms:
         require_onnx()
+    if "gguf" in forms:
+        require_gguf()
+    for form, kind in plan.exports:
+        require_free(plan.place(form, kind), form)
     if INT8 in plan.quantized:
         require_int8()

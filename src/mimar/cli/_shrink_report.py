@@ -6,47 +6,39 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from mimar.cli._shrink_settings import COMMAND, ShrinkSettings
-from mimar.cli._study_file import ledger_of
+from mimar.cli._study_file import ledger_of, reading
 from mimar.elastic import SubNetwork
-from mimar.errors import ForeignFileError
-from mimar.hardware import hardware_metrics
 from mimar.objectives import complete_trials, front_trials, losses
 from mimar.report import FamiliarShape, KeptLayers, Measured, MeasuredModel, ReportData
-from mimar.shrink import DIVERGENCE, objective_for
-from mimar.storage import SQLiteStorage
+from mimar.shrink import DIVERGENCE, Known, objective_for
 from mimar.study import Journal, read_journal, read_trials
 from mimar.trial import Trial
 
 
 def shrink_report(path: Path) -> ReportData | None:
     """Everything a report shows of a study of this kind; None where it is one of another. Errors as `open_study`."""
-    storage = SQLiteStorage(path, read_only=True)
-    try:
-        journal = read_journal(storage, "study", "call", "stop", "measured")
-        if journal.settings is None or journal.settings.get("kind") != COMMAND:
+    with reading(path) as storage:
+        data = read_journal(storage, "study").settings
+        if data is None or data.get("kind") != COMMAND:
             return None
-        settings = ShrinkSettings.from_json(journal.settings)
-        return _data(path, journal, read_trials(storage, settings.space.from_json), settings)
-    except (KeyError, TypeError, ValueError) as error:
-        raise ForeignFileError(f"{path} is damaged: an entry lacks its fields ({error!r}); restore a backup") from error
-    finally:
-        storage.close()
+        settings = ShrinkSettings.from_json(data)
+        trials = read_trials(storage, settings.space.from_json)
+        return _data(path, read_journal(storage, "call", "stop", "measured"), trials, settings)
 
 
 def started_by(path: Path) -> str:
-    """The command that began the study at `path`; empty where it is none of this kind, which is another's to say."""
-    storage = SQLiteStorage(path, read_only=True)
-    try:
+    """The command that began the study at `path`, of whatever kind; empty where there is none."""
+    with reading(path) as storage:
         return str((read_journal(storage, "study").settings or {}).get("command", ""))
-    finally:
-        storage.close()
 
 
 def _data(path: Path, journal: Journal, trials: Sequence[Trial[SubNetwork]], settings: ShrinkSettings) -> ReportData:
-    assert settings.reference is not None
+    if settings.reference is None:
+        raise ValueError("it has no frame for hypervolumes")
     space, workload = settings.space, settings.workload
     objectives = tuple(objective_for(name) for name in settings.objectives)
     members = tuple(trial.architecture.sizes for trial in front_trials(trials, objectives))
@@ -69,8 +61,14 @@ def _data(path: Path, journal: Journal, trials: Sequence[Trial[SubNetwork]], set
         stop_reasons=tuple(journal.stops),
         kept=KeptLayers(SubNetwork.whole(space.parent).sizes, members),
         measured=None if journal.measured is None else _measured(journal.measured),
-        export=f"mimar shrink {settings.model} --study {{study}} --resume --choose {{id}} --export gguf --out DIR",
+        export=f"mimar shrink {_literal(quote(settings.model))} --study {{study}} --resume --choose {{id}} "
+        "--export gguf --out DIR",
     )
+
+
+def _literal(text: str) -> str:
+    """As `str.format` gives back `text`."""
+    return text.replace("{", "{{").replace("}", "}}")
 
 
 def _measured(result: Mapping[str, Any]) -> Measured:
@@ -115,9 +113,8 @@ def _as_architecture(trial: Trial[SubNetwork], settings: ShrinkSettings) -> Tria
 
 
 def _parent(settings: ShrinkSettings) -> FamiliarShape:
-    parent = settings.space.parent
-    sizes = {"block_params": float(SubNetwork.whole(parent).block_params(parent)), DIVERGENCE: 0.0}
-    return FamiliarShape("the parent", {**hardware_metrics(parent, settings.profile, settings.workload), **sizes})
+    known = Known(settings.space, settings.profile, settings.workload, settings.speed)
+    return FamiliarShape("the parent", {**known(SubNetwork.whole(settings.space.parent)), DIVERGENCE: 0.0})
 
 
 def shrink_summary(data: ReportData) -> dict[str, Any]:

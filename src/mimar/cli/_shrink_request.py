@@ -15,7 +15,7 @@ from mimar.elastic import ElasticSpace, Form, SubNetwork
 from mimar.errors import InputError, UnknownNameError
 from mimar.hardware import DeviceProfile, Dtype, Workload, load_profile
 from mimar.objectives import Budget
-from mimar.shrink import LLAMA_CPP, Knapsack, Known, LlamaCppSpeed, objective_for, time_in_llama_cpp
+from mimar.shrink import FIGURES, LLAMA_CPP, Knapsack, Known, LlamaCppSpeed, objective_for, time_in_llama_cpp
 from mimar.space import Architecture
 from mimar.strategy import Darts
 from mimar.tasks import TASKS
@@ -87,8 +87,14 @@ def settings_for(request: ShrinkRequest, opened: Opened, stage: Stage) -> Shrink
     parent = opened.parent.arch
     space, texts, objectives = _space(request, parent), _texts(request, parent), objective_names(request.objectives)
     weights = read_weights(request.weights, request.strategy, [objective_for(name) for name in objectives])
+    if not objectives:
+        raise InputError("--objectives needs at least one metric, got none")
+    if request.strategy == Knapsack.name and not set(objectives) & {*FIGURES}:
+        raise InputError(f"strategy {Knapsack.name} needs {' or '.join(FIGURES)} among --objectives")
     profile, workload, speed = _use(request, opened, space, stage)
     whole = Known(space, profile, workload, speed)(SubNetwork.whole(parent))
+    for name in set(objectives) - {*whole, *FIGURES, *TASKS}:
+        raise InputError(f"the device {profile.name} says nothing of {name}: choose other --objectives")
     return ShrinkSettings(
         request.model, opened.fingerprint, space, texts, profile, workload, speed,
         _budgets(request.budgets, whole), objectives, _asked(request, objectives),

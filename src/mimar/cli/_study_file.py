@@ -9,14 +9,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mimar.cli._settings import DesignSettings
+from mimar.cli._settings import COMMAND, DesignSettings
 from mimar.design import objective_for
-from mimar.errors import ForeignFileError, InputError, UnknownNameError
+from mimar.errors import ArchitectureError, ForeignFileError, InputError, UnknownNameError
 from mimar.llm import CallRecord, Ledger
-from mimar.objectives import Objective
+from mimar.objectives import Objective, complete_trials, losses
 from mimar.space import Architecture, architecture_from_json
 from mimar.storage import SQLiteStorage
-from mimar.study import Journal, read_journal, read_trials
+from mimar.study import read_journal, read_trials
 from mimar.trial import Trial
 
 
@@ -65,24 +65,35 @@ def uncollected() -> Generator[None]:
 @uncollected()
 def open_study(path: Path) -> StudyFile:
     """Read a study without changing it; InputError, ForeignFileError or NewerVersionError."""
+    with reading(path) as storage:
+        data = read_journal(storage, "study").settings
+        if data is None:
+            raise InputError(f"{path} holds no study yet: run `mimar design --study {path}`")
+        if data.get("kind") != COMMAND:
+            raise InputError(f"{path}: expected a study made by `mimar design`, got one of kind {data.get('kind')!r}")
+        settings = DesignSettings.from_json(data)
+        trials = read_trials(storage, architecture_of)  # before the calls, so that no trial's call is missing
+        journal = read_journal(storage, "ask", "call", "judge", "stop")
+        study = StudyFile(
+            path, settings, tuple(trials), tuple(journal.calls), tuple(journal.judgements), tuple(journal.stops),
+            journal.seconds,
+        )  # fmt: skip
+        if settings.reference is None:
+            raise ValueError("it has no frame for hypervolumes")
+        losses([trial.metrics for trial in complete_trials(trials)], study.objectives)  # each has what is searched for
+        return study
+
+
+@contextmanager
+def reading(path: Path) -> Generator[SQLiteStorage]:
+    """The study at `path`, to read from; an entry that makes no sense is a ForeignFileError."""
     storage = SQLiteStorage(path, read_only=True)
     try:
-        trials = read_trials(storage, architecture_of)  # before the calls, so that no trial's call is missing
-        journal = read_journal(storage, "study", "ask", "call", "judge", "stop")
-        if journal.settings is None:
-            raise InputError(f"{path} holds no study yet: run `mimar design --study {path}`")
-        return _study(path, journal, trials)
-    except (KeyError, TypeError, ValueError) as error:
-        raise ForeignFileError(f"{path} is damaged: an entry lacks its fields ({error!r}); restore a backup") from error
+        yield storage
+    except (ArithmeticError, ArchitectureError, KeyError, TypeError, ValueError) as error:
+        raise ForeignFileError(f"{path} is damaged: an entry makes no sense ({error!r}); restore a backup") from error
     finally:
         storage.close()
-
-
-def _study(path: Path, journal: Journal, trials: Sequence[Trial[Architecture]]) -> StudyFile:
-    assert journal.settings is not None
-    settings = DesignSettings.from_json(journal.settings)
-    calls, judgements = tuple(journal.calls), tuple(journal.judgements)
-    return StudyFile(path, settings, tuple(trials), calls, judgements, tuple(journal.stops), journal.seconds)
 
 
 def architecture_of(data: Any) -> Architecture:
@@ -91,9 +102,10 @@ def architecture_of(data: Any) -> Architecture:
 
 
 def read_calls(path: Path) -> Sequence[CallRecord]:
-    """The LLM calls that a study recorded, for ``--llm replay:STUDY``."""
-    study = open_study(path)
-    return (*study.calls, *study.judgements)
+    """The LLM calls that a study of any kind recorded, for ``--llm replay:STUDY``."""
+    with reading(path) as storage:
+        journal = read_journal(storage, "call", "judge")
+        return (*journal.calls, *journal.judgements)
 
 
 def ledger_of(

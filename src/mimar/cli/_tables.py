@@ -5,9 +5,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from mimar.cli._output import say
+from mimar.errors import visible
 
 SHOWN = 12
 """Front members printed after a search; `mimar show` prints more."""
@@ -32,7 +34,7 @@ def print_result(path: Path, result: Mapping[str, Any]) -> None:
         say(judge_words(llm["judge"]))
     if "gates" in result:
         say(gate_sentence(result["gates"]))
-    say(f"next: mimar report {path} · mimar export {path}#ID --to hf DIR")
+    say(f"next: mimar report {quote(str(path))} · mimar export {quote(f'{path}#ID')} --to hf DIR")
 
 
 def print_figures(
@@ -44,6 +46,7 @@ def print_figures(
     """
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     widths = {name: max(map(len, (name, *(line[index] for line in lines)))) + 1 for index, name in enumerate(columns)}
     full = sum(widths.values())
@@ -56,7 +59,7 @@ def print_figures(
     for index in shown:
         table.add_column(columns[index], justify="right" if index else "left", no_wrap=True)
     for line in lines:
-        table.add_row(*(line[index] for index in shown))
+        table.add_row(*(Text(visible(line[index])) for index in shown))
     if before:
         console.print(before)
     console.print(table)
@@ -116,13 +119,14 @@ def print_devices(rows: Sequence[Mapping[str, Any]]) -> None:
     """One line for each device, and one more for what it cannot run; a device without figures has its description."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     table = Table("device", "memory GB", "GB/s", "peak TFLOP/s", "watts", "description", box=None, pad_edge=False)
     for row in rows:
         figures = ("",) * 4 if row["memory_bytes"] is None else _figures(row)
         limits = row["restrictions"] or ()
-        note = f"\n[dim]{'; '.join(limits)}[/]" if len(limits) > 1 else ""
-        table.add_row(row["name"], *figures, row["description"] + note)
+        note = Text(f"\n{'; '.join(map(visible, limits))}" if len(limits) > 1 else "", "dim")
+        table.add_row(row["name"], *figures, Text(visible(row["description"])) + note)
     Console().print(table)
 
 

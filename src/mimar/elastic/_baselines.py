@@ -54,7 +54,10 @@ def _filled(parent: Parent, sub: SubNetwork, most: int) -> SubNetwork:
 
 
 def short_gpt(parent: Parent, influences: Sequence[float], most: int) -> SubNetwork:
-    """Whole layers go, those of the least influence first (Men et al., "ShortGPT", 2024), until `most` is met."""
+    """Whole layers go, those of the least influence first (Men et al., "ShortGPT", 2024), until `most` is met.
+
+    BudgetError: even one layer is too much.
+    """
     sub = SubNetwork.whole(parent.arch)
     for number in np.argsort(influences, kind="stable"):
         if sub.block_params(parent.arch) <= most:
@@ -62,6 +65,8 @@ def short_gpt(parent: Parent, influences: Sequence[float], most: int) -> SubNetw
         kv_heads, intermediate = ([*sizes] for sizes in (sub.kv_heads, sub.intermediate))
         kv_heads[number] = intermediate[number] = 0
         sub = SubNetwork(tuple(kv_heads), tuple(intermediate))
+    if not sub.kept_layers:
+        raise BudgetError(f"one whole layer has more than {most:,} block parameters")
     return sub
 
 

@@ -41,6 +41,15 @@ def run_layer(layer: Layer, x: Tensor, turn: Rotary, facts: Facts) -> Tensor:
     return x if layer.mlp is None else x + feed_forward(layer.mlp, x, facts)
 
 
+def streams_of(parent: Parent, ids: Tensor, turn: Rotary) -> list[Tensor]:
+    """Those of ids (batch, tokens) before each layer of `parent` and behind the last one."""
+    with torch.no_grad():
+        found = [F.embedding(ids, parent.embedding)]
+        for layer in parent.layers:
+            found.append(run_layer(layer, found[-1], turn, parent.facts))
+    return found
+
+
 def attend(part: Attention, x: Tensor, turn: Rotary, facts: Facts) -> Tensor:
     """What attention adds to x (batch, tokens, hidden)."""
     return F.linear(mixed_values(part, x, turn, facts), part.output, part.biases[3])

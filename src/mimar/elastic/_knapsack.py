@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,6 +11,9 @@ from mimar.elastic._block_scores import BlockScores
 from mimar.elastic._space import ElasticSpace
 from mimar.elastic._subnetwork import SubNetwork
 from mimar.errors import BudgetError
+
+if TYPE_CHECKING:
+    from scipy.optimize import LinearConstraint
 
 Sizes = tuple[int, int]
 Cost = Callable[[int, Sizes], float]
@@ -71,10 +75,7 @@ def _solved(options: Sequence[Sequence[Sizes]], scores: BlockScores, limits: Lim
     score = np.asarray([scores.of_layer(number, *sizes) for number, sizes in listed])
     owner = np.asarray([number for number, _ in listed])
     one_each = csr_array((np.ones(len(listed)), (owner, np.arange(len(listed)))))
-    within = [
-        LinearConstraint(np.asarray([[cost(number, sizes) for number, sizes in listed]]), -np.inf, limit)
-        for cost, limit in limits
-    ]
+    within = [_row([cost(number, sizes) for number, sizes in listed], limit) for cost, limit in limits]
     result = milp(
         score,
         constraints=[LinearConstraint(one_each, 1, 1), *within],
@@ -86,3 +87,12 @@ def _solved(options: Sequence[Sequence[Sizes]], scores: BlockScores, limits: Lim
         return None
     chosen = [sizes for (_, sizes), taken in zip(listed, result.x, strict=True) if taken > 0.5]
     return float(result.fun), SubNetwork(*map(tuple, zip(*chosen, strict=True)))
+
+
+def _row(costs: Sequence[float], limit: float) -> LinearConstraint:
+    """The solver forgives 1e-6 in every row, which is nothing for parameters and much for seconds: small ones grow."""
+    from scipy.optimize import LinearConstraint
+
+    largest = np.abs(costs).max()
+    scale = 1 / largest if 0 < largest < 1 else 1.0
+    return LinearConstraint(scale * np.asarray([costs]), -np.inf, scale * limit)

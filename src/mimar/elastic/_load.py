@@ -51,6 +51,12 @@ def config_of_gguf(file: GGUFFile) -> dict[str, Any]:
             raise InputError(f"{file.path}: the key {family}.{name} must be a number above 0, got {found!r}")
         return found
 
+    scaling = file.keys.get(f"{family}.rope.scaling.type", "none")
+    if "rope_freqs.weight" in file.tensors or scaling not in ("none", ""):
+        raise InputError(
+            f"{file.path} turns its tokens by scaled angles (rope_freqs, or rope.scaling.type {scaling!r}), which are "
+            "not read from GGUF: give the folder of transformers or the hub id of this model"
+        )
     embedding = file.tensors.get("token_embd.weight")
     if embedding is None or not embedding.shape:
         raise InputError(f"{file.path} has no tensor token_embd.weight")
@@ -132,7 +138,8 @@ def _fetched(source: str) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError
 
+    wanted = ["*.json", "*.safetensors", "tokenizer.model", "merges.txt", "*.jinja", "README.md"]
     try:
-        return Path(snapshot_download(source, allow_patterns=["*.json", "*.safetensors", "tokenizer.model"]))
+        return Path(snapshot_download(source, allow_patterns=wanted))
     except (OSError, ValueError, HfHubHTTPError) as error:
         raise InputError(f"the hub does not deliver {source}: {str(error).partition(chr(10))[0]}") from error

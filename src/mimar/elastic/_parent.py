@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -85,6 +86,8 @@ def architecture_of(config: Mapping[str, Any]) -> Architecture:
         raise InputError(f"expected a model of the LLaMA family ({', '.join(FAMILY)}), got model_type {family!r}")
     if config.get("hidden_act", "silu") != "silu":
         raise InputError(f"expected the activation silu, as the LLaMA family has, got {config['hidden_act']!r}")
+    if config.get("quantization_config"):
+        raise InputError("this model's weights are rounded (quantization_config): give the one that it was made from")
     if config.get("mlp_bias"):
         raise InputError("models with biases in the feed-forward part (mlp_bias) are not shrunk here")
     if family != "mistral" and config.get("use_sliding_window"):
@@ -117,8 +120,32 @@ def _number(config: Mapping[str, Any], name: str, default: int | None = None) ->
 def facts_of(config: Mapping[str, Any], arch: Architecture) -> Facts:
     """What `config`, a config.json, says beside the sizes of `arch`."""
     family = config["model_type"]
-    rope = dict(config.get("rope_parameters") or config.get("rope_scaling") or {})
-    rope.setdefault("rope_theta", config.get("rope_theta", 10000.0))
-    rope.setdefault("rope_type", rope.pop("type", "default"))
     window = config.get("sliding_window", 4096) or 0 if family == "mistral" else 0
-    return Facts(family, arch.blocks[0].mixer.head_size, float(config.get("rms_norm_eps", 1e-6)), rope, window)
+    if not isinstance(window, int):
+        raise InputError(f"sliding_window of the model must be a number of tokens or null, got {window!r}")
+    epsilon = _positive(config, "rms_norm_eps", 1e-6)
+    return Facts(family, arch.blocks[0].mixer.head_size, epsilon, _rope(config), window)
+
+
+def _rope(config: Mapping[str, Any]) -> dict[str, Any]:
+    """How far a token turns, as `rope_parameters` of transformers says it; older models say it in other fields."""
+    given = config.get("rope_parameters") or config.get("rope_scaling") or {}
+    if not isinstance(given, Mapping):
+        raise InputError(f"rope_parameters of the model must be an object, got {given!r}")
+    rope = dict(given)
+    rope["rope_theta"] = _positive(rope if "rope_theta" in rope else config, "rope_theta", 10000.0)
+    rope.setdefault("rope_type", rope.pop("type", "default"))
+    if rope["rope_type"] not in _ROPES:
+        raise InputError(f"rope_type of the model must be one of {', '.join(_ROPES)}, got {rope['rope_type']!r}")
+    return rope
+
+
+_ROPES: Final = ("default", "linear", "dynamic", "yarn", "longrope", "llama3")
+
+
+def _positive(config: Mapping[str, Any], name: str, default: float) -> float:
+    found = config.get(name)
+    found = default if found is None else found
+    if isinstance(found, bool) or not isinstance(found, int | float) or not 0 < found < math.inf:
+        raise InputError(f"{name} of the model must be a number above 0, got {found!r}")
+    return float(found)

@@ -8,10 +8,9 @@ from typing import Final
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from mimar.elastic._block_scores import BlockScores, Curve
-from mimar.elastic._forward import Rotary, rotary, run_layer
+from mimar.elastic._forward import Rotary, rotary, run_layer, streams_of
 from mimar.elastic._judged import SEQUENCES, Answers
 from mimar.elastic._space import ElasticSpace
 from mimar.elastic._subnetwork import SubNetwork
@@ -34,7 +33,7 @@ def block_scores(network: SuperNetwork, space: ElasticSpace, ids: Tensor) -> Blo
     sums, run = np.zeros(len(subs)), 0
     with torch.no_grad():
         for batch in ids.split(SEQUENCES):
-            streams = _streams(network, batch, turn)
+            streams = streams_of(network.parent, batch, turn)
             answers = Answers.of(network.parent, streams[-1])
             run += len(batch) * (len(streams) - 1)
             for at, (number, sizes) in enumerate(subs):
@@ -62,14 +61,6 @@ def _spread(sizes: Sequence[int]) -> list[int]:
     """The least size, and others up to the largest, which is left out."""
     below = sorted(sizes)[:-1]
     return sorted({below[k * len(below) // MEASURED] for k in range(MEASURED)}) if below else []
-
-
-def _streams(network: SuperNetwork, batch: Tensor, turn: Rotary) -> list[Tensor]:
-    """Of the parent, before each layer and behind the last one."""
-    found = [F.embedding(batch, network.parent.embedding)]
-    for layer in network.parent.layers:
-        found.append(run_layer(layer, found[-1], turn, network.parent.facts))
-    return found
 
 
 def _from(network: SuperNetwork, stream: Tensor, turn: Rotary, cut: Cut) -> Tensor:

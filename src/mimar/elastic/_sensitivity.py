@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mimar.elastic._forward import Rotary, logits, rotary, run_layer
+from mimar.elastic._forward import Rotary, logits, rotary, run_layer, streams_of
 from mimar.elastic._parent import Facts, Layer, Parent
 
 
@@ -34,7 +34,7 @@ def sensitivities(parent: Parent, ids: Tensor) -> tuple[Sensitivity, ...]:
     found = [Sensitivity(torch.zeros(hidden, hidden), torch.zeros(hidden, hidden)) for _ in parent.layers]
     turn, generator = rotary(parent.facts, parent.config, ids.shape[1]), torch.Generator().manual_seed(0)
     for row in ids.split(1):
-        streams = _streams(parent, row, turn)
+        streams = streams_of(parent, row, turn)
         gradient = _drawn_gradient(parent, streams.pop(), generator)
         for layer, sums in zip(reversed(parent.layers), reversed(found), strict=True):
             _add(sums.mlp, gradient)
@@ -47,15 +47,6 @@ def root(matrix: Tensor) -> Tensor:
     """The symmetric square root, in double precision."""
     values, vectors = torch.linalg.eigh(matrix.double())
     return (vectors * values.clamp_min(0).sqrt()) @ vectors.T
-
-
-def _streams(parent: Parent, row: Tensor, turn: Rotary) -> list[Tensor]:
-    """Before each layer, and behind the last one."""
-    with torch.no_grad():
-        found = [F.embedding(row, parent.embedding)]
-        for layer in parent.layers:
-            found.append(run_layer(layer, found[-1], turn, parent.facts))
-    return found
 
 
 def _drawn_gradient(parent: Parent, stream: Tensor, generator: torch.Generator) -> Tensor:

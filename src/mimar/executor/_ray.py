@@ -102,7 +102,7 @@ class RayExecutor:
                 address=address or "local", include_dashboard=None if address else False, logging_level=logging.ERROR,
                 log_to_driver=False,
             )  # fmt: skip
-        except (ConnectionError, ValueError, RuntimeError) as error:
+        except (ConnectionError, ValueError, RuntimeError, self._ray.exceptions.RayError) as error:
             where = f"no Ray cluster at {address}" if address else "Ray cannot start on this machine"
             raise InputError(f"{where}: {error}; `ray start --head` starts one, `ray status` looks for it") from error
 

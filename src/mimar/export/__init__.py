@@ -8,12 +8,12 @@ put in place, so that nothing half-written stays. Heavy libraries are loaded whe
 from mimar.export._code import export_code
 from mimar.export._csv import export_csv
 from mimar.export._gguf import export_gguf
-from mimar.export._gguf_check import QUANTIZATIONS
+from mimar.export._gguf_check import QUANTIZATIONS, require_gguf
 from mimar.export._hf import export_hf
 from mimar.export._int8 import INT8, int8_rounded, require_int8
 from mimar.export._json import export_json
 from mimar.export._optuna import export_optuna
-from mimar.export._publish import ExportResult
+from mimar.export._publish import ExportResult, require_free, written_aside
 from mimar.export._shrunk import export_shrunk_gguf, save_shrunk_gguf
 from mimar.export._shrunk_hf import export_shrunk_hf
 from mimar.export._shrunk_onnx import export_shrunk_onnx, require_onnx
@@ -32,7 +32,10 @@ __all__ = [
     "export_shrunk_hf",
     "export_shrunk_onnx",
     "int8_rounded",
+    "require_free",
+    "require_gguf",
     "require_int8",
     "require_onnx",
     "save_shrunk_gguf",
+    "written_aside",
 ]

@@ -5,13 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import json
-import uuid
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
 from mimar.errors import ExportError, InputError
-from mimar.export._publish import ExportResult
+from mimar.export._publish import ExportResult, written_aside
 from mimar.trial import Trial
 
 A = TypeVar("A")
@@ -66,18 +65,8 @@ def _write(target: Path, rows: list[list[str]]) -> None:
     """Write beside `target`, read back, and put in its place."""
     text = io.StringIO(newline="")
     csv.writer(text).writerows(rows)
-    aside = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            aside.write_text(text.getvalue(), encoding="utf-8", newline="")
-            with aside.open(encoding="utf-8", newline="") as file:
-                if list(csv.reader(file)) != rows:
-                    raise ExportError(f"expected {target} to read back as it was written, got another table")
-            aside.replace(target)
-        finally:
-            aside.unlink(missing_ok=True)
-    except OSError as error:
-        raise ExportError(
-            f"expected to write {target}, got {error.strerror or error}; make room or choose another place"
-        ) from error
+    with written_aside(target) as aside:
+        aside.write_text(text.getvalue(), encoding="utf-8", newline="")
+        with aside.open(encoding="utf-8", newline="") as file:
+            if list(csv.reader(file)) != rows:
+                raise ExportError(f"expected {target} to read back as it was written, got another table")

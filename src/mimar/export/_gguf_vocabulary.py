@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from mimar.errors import InputError
 from mimar.export._tokenizer import copy_tokenizer, read_tokenizer, tokenizer_file
 from mimar.formats import TEXT_SPLITS
-from mimar.training import END
+from mimar.training import END, SubwordTokenizer
 
 if TYPE_CHECKING:
     import gguf
@@ -125,9 +125,7 @@ def _whole(source: Path) -> Mapping[str, Any]:
 
 def _begin(source: Path) -> int | None:
     """The token that the tokenizer puts before every text; None where there is none, or more than one."""
-    from tokenizers import Tokenizer
-
-    ids = Tokenizer.from_file(str(tokenizer_file(source))).encode("").ids
+    ids = SubwordTokenizer.read(tokenizer_file(source)).begin
     return ids[0] if len(ids) == 1 else None
 
 

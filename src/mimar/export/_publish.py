@@ -56,7 +56,7 @@ def publish(
     aside = target.with_name(f".{target.name}{_ASIDE}{uuid.uuid4().hex[:8]}")
     try:
         _clear_up(target)
-        _refuse_foreign(target, form)
+        require_free(target, form)
         aside.mkdir(parents=True)
         with _claimed(aside):
             verdicts = dict(write(aside))
@@ -72,12 +72,33 @@ def publish(
     return ExportResult(form, target, (*files, MANIFEST), verdicts)
 
 
+@contextmanager
+def written_aside(target: Path) -> Iterator[Path]:
+    """A path beside `target` to write one file to, which takes its place when the block ends well and is gone else.
+
+    ExportError: the disk does not take it.
+    """
+    aside = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield aside
+            aside.replace(target)
+        finally:
+            aside.unlink(missing_ok=True)
+    except OSError as error:
+        raise ExportError(
+            f"expected to write {target}, got {error.strerror or error}; make room or choose another place"
+        ) from error
+
+
 def _write_manifest(directory: Path, arch: Architecture, facts: dict[str, Any]) -> None:
     text = json.dumps(facts | {"architecture": architecture_to_json(arch)}, indent=2)
     (directory / MANIFEST).write_text(text + "\n", encoding="utf-8")
 
 
-def _refuse_foreign(target: Path, form: Form) -> None:
+def require_free(target: Path, form: str) -> None:
+    """InputError where `target` is there and is no empty directory nor an earlier export of this form."""
     if not target.exists():
         return
     advice = "choose a new or empty directory"
@@ -92,7 +113,7 @@ def _refuse_foreign(target: Path, form: Form) -> None:
         )
 
 
-def _known_files(target: Path, form: Form) -> set[str]:
+def _known_files(target: Path, form: str) -> set[str]:
     """The files of an earlier export of this form; empty when there is none."""
     try:
         facts = json.loads((target / MANIFEST).read_text(encoding="utf-8"))

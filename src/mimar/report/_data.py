@@ -32,8 +32,8 @@ class ReportData:
     device, workload, score: one sentence each, what was assumed and how quality was scored.
     familiar: known shapes drawn beside the front. seconds: of the whole search.
     stop_reasons: why each run of the study ended, first to last. kept: of a pretrained model, by the front.
-    measured: models of a shrink run, on texts and tasks. export: the command that writes a trial, with {study} and
-    {id}.
+    measured: models of a shrink run, on texts and tasks. export: the command that writes a trial, for `str.format` with
+    {study}, {id} and {trial}, the two together; braces of its own are doubled.
     """
 
     name: str
@@ -53,4 +53,4 @@ class ReportData:
     stop_reasons: tuple[str, ...]
     kept: KeptLayers | None = None
     measured: Measured | None = None
-    export: str = "mimar export {study}#{id} --to hf DIR"
+    export: str = "mimar export {trial} --to hf DIR"

@@ -30,9 +30,8 @@ def table_metrics(data: ReportData) -> tuple[str, ...]:
 
 def export_command(data: ReportData, trial: Trial[Architecture]) -> str:
     """The command that writes the trial as files."""
-    if "{study}#{id}" in data.export:
-        return data.export.replace("{study}#{id}", shlex.quote(f"{data.name}#{trial.id}"))
-    return data.export.replace("{study}", shlex.quote(data.name)).replace("{id}", str(trial.id))
+    both = shlex.quote(f"{data.name}#{trial.id}")
+    return data.export.format(study=shlex.quote(data.name), id=trial.id, trial=both)
 
 
 def front_table(data: ReportData, limit: int | None = None) -> Table:

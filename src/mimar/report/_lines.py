@@ -12,6 +12,8 @@ WIDTH, HEIGHT = 860, 520
 LEFT, TOP, BOTTOM = 78, 50, 60
 LETTER = 8.8
 """Pixels that a letter of a name takes, a little more than most."""
+LETTERS = 36
+"""Most of a name that are shown."""
 ROW = 17
 """Pixels between two names at the right edge."""
 
@@ -26,10 +28,12 @@ Point = tuple[float, float]
 def lines_svg(title: str, x: str, y: str, lines: Mapping[str, Sequence[Point]]) -> str:
     """Each of `lines` through its points, named at its right end; `x` and `y` name the axes.
 
-    An axis is logarithmic where its values span more than a factor of eight.
+    An axis is logarithmic where its values span more than a factor of eight. Of points in a row at one height only the
+    ends are drawn, and long names lose their middle.
     """
     points = [point for line_ in lines.values() for point in line_]
     across, up = (axis_over(point[i] for point in points) for i in (0, 1))
+    lines = {_short(name): _bends(line_) for name, line_ in lines.items()}
     right, bottom = WIDTH - 30 - LETTER * max(map(len, lines), default=0), HEIGHT - BOTTOM
 
     frame = Frame(across, up, (LEFT, TOP, right, bottom))
@@ -49,6 +53,19 @@ def lines_svg(title: str, x: str, y: str, lines: Mapping[str, Sequence[Point]]) 
         marks.append(line(end, (right + 12, places[name] - 5), colour, "2 3"))
         marks.append(label(name, (right + 16, places[name]), colour))
     return picture(title, (WIDTH, HEIGHT), marks)
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= LETTERS else f"{name[: LETTERS // 2 - 1]}…{name[-LETTERS // 2 :]}"
+
+
+def _bends(points: Sequence[Point]) -> list[Point]:
+    """`points` without those that have neighbours of the same height on both sides."""
+    last = len(points) - 1
+    heights = [height for _, height in points]
+    return [
+        point for i, point in enumerate(points) if i in (0, last) or not heights[i - 1] == heights[i] == heights[i + 1]
+    ]
 
 
 def _apart(heights: Mapping[str, float]) -> dict[str, float]:

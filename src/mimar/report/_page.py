@@ -42,7 +42,7 @@ def render_html(
     scripts = [get_plotlyjs(), *map(_part, parts)]
     return Template(_part("page.html")).substitute(
         policy=_policy(scripts, asks=live is not None),
-        live="" if live is None else f'<p id="live" role="status" data-version="{text(live)}"></p>',
+        live="" if live is None else Template(_part("live.html")).substitute(version=text(live)),
         style=_part("page.css"),
         name=text(data.name),
         version=text(data.version),

@@ -11,6 +11,7 @@ from mimar.shrink._speed import LLAMA_CPP, TIMED_WITH, LlamaCppSpeed, run_in_lla
 from mimar.shrink._task import (
     DEFAULT_OBJECTIVES,
     DIVERGENCE,
+    FIGURES,
     LOSS,
     ShrinkEvaluator,
     ShrinkTask,
@@ -23,6 +24,7 @@ from mimar.shrink._within import Known
 __all__ = [
     "DEFAULT_OBJECTIVES",
     "DIVERGENCE",
+    "FIGURES",
     "LLAMA_CPP",
     "LOSS",
     "TIMED_WITH",

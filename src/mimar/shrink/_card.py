@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from pathlib import Path
 
 from mimar.shrink._rows import ModelRow
 
@@ -37,7 +38,7 @@ def model_card(parent: ModelRow, chosen: ModelRow, origin: Provenance) -> str:
 
 
 def _is_hub_id(source: str) -> bool:
-    return source.count("/") == 1 and not source.startswith((".", "/", "~")) and not source.endswith(".gguf")
+    return source.count("/") == 1 and not source.startswith((".", "/", "~")) and not Path(source).exists()
 
 
 def _table(parent: ModelRow, chosen: ModelRow) -> list[str]:

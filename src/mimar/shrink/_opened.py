@@ -40,10 +40,8 @@ class Opened:
     @cached_property
     def encode(self) -> Encode:
         """Text → tokens, with those that every text begins with."""
-        from tokenizers import Tokenizer
-
-        library = Tokenizer.from_file(str(self.tokenizer / "tokenizer.json"))
-        return lambda text: [*self.begin, *library.encode(text, add_special_tokens=False).ids]
+        reader = self.reader
+        return lambda text: [*self.begin, *reader.ids(text)]
 
     @property
     def fingerprint(self) -> str:
@@ -70,24 +68,17 @@ def open_model(source: str, scratch: Path) -> Opened:
     if path.is_file():
         save_gguf_tokenizer(read_gguf(path), scratch)
     tokenizer = scratch if path.is_file() else path
-    _require_fitting(parent, tokenizer)
-    return Opened(parent, tokenizer, _begin(tokenizer), _licence(path))
+    reader = SubwordTokenizer.read(tokenizer)
+    _require_fitting(parent, reader.vocab_size, tokenizer)
+    return Opened(parent, tokenizer, reader.begin, _licence(path))
 
 
-def _require_fitting(parent: Parent, tokenizer: Path) -> None:
-    size = SubwordTokenizer.read(tokenizer).vocab_size
+def _require_fitting(parent: Parent, size: int, tokenizer: Path) -> None:
     if size > parent.arch.vocab_size:
         raise InputError(
             f"the tokenizer in {tokenizer} has {size} tokens and the model only {parent.arch.vocab_size}: it belongs "
             "to another model"
         )
-
-
-def _begin(folder: Path) -> tuple[int, ...]:
-    """What the tokenizer puts before an empty text."""
-    from tokenizers import Tokenizer
-
-    return tuple(Tokenizer.from_file(str(folder / "tokenizer.json")).encode("").ids)
 
 
 def _licence(path: Path) -> str:

@@ -200,7 +200,8 @@ def _rules(space: ElasticSpace) -> Iterator[str]:
     yield "0 removes that part of the layer, both 0 drop the layer"
     whole = [n for n, options in enumerate(space.intermediate) if len(options) == len(space.kv_heads[n]) == 1]
     if whole:
-        yield f"layers {', '.join(map(str, whole))} (counted from 0) stay whole"
+        stay = "cannot be dropped" if space.form == "U" else "stay whole"
+        yield f"layers {', '.join(map(str, whole))} (counted from 0) {stay}"
     if space.form == "U":
         yield "all layers that are kept have the same sizes"
     if space.form == "G":

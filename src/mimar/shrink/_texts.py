@@ -14,6 +14,9 @@ from mimar.training import Tokenizer
 Windows = NDArray[np.int64]
 """(windows, tokens)"""
 
+LONGEST_WORD: Final = 100
+"""Characters."""
+
 CHARACTERS: Final = 8
 """Of a piece of text for each token that is wanted of it: nearly all texts have fewer to a token."""
 
@@ -56,18 +59,26 @@ def calibration_windows(
 
 
 def learning_text(
-    sources: Sequence[Sequence[str]], tokenizer: Tokenizer, tokens: int, length: int
+    sources: Sequence[Sequence[str]], tokenizer: Tokenizer, tokens: int, length: int, begin: Sequence[int] = ()
 ) -> NDArray[np.int32]:
     """At least `tokens` ids (n,), as many of every source as of any other, in pieces of `length` that are evenly spread
     over it; a source that has fewer is there more than once.
+
+    begin: tokens that every piece begins with, as the model was trained to see.
     """
-    count = -(-tokens // (length * len(sources))) + 1
-    return np.concatenate([_repeated("\n".join(texts), tokenizer, count, length) for texts in sources])
+    own = length - len(begin)
+    count = -(-tokens // (own * len(sources))) + 1
+    pieces = np.concatenate([_repeated("\n".join(texts), tokenizer, count, own) for texts in sources])
+    first = np.tile(np.asarray(begin, dtype=np.int64), (len(pieces), 1))
+    return np.concatenate([first, pieces], axis=1).astype(np.int32).ravel()
 
 
-def _repeated(text: str, tokenizer: Tokenizer, count: int, length: int) -> NDArray[np.int32]:
+def _repeated(text: str, tokenizer: Tokenizer, count: int, length: int) -> Windows:
     found = _spread(text, tokenizer, count, length)
-    return np.resize(tokenizer.encode([text]) if found is None else found.astype(np.int32), count * length)
+    if found is not None:
+        return found
+    ids = tokenizer.encode([text])
+    return _cut(ids, count, length) if len(ids) >= count * length else np.resize(ids, (count, length)).astype(np.int64)
 
 
 def _shares(count: int, parts: int) -> list[int]:
@@ -92,8 +103,8 @@ def _spread(text: str, tokenizer: Tokenizer, count: int, length: int) -> Windows
 
 
 def _word(text: str, start: int) -> int:
-    """Where the next word begins."""
-    found = text.find(" ", start) if start else 0
+    """Where the next word begins; `start` itself in scripts that have no spaces."""
+    found = text.find(" ", start, start + LONGEST_WORD) if start else 0
     return max(found, start)
 
 

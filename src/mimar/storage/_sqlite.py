@@ -40,7 +40,7 @@ class SQLiteStorage:
                 f"cannot read or write {path} (a folder): check that its folder exists, is writable and has room"
             )
         if not path.exists() and (read_only or not create):
-            raise InputError(f"no study at {path}: check the path, or start one with `mimar design --study {path}`")
+            raise InputError(f"no study at {path}: check the path, or start one (without --resume)")
         self._file = Path(os.path.realpath(path))  # SQLite's log and our lock lie beside the file, not beside a link
         self._next = 0
         self._lock: WriterLock | None = None
@@ -151,9 +151,12 @@ def _checked_version(db: sqlite3.Connection, path: Path) -> int:
 
 def _read_body(path: Path, body: str) -> dict[str, Any]:
     try:
-        return cast("dict[str, Any]", json.loads(body))
-    except json.JSONDecodeError as error:
+        read = json.loads(body)
+    except (json.JSONDecodeError, RecursionError) as error:
         raise ForeignFileError(f"{path} is damaged: an entry is not JSON ({error}); restore a backup") from error
+    if not isinstance(read, dict):
+        raise ForeignFileError(f"{path} is damaged: an entry is no JSON object; restore a backup")
+    return cast("dict[str, Any]", read)
 
 
 @contextmanager

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from mimar.errors import CandidateError
 from mimar.executor import Executor, Outcome
+
+MANY, MARKING = 12, 0.05
+"""Candidates of which the caller takes one, and the seconds that each of them takes."""
 
 
 def check_executor(executor: Executor) -> None:
@@ -13,6 +19,7 @@ def check_executor(executor: Executor) -> None:
     check_every_index(executor)
     check_failures_are_data(executor)
     check_broken_system(executor)
+    check_leaving_off(executor)
 
 
 def check_every_index(executor: Executor) -> None:
@@ -44,6 +51,18 @@ def check_broken_system(executor: Executor) -> None:
     raise AssertionError("expected the evaluator's ZeroDivisionError to be raised")
 
 
+def check_leaving_off(executor: Executor) -> None:
+    """Where the caller takes no more, what has not begun does not begin, and the executor goes on to be of use."""
+    with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        marks = [Path(folder, str(number)) for number in range(MANY)]
+        outcomes = executor.map(_marks, marks)
+        next(outcomes)
+        del outcomes
+        time.sleep(1.5 * MANY * MARKING)
+        assert not all(mark.exists() for mark in marks), f"expected the rest to be given up, got all {MANY} evaluated"
+    assert len(list(executor.map(_square, [1, 2]))) == 2, "expected it to evaluate after that"
+
+
 def _index(found: tuple[int, Outcome]) -> int:
     return found[0]
 
@@ -56,6 +75,12 @@ def _fails(item: str) -> Mapping[str, float]:
     if item in ("tight", ""):
         raise CandidateError(item)
     return {"latency": float("nan") if item == "nan" else 1.0}
+
+
+def _marks(mark: Path) -> Mapping[str, float]:
+    mark.touch()
+    time.sleep(MARKING)
+    return {}
 
 
 def _breaks(item: int) -> Mapping[str, float]:

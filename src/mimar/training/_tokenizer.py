@@ -100,6 +100,15 @@ class SubwordTokenizer:
         """Number of ids, those of added tokens included."""
         return max(self._library.get_vocab(with_added_tokens=True).values(), default=-1) + 1
 
+    @property
+    def begin(self) -> tuple[int, ...]:
+        """What the file has put before a text, for models that were trained to see it."""
+        return tuple(self._library.encode("").ids)
+
+    def ids(self, text: str) -> list[int]:
+        """`text` without special tokens at either end."""
+        return self._library.encode(text, add_special_tokens=False).ids
+
     def encode(self, texts: Sequence[str]) -> Ids:
         """As `Tokenizer.encode`, without special tokens but for the end of a text after each, where that is known."""
         end = self._library.token_to_id(END)

@@ -1,16 +1,28 @@
 "use strict";
-// Only in a served page: asks the server every two seconds whether the study has grown, and loads the page anew then.
+// Only in a served page: asks the server again and again whether the study has grown. Until the reader touches the page
+// it loads itself anew then; after that a button does, so that nothing moves under a hand or an eye.
 // What was chosen, the axes and the place on the page come back.
 (() => {
   const KEY = "mimar-live";
   const said = document.getElementById("live");
+  const button = document.getElementById("grown");
   const version = said.dataset.version;
   const axes = ["x-axis", "y-axis"].map((id) => document.getElementById(id));
+  // A page that took long to make is not asked for at every look.
+  const [came] = performance.getEntriesByType("navigation");
+  const pause = Math.max(2000, 5 * (came.responseEnd - came.requestStart));
   let chosen = null;
+  let touched = false;
 
-  function keep() {
+  // A screen reader speaks a text each time it is set, the same one too.
+  const tell = (words) => {
+    if (said.textContent !== words) said.textContent = words;
+  };
+
+  function reload() {
     const state = { chosen, place: window.scrollY, axes: axes.map((axis) => axis.value) };
     sessionStorage.setItem(KEY, JSON.stringify(state));
+    window.location.reload();
   }
 
   function restore() {
@@ -29,21 +41,26 @@
   async function look() {
     try {
       const answer = await fetch("version", { cache: "no-store" });
-      if (!answer.ok) throw new Error(`status ${answer.status}`);
-      const other = (await answer.text()) !== version;
-      if (other && (await fetch("./", { cache: "no-store" })).ok) {
-        keep();
-        window.location.reload();
+      const words = await answer.text();
+      if (!answer.ok) throw new Error(words);
+      const grown = words !== version;
+      button.hidden = !grown;
+      tell(grown ? "The study has grown." : "Live: grows with the study.");
+      if (grown && !touched && !document.hidden) {
+        reload();
         return;
       }
-      said.textContent = "Live: grows with the study.";
     } catch (refused) {
-      said.textContent = `The server does not answer (${refused.message}): this is what it told last.`;
+      tell(`The server does not answer (${refused.message}): this is what it told last.`);
     }
-    setTimeout(look, 2000);
+    setTimeout(look, pause);
   }
 
+  for (const touch of ["pointerdown", "keydown", "wheel"]) {
+    document.addEventListener(touch, () => (touched = true), { capture: true, passive: true });
+  }
   document.addEventListener("chosen", (event) => (chosen = event.detail));
+  button.addEventListener("click", reload);
   restore();
   setTimeout(look, 2000);
 })();

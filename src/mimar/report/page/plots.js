@@ -9,7 +9,7 @@
   // Four significant digits; millions and more carry a suffix, as in the tables.
   const shorten = (value) => {
     const [factor, suffix] = [[1e12, "T"], [1e9, "G"], [1e6, "M"]].find(([f]) => Math.abs(value) >= f) || [1, ""];
-    return Number((value / factor).toPrecision(4)).toLocaleString("en") + suffix;
+    return (value / factor).toLocaleString("en", { maximumSignificantDigits: 4 }) + suffix;
   };
   const show = (value) => (value === null ? "–" : shorten(value));
   const present = (value) => value !== null && value !== undefined;
@@ -110,10 +110,12 @@
     };
   }
 
+  // From left to right below and above in turn, so that the names of neighbours do not cover each other.
   function familiarNames(x, y, across, up) {
-    return familiarOn(x, y).map((i) => ({
+    const there = familiarOn(x, y).sort((i, j) => x.familiar[i] - x.familiar[j]);
+    return there.map((i, place) => ({
       text: plain(study.familiar[i]), x: across.log ? Math.log10(x.familiar[i]) : x.familiar[i],
-      y: up.log ? Math.log10(y.familiar[i]) : y.familiar[i], showarrow: false, yshift: -17,
+      y: up.log ? Math.log10(y.familiar[i]) : y.familiar[i], showarrow: false, yshift: place % 2 ? 17 : -17,
       font: { color: color("familiar"), size: 12 }, bgcolor: color("card"), opacity: 0.85, borderpad: 1,
     }));
   }
@@ -191,7 +193,7 @@
     });
     at("parallel-note").textContent =
       `${bright.length} of ${onFront.length} front members and ${faint.length} of ${dominated.length} dominated ` +
-      "architectures, each axis from its least to its largest value. Click a line to select.";
+      "architectures, each axis from its least to its largest value. Click a line of the front to select.";
   }
 
   // Where over the evaluations the chosen architecture came.
@@ -306,6 +308,11 @@
   document.addEventListener("choose", (event) => {
     const index = study.ids.indexOf(event.detail);
     if (index >= 0) choose(index);
+  });
+  at("pick").addEventListener("change", (event) => {
+    const index = study.ids.indexOf(Number(event.target.value));
+    event.target.setCustomValidity(index >= 0 ? "" : "This page draws no evaluated architecture of this number.");
+    if (event.target.reportValidity()) choose(index);
   });
   window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);
 })();
