@@ -45,6 +45,7 @@ def page_of_mimar(page: Page, study: Path, port: int) -> None:
         page.goto(address)
         page.locator("#front-table .select").first.click()
         page.get_by_text("Live: grows with the study.").wait_for()
+        page.evaluate("window.scrollTo(0, 0)")
         page.screenshot(path=DOCS / "serve.png")
 
 

@@ -110,12 +110,17 @@
     };
   }
 
-  // From left to right below and above in turn, so that the names of neighbours do not cover each other.
+  // Below each, or above where another one lies close beneath, so that no name covers a neighbour.
   function familiarNames(x, y, across, up) {
-    const there = familiarOn(x, y).sort((i, j) => x.familiar[i] - x.familiar[j]);
-    return there.map((i, place) => ({
-      text: plain(study.familiar[i]), x: across.log ? Math.log10(x.familiar[i]) : x.familiar[i],
-      y: up.log ? Math.log10(y.familiar[i]) : y.familiar[i], showarrow: false, yshift: place % 2 ? 17 : -17,
+    const bent = (value, { log }) => (log ? Math.log10(value) : value);
+    const share = (value, { range: [low, high] }) => value / (high - low);
+    const names = familiarOn(x, y).map((i) => ({ i, x: bent(x.familiar[i], across), y: bent(y.familiar[i], up) }));
+    const isCrowded = (one) => names.some((other) => {
+      const [aside, beneath] = [share(one.x - other.x, across), share(one.y - other.y, up)];
+      return Math.abs(aside) < 0.15 && beneath < 0.1 && (beneath > 0 || (beneath === 0 && one.i < other.i));
+    });
+    return names.map((one) => ({
+      text: plain(study.familiar[one.i]), x: one.x, y: one.y, showarrow: false, yshift: isCrowded(one) ? 17 : -17,
       font: { color: color("familiar"), size: 12 }, bgcolor: color("card"), opacity: 0.85, borderpad: 1,
     }));
   }
