@@ -65,8 +65,8 @@ def shrink(mimar, model, text, tmp_path):
 def test_the_choice_is_measured_compared_and_written(shrink, model, tmp_path):
     out = tmp_path / "out"
     done = shrink(
-        "--max-block-params", "0.7x", "--baselines", "--quantized", "Q8_0", "--export", "gguf:Q8_0", "--out", out,
-        "--json",
+        "--max-block-params", "0.7x", "--cut", "channels", "--baselines", "--quantized", "Q8_0", "--export",
+        "gguf:Q8_0", "--out", out, "--json",
     )  # fmt: skip
     assert done.code == 0, done.err
     result = done.json
@@ -116,7 +116,7 @@ def test_llama_cpp_as_the_device_is_timed_before_the_search(shrink, mimar, tmp_p
 
 def test_what_was_cut_learns_from_its_parent(shrink, mimar, tmp_path):
     """With a control, a curve, and a second run that finds the work done."""
-    wanted = ("--max-block-params", "0.5x", "--final-tokens", 0)
+    wanted = ("--max-block-params", "0.5x", "--final-tokens", 0, "--trials", 8)
     options = (*wanted, "--heal", "20k", "--heal-rate", "2e-3", "--heal-control", "--json")
     text_too = (*options, "--heal-teacher-weight", 0.5, "--study", tmp_path / "text.db")
     done = shrink(*options)
