@@ -5,7 +5,7 @@ import pytest
 
 from mimar.errors import InputError
 from mimar.shrink import calibration_windows, learning_text, windows
-from mimar.training import ByteTokenizer, tokenizer_named
+from mimar.training import ByteTokenizer, TokenData, tokenizer_named
 
 NUMBERS = " ".join(map(str, range(20_000)))
 
@@ -85,10 +85,14 @@ def test_texts_are_learnt_from_alike_and_short_ones_more_than_once():
     assert bytes(second.tolist()).decode() == (short * 3)[: len(second)]
 
 
-def test_pieces_to_learn_on_begin_as_the_model_is_used_to():
+def test_what_is_learnt_begins_as_the_model_is_used_to():
     ids = learning_text([[NUMBERS]], ByteTokenizer(), 200, 20, begin=(7, 8))
-    assert (ids.reshape(-1, 20)[:, :2] == (7, 8)).all()
-    assert (ids.reshape(-1, 20)[:, 2:] >= ord(" ")).all()
+    data = TokenData(ids, ids, 256, 1.0)
+    for step in range(8):
+        rows = data.batch(step, 3, 19, seed=0)
+        assert rows.shape == (3, 20)
+        assert (rows[:, :2] == (7, 8)).all()
+        assert (rows[:, 2:-1] >= ord(" ")).all()
 
 
 def test_a_text_that_is_hardly_long_enough_is_learnt_from_all_over():

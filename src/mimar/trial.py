@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from operator import index
-from typing import Any, Generic, Literal, TypeVar, get_args
+from typing import Any, Final, Generic, Literal, TypeVar, get_args
 
 A = TypeVar("A")
 
@@ -90,7 +90,7 @@ def trial_from_json(data: Mapping[str, Any], read: Callable[[Any], A]) -> Trial[
 
     KeyError, TypeError or ValueError: a field is missing or of another type than `trial_to_json` writes.
     """
-    if data["status"] not in get_args(Status):
+    if data["status"] not in _STATUSES:
         raise ValueError(f"no status of a trial: {data['status']!r}")
     arch = None if data["architecture"] is None else read(data["architecture"])
     if arch is None and data["status"] != "invalid":
@@ -99,17 +99,16 @@ def trial_from_json(data: Mapping[str, Any], read: Callable[[Any], A]) -> Trial[
     rejected = reasons if data["status"] == "invalid" else ()
     note, fidelity = _text(data["note"]), _text(data["fidelity"])
     proposal = Proposal(arch, _text(data["origin"]), parents, rejected, note, fidelity)
-    metrics = {sys.intern(name): _finite(value) for name, value in dict(data["metrics"]).items()}
-    return Trial(index(data["id"]), proposal, data["status"], metrics, reasons, _finite(data["seconds"]))
+    metrics = {sys.intern(name): value for name, value in dict(data["metrics"]).items()}
+    if not all(map(math.isfinite, (*metrics.values(), data["seconds"]))):
+        raise ValueError("a metric is not finite")
+    return Trial(index(data["id"]), proposal, data["status"], metrics, reasons, data["seconds"])
+
+
+_STATUSES: Final = frozenset(get_args(Status))
 
 
 def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError(f"expected text, got {value!r}")
-    return value
-
-
-def _finite(value: Any) -> float:
-    if not math.isfinite(value):
-        raise ValueError(f"expected a finite number, got {value!r}")
     return value

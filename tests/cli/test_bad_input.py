@@ -164,8 +164,8 @@ def test_report_of_an_impossible_number_of_tokens(mimar, finished: Path, tokens:
 
 def test_a_place_that_cannot_be_written(mimar, finished: Path, tmp_path: Path) -> None:
     outcome = mimar("report", finished, "--out", tmp_path, "--json")
-    outcome.refused(1, str(tmp_path), "directory")
-    assert outcome.json["exit_code"] == 1
-    mimar("report", finished, "--out", finished / "page.html").refused(1, "cannot use", "study.db")
+    outcome.refused(6, str(tmp_path), "directory")
+    assert outcome.json["exit_code"] == 6
+    mimar("report", finished, "--out", finished / "page.html").refused(6, "expected to write", "study.db")
     mimar("export", finished, finished / "deep").refused(6, "expected to write", "study.db/deep")
     mimar("export", finished, finished / "deep.csv", "--to", "csv").refused(6, "expected to write", "deep.csv")

@@ -138,7 +138,7 @@ def test_a_browser_shows_what_came_meanwhile_and_keeps_what_was_chosen(study, de
         assert page.locator(".main-svg").count() >= 4
     page.get_by_text("The server does not answer").wait_for()
     page.close()
-    assert [line for line in console if "ERR_CONNECTION_REFUSED" not in line] == []
+    assert [line for line in console if "net::ERR_" not in line] == []  # of a server that is gone
 
 
 @pytest.mark.slow
@@ -159,7 +159,7 @@ def test_a_page_that_was_touched_moves_only_when_asked_to(study, design, browser
         button.click()
         page.locator(f'#live:not([data-version="{before}"])').wait_for()
         study.unlink()
-        page.get_by_text("there is no study at").wait_for()
+        page.get_by_text("no study at").wait_for()
         page.close()
 
 

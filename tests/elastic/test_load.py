@@ -137,7 +137,6 @@ def test_a_gguf_file_has_the_weights_that_were_written(tmp_path, ids):
     torch.testing.assert_close(run(parent, ids), model(ids), rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("where", ["tensor", "key"])
 def test_scaled_angles_are_not_read_from_gguf(where, default_model):
     """They would be left out without a word: the converter of llama.cpp puts those of Llama 3.1 into a tensor."""
@@ -150,6 +149,7 @@ def test_scaled_angles_are_not_read_from_gguf(where, default_model):
         config_of_gguf(file)
 
 
+@pytest.mark.slow
 def test_a_real_gguf_file_has_the_weights_that_transformers_reads(default_model):
     pytest.importorskip("accelerate")
     theirs = AutoModelForCausalLM.from_pretrained(default_model.parent, gguf_file=default_model.name, dtype="float32")

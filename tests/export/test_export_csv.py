@@ -94,7 +94,10 @@ def test_exported_names():
         "export_shrunk_hf",
         "export_shrunk_onnx",
         "int8_rounded",
+        "require_free",
+        "require_gguf",
         "require_int8",
         "require_onnx",
         "save_shrunk_gguf",
+        "written_aside",
     ]

@@ -8,7 +8,7 @@ from typing import Any
 
 from mimar.cli._output import say
 from mimar.cli._settings import DesignSettings
-from mimar.cli._study_file import StudyFile, open_study
+from mimar.cli._study_file import StudyFile, is_study, open_study
 from mimar.cli._tables import print_figures
 from mimar.errors import InputError
 from mimar.export import written_aside
@@ -22,6 +22,8 @@ def compare_studies(paths: Sequence[Path], out: Path | None) -> dict[str, Any]:
     """Compare the studies at `paths`, write the picture where `out` says so; returns the comparison as plain data."""
     if out is not None and out.suffix != ".svg":
         raise InputError(f"--out is a picture: expected a name that ends in .svg, got {out}")
+    if out is not None and is_study(out):
+        raise InputError(f"--out {out} is a study: choose another file")
     studies = [open_study(path) for path in paths]
     found = compare([_contender(study) for study in studies])
     differing = _differing(studies)

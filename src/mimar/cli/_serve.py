@@ -20,7 +20,7 @@ from urllib.parse import parse_qs, urlsplit
 from mimar.cli._output import say
 from mimar.cli._report import report_data
 from mimar.cli._shrink_report import shrink_report
-from mimar.cli._study_file import is_study, open_study, uncollected
+from mimar.cli._study_file import open_study, uncollected
 from mimar.errors import InputError, MimarError
 from mimar.report import render_html
 
@@ -45,13 +45,14 @@ class StudyPage:
         self._kept: tuple[str, bytes] | None = None
 
     def version(self) -> str:
-        """Another text whenever the study may hold more; costs two looks at the file system.
+        """Another text whenever the study may hold more; costs three looks at the file system. The file is not opened:
+        to close it would drop the locks with which it is being read.
 
-        InputError where it is not there any more.
+        InputError where it is not there.
         """
         file = Path(os.path.realpath(self._path))  # SQLite's log lies beside the file, not beside a link
-        if not is_study(file):
-            raise InputError(f"there is no study at {self._path} now")
+        if not file.exists():
+            raise InputError(f"no study at {self._path}: check the path")
         return f"{_stamp(file)}-{_stamp(file.with_name(f'{file.name}-wal'))}"
 
     def html(self) -> bytes:

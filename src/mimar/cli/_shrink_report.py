@@ -10,7 +10,7 @@ from shlex import quote
 from typing import Any
 
 from mimar.cli._shrink_settings import COMMAND, ShrinkSettings
-from mimar.cli._study_file import ledger_of, reading
+from mimar.cli._study_file import ledger_of, reading, require_frame
 from mimar.elastic import SubNetwork
 from mimar.objectives import complete_trials, front_trials, losses
 from mimar.report import FamiliarShape, KeptLayers, Measured, MeasuredModel, ReportData
@@ -37,10 +37,11 @@ def started_by(path: Path) -> str:
 
 
 def _data(path: Path, journal: Journal, trials: Sequence[Trial[SubNetwork]], settings: ShrinkSettings) -> ReportData:
-    if settings.reference is None:
-        raise ValueError("it has no frame for hypervolumes")
     space, workload = settings.space, settings.workload
     objectives = tuple(objective_for(name) for name in settings.objectives)
+    frame = settings.reference
+    require_frame(frame, objectives)
+    assert frame is not None
     members = tuple(trial.architecture.sizes for trial in front_trials(trials, objectives))
     return ReportData(
         name=str(path),
@@ -48,7 +49,7 @@ def _data(path: Path, journal: Journal, trials: Sequence[Trial[SubNetwork]], set
         version=version("mimar"),
         objectives=objectives,
         budgets=settings.budgets,
-        reference=settings.reference,
+        reference=frame,
         trials=tuple(_as_architecture(trial, settings) for trial in trials),
         calls=tuple(journal.calls),
         ledger=ledger_of(journal.calls, trials),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -14,6 +15,7 @@ from mimar.design import objective_for
 from mimar.errors import ArchitectureError, ForeignFileError, InputError, UnknownNameError
 from mimar.llm import CallRecord, Ledger
 from mimar.objectives import Objective, complete_trials, losses
+from mimar.pareto import Reference
 from mimar.space import Architecture, architecture_from_json
 from mimar.storage import SQLiteStorage
 from mimar.study import read_journal, read_trials
@@ -78,10 +80,26 @@ def open_study(path: Path) -> StudyFile:
             path, settings, tuple(trials), tuple(journal.calls), tuple(journal.judgements), tuple(journal.stops),
             journal.seconds,
         )  # fmt: skip
-        if settings.reference is None:
-            raise ValueError("it has no frame for hypervolumes")
-        losses([trial.metrics for trial in complete_trials(trials)], study.objectives)  # each has what is searched for
+        _require_sense(study)
         return study
+
+
+def _require_sense(study: StudyFile) -> None:
+    """KeyError, TypeError or ValueError where a field is missing, or another thing than its name says."""
+    settings = study.settings
+    for text in (settings.score, settings.strategy, settings.arm, settings.llm, settings.command):
+        if not isinstance(text, str):
+            raise TypeError(f"expected text, got {text!r}")
+    require_frame(settings.reference, study.objectives)
+    losses([trial.metrics for trial in complete_trials(study.trials)], study.objectives)
+
+
+def require_frame(frame: Reference | None, objectives: Sequence[Objective]) -> None:
+    """ValueError or TypeError unless it is the frame of a hypervolume in these objectives."""
+    if frame is None or not len(frame.point) == len(frame.ideal) == len(objectives):
+        raise ValueError("it has no frame for hypervolumes")
+    if not all(map(math.isfinite, (*frame.point, *frame.ideal))):
+        raise ValueError("its frame for hypervolumes is not finite")
 
 
 @contextmanager

@@ -74,10 +74,15 @@ def publish(
 
 @contextmanager
 def written_aside(target: Path) -> Iterator[Path]:
-    """A path beside `target` to write one file to, which takes its place when the block ends well and is gone else.
+    """A path beside `target` to write one file to, which takes its place when the block ends well and is gone else. A
+    link stays one; what is no file, as /dev/stdout, is written to at once.
 
     ExportError: the disk does not take it.
     """
+    target = Path(os.path.realpath(target))
+    if target.exists() and not target.is_file() and not target.is_dir():
+        yield target
+        return
     aside = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

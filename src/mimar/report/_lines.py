@@ -33,8 +33,9 @@ def lines_svg(title: str, x: str, y: str, lines: Mapping[str, Sequence[Point]]) 
     """
     points = [point for line_ in lines.values() for point in line_]
     across, up = (axis_over(point[i] for point in points) for i in (0, 1))
-    lines = {_short(name): _bends(line_) for name, line_ in lines.items()}
-    right, bottom = WIDTH - 30 - LETTER * max(map(len, lines), default=0), HEIGHT - BOTTOM
+    shown = {name: _short(name) for name in lines}
+    lines = {name: _bends(line_) for name, line_ in lines.items()}
+    right, bottom = WIDTH - 30 - LETTER * max(map(len, shown.values()), default=0), HEIGHT - BOTTOM
 
     frame = Frame(across, up, (LEFT, TOP, right, bottom))
 
@@ -51,7 +52,7 @@ def lines_svg(title: str, x: str, y: str, lines: Mapping[str, Sequence[Point]]) 
         marks.append(f'<path d="M{path}" fill="none" stroke="{colour}" stroke-width="2" stroke-dasharray="{dashes}"/>')
         marks += [dot(placed(point), 3, colour, 1) for point in lines[name]]
         marks.append(line(end, (right + 12, places[name] - 5), colour, "2 3"))
-        marks.append(label(name, (right + 16, places[name]), colour))
+        marks.append(label(shown[name], (right + 16, places[name]), colour))
     return picture(title, (WIDTH, HEIGHT), marks)
 
 

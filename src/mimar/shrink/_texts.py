@@ -64,13 +64,14 @@ def learning_text(
     """At least `tokens` ids (n,), as many of every source as of any other, in pieces of `length` that are evenly spread
     over it; a source that has fewer is there more than once.
 
-    begin: tokens that every piece begins with, as the model was trained to see.
+    begin: tokens that every piece begins with, as the model was trained to see. Pieces are one shorter then, and one id
+    follows the last, so that windows of `length` that share their ends are pieces (`TokenData.batch`).
     """
-    own = length - len(begin)
+    own = length - len(begin) - (1 if begin else 0)
     count = -(-tokens // (own * len(sources))) + 1
     pieces = np.concatenate([_repeated("\n".join(texts), tokenizer, count, own) for texts in sources])
     first = np.tile(np.asarray(begin, dtype=np.int64), (len(pieces), 1))
-    return np.concatenate([first, pieces], axis=1).astype(np.int32).ravel()
+    return np.append(np.concatenate([first, pieces], axis=1), begin[:1]).astype(np.int32)
 
 
 def _repeated(text: str, tokenizer: Tokenizer, count: int, length: int) -> Windows:

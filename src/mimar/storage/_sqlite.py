@@ -51,7 +51,7 @@ class SQLiteStorage:
             undo.callback(self._leave)
             _check_size(self._file, path)
             self._db = _connect(self._file, read_only)
-            undo.callback(self._db.close)
+            undo.callback(lambda: self._db.close())  # whichever it is by then
             self._prepare(read_only)
             undo.pop_all()
 

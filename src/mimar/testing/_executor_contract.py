@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from mimar.errors import CandidateError
 from mimar.executor import Executor, Outcome
 
-MANY, MARKING = 12, 0.05
+MANY, MARKING = 1000, 0.02
 """Candidates of which the caller takes one, and the seconds that each of them takes."""
 
 
@@ -58,8 +58,10 @@ def check_leaving_off(executor: Executor) -> None:
         outcomes = executor.map(_marks, marks)
         next(outcomes)
         del outcomes
-        time.sleep(1.5 * MANY * MARKING)
-        assert not all(mark.exists() for mark in marks), f"expected the rest to be given up, got all {MANY} evaluated"
+        time.sleep(10 * MARKING)  # for what had begun
+        begun = sum(mark.exists() for mark in marks)
+        time.sleep(10 * MARKING)
+        assert sum(mark.exists() for mark in marks) == begun < MANY, "expected the rest to be given up"
     assert len(list(executor.map(_square, [1, 2]))) == 2, "expected it to evaluate after that"
 
 

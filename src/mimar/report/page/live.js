@@ -10,7 +10,7 @@
   const axes = ["x-axis", "y-axis"].map((id) => document.getElementById(id));
   // A page that took long to make is not asked for at every look.
   const [came] = performance.getEntriesByType("navigation");
-  const pause = Math.max(2000, 5 * (came.responseEnd - came.requestStart));
+  const pause = Math.min(20000, Math.max(2000, 5 * (came.responseStart - came.requestStart)));
   let chosen = null;
   let touched = false;
 
@@ -19,11 +19,16 @@
     if (said.textContent !== words) said.textContent = words;
   };
 
-  function reload() {
+  // Only once the new page is there: the server keeps it, so that it is not made twice.
+  async function reload() {
+    const answer = await fetch("./", { cache: "no-store" });
+    if (!answer.ok) throw new Error(await answer.text());
     const state = { chosen, place: window.scrollY, axes: axes.map((axis) => axis.value) };
     sessionStorage.setItem(KEY, JSON.stringify(state));
     window.location.reload();
   }
+
+  const fail = (error) => tell(`The server does not answer (${error.message}): this is what it told last.`);
 
   function restore() {
     const state = JSON.parse(sessionStorage.getItem(KEY) || "null");
@@ -47,11 +52,11 @@
       button.hidden = !grown;
       tell(grown ? "The study has grown." : "Live: grows with the study.");
       if (grown && !touched && !document.hidden) {
-        reload();
+        await reload();
         return;
       }
-    } catch (refused) {
-      tell(`The server does not answer (${refused.message}): this is what it told last.`);
+    } catch (error) {
+      fail(error);
     }
     setTimeout(look, pause);
   }
@@ -60,7 +65,7 @@
     document.addEventListener(touch, () => (touched = true), { capture: true, passive: true });
   }
   document.addEventListener("chosen", (event) => (chosen = event.detail));
-  button.addEventListener("click", reload);
+  button.addEventListener("click", () => reload().catch(fail));
   restore();
   setTimeout(look, 2000);
 })();

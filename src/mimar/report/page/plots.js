@@ -316,8 +316,9 @@
   });
   at("pick").addEventListener("change", (event) => {
     const index = study.ids.indexOf(Number(event.target.value));
-    event.target.setCustomValidity(index >= 0 ? "" : "This page draws no evaluated architecture of this number.");
-    if (event.target.reportValidity()) choose(index);
+    const isEmpty = event.target.value === "";
+    event.target.setCustomValidity(isEmpty || index >= 0 ? "" : "This page draws no evaluated architecture of this number.");
+    if (event.target.reportValidity() && !isEmpty) choose(index);
   });
   window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);
 })();
