@@ -80,3 +80,11 @@ def test_a_race_for_the_front_keeps_what_no_smaller_one_beats(network, text):
     ]
     assert [race.divergences[a] for a in front] == pytest.approx([whole.divergences[a] for a in front])
     assert race.spent < whole.spent
+
+
+def test_losses_alone_are_the_same_without_the_parent(network, text):
+    subs = candidates(network, 5)
+    both, alone = judge(network, subs, text), judge(network, subs, text, loss_alone=True)
+    np.testing.assert_allclose(alone.losses, both.losses, rtol=1e-6)
+    assert np.isnan(alone.divergences).all()
+    assert alone.estimates()[:, 1] == pytest.approx(both.losses)

@@ -60,16 +60,26 @@ class Answers:
             found = logits(parent, own)
             norm = found.logsumexp(-1)
             agreed = torch.bmm(probabilities[:, None], found[:, :, None]).flatten()
-            said = found[:-1].gather(1, text[1:, None])[:, 0]
-            rows.append(torch.stack([(certainty - agreed + norm).mean(), (norm[:-1] - said).mean()]))
+            rows.append(torch.stack([(certainty - agreed + norm).mean(), _loss(found, norm, text)]))
         return torch.stack(rows)
+
+
+def _loss(found: Tensor, norm: Tensor, text: Tensor) -> Tensor:
+    """Of the ids `text` (tokens,) by logits (tokens, vocab) and the log Σ eᶻ of each."""
+    return (norm[:-1] - found[:-1].gather(1, text[1:, None])[:, 0]).mean()
+
+
+def _unjudged(parent: Parent, stream: Tensor, ids: Tensor) -> Tensor:
+    """As `Answers.judged`, where nobody knows what the parent says: the loss alone, beside NaN."""
+    rows = [(found := logits(parent, own), found.logsumexp(-1), text) for own, text in zip(stream, ids, strict=True)]
+    return torch.stack([torch.stack([torch.tensor(math.nan), _loss(*row)]) for row in rows])
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Judged:
     """rows: of each candidate and sequence its KL from the parent and its loss, (candidates, sequences, 2), in nats a
-    token, infinite where it had been given up. spent, naive: layers that were run over the whole text, and that
-    evaluations one by one would have run.
+    token, infinite where it had been given up; the KL is NaN where it was not asked for. spent, naive: layers that were
+    run over the whole text, and that evaluations one by one would have run.
     """
 
     rows: Losses
@@ -90,7 +100,7 @@ class Judged:
         """(candidates, 2): the same, those that were given up among them: as much worse than another that was read to
         the end as on what both have read; of several such the worst is taken.
         """
-        read = np.isfinite(self.rows[:, :, 0]).sum(axis=1)
+        read = np.isfinite(self.rows[:, :, LOSS]).sum(axis=1)
         ends = self.rows[read == read.max()]
         found = [
             (ends.mean(axis=1) + row[:count].mean(axis=0) - ends[:, :count].mean(axis=1)).max(axis=0)
@@ -142,12 +152,18 @@ def _surely_worse(losses: Losses) -> NDArray[np.bool_]:
 
 
 def judge(
-    network: SuperNetwork, subs: Sequence[SubNetwork], ids: Tensor, keep: Keep = everyone, by: int = DIVERGENCE
+    network: SuperNetwork,
+    subs: Sequence[SubNetwork],
+    ids: Tensor,
+    keep: Keep = everyone,
+    by: int = DIVERGENCE,
+    *,
+    loss_alone: bool = False,
 ) -> Judged:
     """KL from the parent of each of `subs` on `ids` (sequences, tokens), and the loss of that text.
 
     Layers that several candidates begin with are run once. keep: gives up candidates on the way, by their `DIVERGENCE`
-    or their `LOSS`.
+    or their `LOSS`. loss_alone: the parent is not run, and nothing is known of the divergence.
     """
     alive = np.ones(len(subs), dtype=np.bool_)
     found = np.full((len(subs), len(ids), 2), np.inf)
@@ -155,12 +171,14 @@ def judge(
     run, done = 0, 0
     with torch.no_grad():
         for batch in ids.split(SEQUENCES):
-            answers = Answers.of(network.original, final_stream(network.original, batch))
+            judged = (
+                _unjudged if loss_alone else Answers.of(network.original, final_stream(network.original, batch)).judged
+            )
             begin = F.embedding(batch, network.parent.embedding)
             live = [number for number in range(len(subs)) if alive[number]]
             walk = _Walk(network, turn, subs)
             for number, stream in walk.ends(live, begin, 0):
-                found[number, done : done + len(batch)] = answers.judged(network.parent, stream, batch).numpy()
+                found[number, done : done + len(batch)] = judged(network.parent, stream, batch).numpy()
             run += walk.layers * len(batch)
             done += len(batch)
             alive[live] = keep(found[live, :done, by], live)
