@@ -164,7 +164,9 @@ def _taught(
 
     folder, identity, on_row, choose = how
     recipe = lessons.recipe()
-    data = TokenData(lessons.text, lessons.judged.flatten().astype(np.int32), teacher.arch.vocab_size, 1.0)
+    # Rows of a validation share their ends: each is a window but for its last token, which is the next one's first.
+    judged = np.append(lessons.judged[:, :-1], lessons.judged[-1, -1]).astype(np.int32)
+    data = TokenData(lessons.text, judged, teacher.arch.vocab_size, 1.0)
     every = max(1, recipe.steps // POINTS)
     points = range(every, recipe.steps, every)
     habits = Habits(validate_at=points, validation_tokens=lessons.judged.size, log_every=1)
