@@ -174,7 +174,7 @@ def study_file(tmp_path_factory):
         patch.setattr("sys.argv", command)
         with pytest.raises(SystemExit) as ended:
             main()
-        assert ended.value.code == 0
+        assert not ended.value.code
     with closing(sqlite3.connect(path)) as db:
         db.execute("PRAGMA journal_mode = DELETE")
     return path

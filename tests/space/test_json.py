@@ -198,3 +198,13 @@ def test_layers_that_were_read_before_make_no_other_number_one():
     spoilt["layers"][1]["colour"] = "red"
     with pytest.raises(ArchitectureError, match="colour"):
         architecture_from_json(spoilt)
+
+
+def test_an_architecture_without_layers_is_kept_as_it_was_proposed():
+    """A language model may propose it; it is stored beside the reasons why it was rejected."""
+    proposed = {**architecture_to_json(TransformerSpace().sample(np.random.default_rng(0))), "num_layers": 0}
+    arch = architecture_from_json(proposed, check=False)
+    assert arch.num_layers == 0
+    assert architecture_from_json(architecture_to_json(arch), check=False) == arch
+    with pytest.raises(ArchitectureError):
+        architecture_from_json(architecture_to_json(arch))

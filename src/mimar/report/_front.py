@@ -22,8 +22,10 @@ EVERYDAY_METRICS = ("params", "memory_bytes", "decode_tokens_per_second")
 
 
 def table_metrics(data: ReportData) -> tuple[str, ...]:
-    """Columns of a front table: the objectives, then the everyday metrics that the trials have."""
-    known = {name for trial in complete_trials(data.trials) for name in trial.metrics}
+    """Columns of a front table: the objectives, then the everyday metrics that all trials have."""
+    known = set[str]().union(*(trial.metrics for trial in complete_trials(data.trials)[:1]))
+    for trial in complete_trials(data.trials):
+        known &= trial.metrics.keys()
     wanted = (*(objective.metric for objective in data.objectives), *EVERYDAY_METRICS)
     return tuple(name for name in dict.fromkeys(wanted) if name in known)
 

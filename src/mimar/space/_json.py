@@ -57,7 +57,7 @@ class Defaults:
 
 def architecture_to_json(arch: Architecture) -> dict[str, Any]:
     """The short form when all layers are alike, the full form otherwise; plain data."""
-    return _short(arch) if arch.is_uniform else _full(arch)
+    return _short(arch) if arch.blocks and arch.is_uniform else _full(arch)
 
 
 def architecture_from_json(data: Any, defaults: Defaults = Defaults(), *, check: bool = True) -> Architecture:

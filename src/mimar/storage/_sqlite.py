@@ -182,5 +182,5 @@ def _explained(path: Path) -> Generator[None]:
         raise StorageError(
             f"cannot read or write {path} ({text}): check that its folder exists, is writable and has room"
         ) from error
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # the latter where SQLite's own message is damaged
         raise ForeignFileError(f"{path} is not a mimar study, or is damaged ({error}): choose another file") from error
