@@ -34,15 +34,17 @@ def has_llama_cpp() -> bool:
 def measured_speeds(
     files: Sequence[Path], *, prompt_tokens: int = 128, tokens: int = 64, threads: int = 1, rounds: int = 3
 ) -> list[Speed]:
-    """Of each GGUF file, after a prompt of `prompt_tokens` arbitrary tokens; the median of `rounds`.
+    """Of each GGUF file, after a prompt of `prompt_tokens` arbitrary tokens; the median of three readings in each of
+    `rounds`.
 
     The files take turns, so that what else the machine does hits all of them alike. Errors as `text_loss`.
     """
+    asked = {"speed": {"prompt_tokens": prompt_tokens, "tokens": tokens, "readings": 3}}
     rows: list[list[Speed]] = [[] for _ in files]
     for _ in range(rounds):
         for row, file in zip(rows, files, strict=True):
-            asked = {"prompt_tokens": prompt_tokens, "tokens": tokens}
-            row.append(Speed(**_answer(file, {"speed": asked}, prompt_tokens + tokens + 8, threads)))
+            answer = _answer(file, asked, prompt_tokens + tokens + 8, threads)
+            row += [Speed(**reading) for reading in answer["readings"]]
     return [
         Speed(
             median(speed.prefill_tokens_per_second for speed in row),

@@ -20,7 +20,7 @@ FORCED: Final = 1000.0
 """What is added to the logit of the token that the text has next; llama.cpp's probabilities are those before it."""
 
 
-def _serve(asked: Mapping[str, Any]) -> dict[str, float]:
+def _serve(asked: Mapping[str, Any]) -> dict[str, Any]:
     """Speeds, or the loss of a text."""
     server = start_server(Path(asked["file"]), context=asked["context"], threads=asked["threads"])
     if "speed" in asked:
@@ -28,14 +28,19 @@ def _serve(asked: Mapping[str, Any]) -> dict[str, float]:
     return {"loss": _loss(server, asked["text"], _letter(Path(asked["file"])))}
 
 
-def _speed(server: Any, prompt_tokens: int, tokens: int) -> dict[str, float]:
+def _speed(server: Any, prompt_tokens: int, tokens: int, readings: int) -> dict[str, list[dict[str, float]]]:
     prompt = [100 + number % 100 for number in range(prompt_tokens)]
     request = {"prompt": prompt, "n_predict": tokens, "temperature": 0.0, "ignore_eos": True, "cache_prompt": False}
     server.handle_completions({**request, "n_predict": 1})  # the first one reads the file from the disk
-    timings = _completed(server, request)["timings"]
+    timings = [_completed(server, request)["timings"] for _ in range(readings)]
     return {
-        "prefill_tokens_per_second": timings["prompt_per_second"],
-        "decode_tokens_per_second": timings["predicted_per_second"],
+        "readings": [
+            {
+                "prefill_tokens_per_second": each["prompt_per_second"],
+                "decode_tokens_per_second": each["predicted_per_second"],
+            }
+            for each in timings
+        ]
     }
 
 
