@@ -13,7 +13,7 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
 
-from mimar.cli._shrink_settings import Texts
+from mimar.cli._shrink_settings import Asked, Texts
 from mimar.elastic import SubNetwork, load_parent, text_loss
 from mimar.formats import read_gguf
 from mimar.training import tokenizer_named
@@ -144,8 +144,10 @@ def test_what_was_cut_learns_from_its_parent(shrink, mimar, tmp_path):
     assert faster["healing"]["curve"] != healing["curve"]
 
 
-def test_settings_without_finals_are_those_of_before_there_were_any():
+def test_settings_without_what_is_new_are_those_of_before_there_was_any():
     """A study that began then goes on: its settings have to be equal."""
+    assert Asked(("mmlu",), 5).to_json() == {"tasks": ["mmlu"], "items": 5}
+    assert Asked(("mmlu",), 5, "abc").to_json()["sha256"] == "abc"
     texts = Texts(("a.txt",), 512, 128, 32, "abc")
     assert texts.to_json() == {"calibration": ["a.txt"], "tokens": 512, "judged": 128, "window": 32, "sha256": "abc"}
     assert replace(texts, finals=64).to_json()["finals"] == 64
@@ -429,6 +431,9 @@ def test_tasks_may_be_objectives(shrink, mimar, tmp_path):
     assert shown["objectives"] == ["arc_easy", "block_params"]
     again = shrink(*options, "--objectives", "arc_easy,block_params", "--resume", "--json").json
     assert again["front"] == front
+    file = tmp_path / "easy.jsonl"
+    file.write_text(file.read_text(encoding="utf-8").replace("1984", "1985"), encoding="utf-8")
+    shrink(*options, "--objectives", "arc_easy,block_params", "--resume").refused(2, "items", "changed", "easy.jsonl")
 
 
 def test_options_that_a_resumed_study_does_not_follow_are_named(shrink):

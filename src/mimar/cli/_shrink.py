@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -103,7 +104,7 @@ def run_shrink(
                 opened = open_model(past.model if past else request.model, Path(scratch))
             plan.require_readable(opened)
             settings = past or settings_for(request, opened, stages)
-            questions = [read_items(name, limit=settings.asked.items) for name in settings.asked.tasks]
+            settings, questions = _questioned(settings)
             llm, calls = _llm(settings, storage, max_cost)
             settings, prepared = _prepare(settings, opened, stages, study)
             task = _task(settings, prepared, questions, opened.encode)
@@ -139,6 +140,19 @@ def _past(storage: Storage, path: Path, resume: bool) -> ShrinkSettings | None:
         return ShrinkSettings.from_json(stored)
     except (KeyError, TypeError, ValueError) as error:
         raise ForeignFileError(f"{path} is damaged: its settings lack fields ({error!r}); restore a backup") from error
+
+
+def _questioned(settings: ShrinkSettings) -> tuple[ShrinkSettings, list[Items]]:
+    """With what the tasks among the objectives ask, which has to stay the same as long as a study goes on."""
+    asked = settings.asked
+    found = [read_items(name, limit=asked.items) for name in asked.tasks]
+    told = json.dumps([[asdict(item) for item in part.items] for part in found])
+    sha256 = hashlib.sha256(told.encode()).hexdigest() if found else ""
+    if settings.scores is None:
+        return replace(settings, asked=replace(asked, sha256=sha256)), found
+    if asked.sha256 not in ("", sha256):
+        raise InputError(f"the items of the study's tasks have changed ({', '.join(asked.tasks)})")
+    return settings, found
 
 
 def _prepare(settings: ShrinkSettings, opened: Opened, stages: Stages, study: Path) -> tuple[ShrinkSettings, _Prepared]:

@@ -40,10 +40,16 @@ class Texts:
 
 @dataclass(frozen=True)
 class Asked:
-    """Tasks that candidates are judged by, as typed, and how many items of each; None for all."""
+    """Tasks that candidates are judged by, as typed, and how many items of each, None for all; sha256: of the items."""
 
     tasks: tuple[str, ...]
     items: int | None
+    sha256: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data; `sha256` is left out where there is none, as in studies from before there was any."""
+        data = {"tasks": list(self.tasks), "items": self.items}
+        return {**data, "sha256": self.sha256} if self.sha256 else data
 
 
 @dataclass(frozen=True)
@@ -105,7 +111,7 @@ class ShrinkSettings:
             "speed": self.speed and asdict(self.speed),
             "budgets": [asdict(budget) for budget in self.budgets],
             "objectives": list(self.objectives),
-            "asked": {"tasks": list(self.asked.tasks), "items": self.asked.items},
+            "asked": self.asked.to_json(),
             "strategy": self.strategy,
             "weights": dict(self.weights),
             "arm": self.arm,
@@ -124,7 +130,7 @@ class ShrinkSettings:
         """Inverse of `to_json`; InputError when the study is of another kind."""
         if data.get("kind") != COMMAND:
             raise InputError(f"expected a study made by `mimar shrink`, got one of kind {data.get('kind')!r}")
-        texts, frame, speed = data["texts"], data["reference"], data["speed"]
+        texts, asked, frame, speed = data["texts"], data["asked"], data["reference"], data["speed"]
         return ShrinkSettings(
             model=data["model"],
             fingerprint=data["fingerprint"],
@@ -135,7 +141,7 @@ class ShrinkSettings:
             speed=None if speed is None else LlamaCppSpeed(tuple(speed["prefill_s"]), tuple(speed["decode_s"])),
             budgets=tuple(Budget(**budget) for budget in data["budgets"]),
             objectives=tuple(data["objectives"]),
-            asked=Asked(tuple(data["asked"]["tasks"]), data["asked"]["items"]),
+            asked=Asked(**{**asked, "tasks": tuple(asked["tasks"])}),
             strategy=data["strategy"],
             weights=data["weights"],
             arm=data["arm"],
