@@ -32,7 +32,7 @@ def has_llama_cpp() -> bool:
 
 
 def measured_speeds(
-    files: Sequence[Path], *, prompt_tokens: int = 128, tokens: int = 64, threads: int = 1, rounds: int = 3
+    files: Sequence[Path], *, prompt_tokens: int = 128, tokens: int = 64, threads: int = 1, rounds: int = 5
 ) -> list[Speed]:
     """Of each GGUF file, after a prompt of `prompt_tokens` arbitrary tokens; the median of three readings in each of
     `rounds`.
