@@ -7,7 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mimar.errors import ArchitectureError, InputError, RateLimitError, UnknownNameError, visible
+from mimar.errors import (
+    ArchitectureError,
+    CandidateError,
+    InputError,
+    RateLimitError,
+    UnknownNameError,
+    memory_explained,
+    visible,
+)
 
 
 @given(st.text(st.characters(codec=None), max_size=40))
@@ -43,3 +51,18 @@ def test_an_error_quotes_no_control_character(error):
 def test_a_rate_limit_travels_between_processes():
     again = pickle.loads(pickle.dumps(RateLimitError("wait", 3.0)))
     assert (str(again), again.retry_after) == ("wait", 3.0)
+
+
+@pytest.mark.parametrize(
+    ("error", "costs"),
+    [
+        (MemoryError(), CandidateError),
+        (RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB"), CandidateError),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 4 bytes"), CandidateError),
+        (RuntimeError("CUDA error: an illegal memory access was encountered"), RuntimeError),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), RuntimeError),
+    ],
+)
+def test_too_little_memory_costs_one_candidate_and_a_broken_device_the_run(error, costs):
+    with pytest.raises(costs), memory_explained("its training"):
+        raise error

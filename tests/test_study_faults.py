@@ -327,6 +327,9 @@ def test_an_llm_that_fails_for_good_ends_the_run_and_a_later_one_goes_on():
         llm_study(storage, still_down).run(40)
     assert still_down.calls == 1
     assert list(storage.events())[: len(before)] == before
+    for _ in range(12):  # however often it is tried meanwhile
+        with pytest.raises(ProviderError):
+            llm_study(storage, outage(0)).run(40)
     back = outage(10**9)
     study = llm_study(storage, back)
     assert study.run(40) == "enough trials"

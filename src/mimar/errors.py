@@ -143,16 +143,21 @@ class CandidateError(MimarError):
     """One candidate cannot be evaluated; its text is stored as the reason and the study goes on."""
 
 
+_EXHAUSTED = ("out of memory", "not enough memory", "can't allocate memory", "cannot allocate memory", "alloc_failed")
+
+
 @contextmanager
 def memory_explained(doing: str) -> Generator[None]:
     """CandidateError where memory does not suffice for what is done inside: one candidate too large ends no study.
 
-    torch reports exhausted memory as a RuntimeError, on a GPU as one of its own kind.
+    torch reports exhausted memory as a RuntimeError, on a GPU as one of its own kind; a GPU that has failed ("illegal
+    memory access") does not cost a candidate.
     """
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or "memory" in str(error):
+        own = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+        if own or any(words in str(error).lower() for words in _EXHAUSTED):
             raise CandidateError(f"not enough memory for {doing}: {str(error)[:200]}") from error
         raise
 

@@ -209,6 +209,8 @@ class Study(Generic[A]):
             reason = self._search(trials)
         except KeyboardInterrupt:
             reason = "interrupted"
+        except ReplayError:  # nobody was asked: the journal stays as it is
+            raise
         except LLMError:
             self._stopped(reason, start)
             raise
@@ -223,8 +225,8 @@ class Study(Generic[A]):
         if self._past.settings is None:
             self._storage.append(Event("study", settings))
         elif self._past.settings != settings:
-            changed = [key for key in settings if settings[key] != self._past.settings.get(key)]
-            changed += [key for key in self._past.settings if key not in settings]
+            past, absent = self._past.settings, object()
+            changed = [key for key in {**settings, **past} if settings.get(key, absent) != past.get(key, absent)]
             raise InputError(
                 f"the study was started with other settings ({', '.join(changed)}): "
                 "resume it without changing them, or start a new study at another path"
@@ -233,8 +235,10 @@ class Study(Generic[A]):
     def _search(self, target: int) -> StopReason:
         fruitless = 0
         while self._evaluated < target or self._asked < len(self._past.asks):
+            failed = self._llm_failures
             good = self._step(target)
-            fruitless = 0 if good else fruitless + 1
+            # What an outage kept from being found is no sign that there is nothing.
+            fruitless = 0 if good or self._llm_failures > failed else fruitless + 1
             if fruitless >= PATIENCE and self._asked >= len(self._past.asks):
                 return "nothing new found"
         return "enough trials"

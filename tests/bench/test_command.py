@@ -220,7 +220,9 @@ def test_fetch_without_an_answer(tmp_path, mimar):
 def test_hardware_says_what_it_needs(mimar, tmp_path):
     code, _, err = mimar("bench", "hardware", "--part", "speed,magic")
     assert (code, "expected one of speed, memory, published" in err) == (2, True)
-    code, _, err = mimar("bench", "hardware", "--part", "published", "--data", tmp_path)
+    code, _, err = mimar("bench", "hardware", "--part", "speed", "--dtype", "int8")
+    assert (code, "fp32, bf16, fp16" in err) == (2, True)
+    code, _, err = mimar("bench", "hardware", "--data", tmp_path)  # before anything is measured
     assert code == 2
     assert str(tmp_path) in err
 

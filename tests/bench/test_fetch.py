@@ -134,3 +134,25 @@ def test_no_answer_is_explained(tmp_path):
     with pytest.raises(UnknownNameError, match="hwgpt_s"):
         fetch("nope", tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_answer_that_ends_early_is_not_kept(tmp_path):
+    class Short(Publisher):
+        def end_headers(self):
+            self.send_header("Content-Length", "1000000")
+            super().end_headers()
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Short)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        with pytest.raises(MimarError, match="bytes early"):
+            fetch("nb201_cifar10", tmp_path, f"http://127.0.0.1:{server.server_port}")
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_mirror_is_an_address(tmp_path):
+    with pytest.raises(InputError, match="https://host"):
+        fetch("hwgpt_s", tmp_path, "example.org/mirror")

@@ -186,6 +186,27 @@ def test_a_json_file_of_another_kind_is_not_written_over(data, tmp_path, content
         make_truth(tmp_path / "new.json", data, RECIPE, TruthPlan(1, 1, 0), measure=False)
 
 
+def test_a_text_that_is_too_short_leaves_nothing_and_what_has_no_row_may_still_change(data, tmp_path):
+    path = tmp_path / "t.csv"
+    with pytest.raises(InputError, match="more text"):
+        make_truth(path, replace(data, train=data.train[:10]), RECIPE, TruthPlan(1, 1, 0), measure=False)
+    assert list(tmp_path.iterdir()) == []
+    make_truth(path, data, RECIPE, TruthPlan(0, 1, 0), measure=False)
+    other = replace(RECIPE, learning_rate=1e-4)
+    rows = make_truth(path, data, other, TruthPlan(1, 1, 0), measure=False)
+    assert len(rows) == 1
+    with pytest.raises(InputError, match="another recipe"):
+        make_truth(path, data, RECIPE, TruthPlan(1, 1, 0), measure=False)
+
+
+def test_a_column_of_others_is_not_lost(data, tmp_path):
+    path = tmp_path / "t.csv"
+    make_truth(path, data, RECIPE, TruthPlan(0, 1, 0), measure=False)
+    path.write_text(path.read_text(encoding="utf-8").rstrip() + ",notes\n", encoding="utf-8")
+    with pytest.raises(InputError, match="notes"):
+        make_truth(path, data, RECIPE, TruthPlan(1, 1, 0), measure=False)
+
+
 def test_more_architectures_are_trained_alike_and_kept(data, tmp_path):
     table, more = tmp_path / "table.csv", tmp_path / "more.csv"
     archs = tiny_architectures(2, 64, 64)

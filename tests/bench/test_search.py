@@ -234,8 +234,13 @@ def test_bad_requests_are_refused(tmp_path, monkeypatch):
     with pytest.raises(InputError, match="bench fetch nb201_cifar10"):
         search_truth("nb201_cifar10")
     (tmp_path / "nb201_cifar10.csv").write_text("arch,other\nx,1\n")
-    with pytest.raises(InputError, match="cifar10_val, fpga is missing"):
+    with pytest.raises(InputError, match=r"cifar10_val, fpga is missing.* added"):
         search_truth("nb201_cifar10")
+    cell = "|none~0|+|none~0|none~1|+|none~0|none~1|none~2|"
+    for rows, words in ((f"{cell},70,1\n", "1 cells of 15,625"), (f"{cell},70,\n", "row 1: a cell is empty")):
+        (tmp_path / "nb201_cifar10.csv").write_text(f"arch,cifar10_val,fpga\n{rows}")
+        with pytest.raises(InputError, match=words):
+            search_truth("nb201_cifar10")
 
 
 def command(monkeypatch, capsys, *arguments):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from mimar.bench import load_truth
+from mimar.bench._files import read_records
 from mimar.bench.families import Cell201, FlexiBert, Gpt2Like
 from mimar.errors import InputError, UnknownNameError
 from mimar.proxies import DecoderSubject
@@ -62,6 +63,32 @@ def test_decoders_from_columns_and_from_json_agree(data):
     path = data / "again.csv"
     path.write_text("\n".join(lines))
     assert load_truth(str(path), label="perplexity").rows == short.rows
+
+
+def _typed(cell):
+    """As JSON has it: a number, true or false where it is one."""
+    try:
+        return json.loads(cell)
+    except json.JSONDecodeError:
+        return cell
+
+
+@pytest.mark.parametrize("file", ["some_lts.csv.gz", "some_hwgpt.csv", "mine.csv"])
+def test_a_table_of_csv_and_one_of_json_are_the_same_truth(data, file):
+    typed = [{name: _typed(cell) for name, cell in record.items()} for record in read_records(data / file)]
+    (data / "typed.json").write_text(json.dumps(typed), encoding="utf-8")
+    wanted = "perplexity" if file == "mine.csv" else None
+    assert load_truth(str(data / "typed.json"), label=wanted).rows == load_truth(str(data / file), label=wanted).rows
+
+
+def test_architectures_in_json_may_say_false_and_be_objects(data):
+    table = data / "mine.csv"
+    table.write_text(table.read_text(encoding="utf-8").replace(",true,", ",false,"), encoding="utf-8")
+    short = load_truth("mine", label="perplexity").rows
+    assert not any(row.subject.arch.tied_embeddings for row in short)
+    nested = [{"architecture": architecture_to_json(row.subject.arch), "perplexity": row.label} for row in short]
+    (data / "nested.json").write_text(json.dumps(nested), encoding="utf-8")
+    assert load_truth(str(data / "nested.json"), label="perplexity").rows == short
 
 
 @pytest.mark.parametrize(
@@ -161,6 +188,9 @@ def test_names(data, monkeypatch):
         ("bad.csv", b"embed_dim,n_layer,n_head,mlp_ratio,bias,perplexity\n64,2,1,2,0,9\n", "at least 2 rows"),
         ("bad.csv", b"architecture,ppl\n{},9\n{},8\n", "--label"),
         ("bad.csv", b"num_layers,hidden_size,ppl_val\n2,64,9\n", "--label"),
+        ("bad.json", b'[{"arch": "|x|", "scores": 93.1, "hparams": null, "a_val": 1}]', "row 1"),
+        ("bad.json", b'[{"architecture": [3], "ppl": 2}]', "--label"),
+        ("bad.json", b'[{"arch": 3, "a_val": 1}]', "row 1"),
     ],
 )
 def test_damaged_tables_are_explained(tmp_path, name, content, words):

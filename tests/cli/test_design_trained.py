@@ -102,6 +102,7 @@ def test_a_changed_text_is_noticed(mimar, tmp_path: Path) -> None:
         (("--data", "text.txt", "--gates", "heads=0.5:2"), ("fidelity", "heads")),
         (("--data", "text.txt", "--gates", "predictor:2"), ("before it",)),
         (("--data", "text.txt", "--gates", "10%:0.5"), ("at least 1",)),
+        (("--data", "text.txt", "--gates", "score:2,data=0.01%:2"), ("--gates data=0.01%:2", "sequence")),
         (("--data", "text.txt", "--vocab", 300), ("--vocab 300", "256")),
         (("--data", "text.txt", "--objectives", "loss@lots"), ("loss@lots",)),
         (("--data", "text.txt", "--objectives", "loss@2k,loss@4k"), ("one objective",)),

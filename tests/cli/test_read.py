@@ -215,6 +215,7 @@ def test_strategies_are_listed_with_what_they_declare(mimar) -> None:
     (("--strategy", "random", "--arm", "batch"), ("--arm is for", "rz-nas", "pel-nas")),
     (("--strategy", "rz-nas", "--arm", "both", "--llm", "uniform"), ("arm of rz-nas", "mutation")),
     (("--strategy", "dialogue"), ("dialogue needs a language model",)),
+    (("--strategy", "dialogue", "--device", "gone.toml"), ("dialogue needs a language model",)),
 ])  # fmt: skip
 def test_an_arm_or_a_model_that_does_not_fit_is_refused(design, told: tuple[str, ...], words: tuple[str, ...]) -> None:
     design(*told).refused(2, *words)

@@ -92,6 +92,7 @@ def test_the_tokenizer_of_a_file_must_fit(mimar, arch_file, text, tmp_path):
     (("--data", "text.txt", "--tokens", "many"), ("--tokens",)),
     (("--data", "text.txt", "--resume"), ("no training to go on with",)),
     (("--data", "text.txt", "--learning-rate", 1e9), ("training diverged",)),
+    (("--data", "text.txt", "--out", "empty.txt"), ("empty.txt is a file",)),
 ])  # fmt: skip
 def test_what_cannot_be_trained_is_said_in_a_sentence(mimar, arch_file, text, tmp_path, options, words):
     (tmp_path / "empty.txt").touch()
@@ -235,6 +236,7 @@ def test_a_teacher_from_transformers(mimar, arch_file, text, tmp_path):
         (("--teacher", "half"), 3, ("half", "no weights")),
         (("--teacher", "bytes", "--teacher-weight", 2), 2, ("share from 0 to 1",)),
         (("--teacher", "bytes", "--temperature", 0), 2, ("temperature",)),
+        (("--teacher", "gone", "--teacher-weight", 2), 2, ("share from 0 to 1",)),
     ],
 )
 def test_a_teacher_that_cannot_teach(mimar, arch_file, text, tmp_path, options, code, words):

@@ -51,6 +51,16 @@ def test_another_table_is_refused():
         published_fits(rows(11), 10, 0)
 
 
+@pytest.mark.parametrize(("column", "cell"), [("lat_x", ""), ("params", "many"), ("n_head", "2"), ("embed_dim", None)])
+def test_a_cell_that_is_no_number_is_one_sentence(column, cell):
+    table = rows(80)
+    table[7][column] = cell
+    if column == "n_head":
+        table[7] |= {"n_layer": "3", "mlp_ratio": "2-2-2"}
+    with pytest.raises(InputError, match="cannot be read as one of HW-GPT-Bench"):
+        published_fits(table, 30, seed=1)
+
+
 @pytest.mark.parametrize("name", ["table.csv", "table.csv.gz"])
 def test_a_file_is_read_packed_or_not(tmp_path, name):
     table = rows(3)

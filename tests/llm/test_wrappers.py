@@ -132,6 +132,7 @@ def test_a_broken_entry_and_an_unusable_place_only_cost_the_hit(tmp_path, caplog
         connection.execute("UPDATE replies SET reply = '{\"text\": 1}'")
     connection.close()
     assert not ask(cached).usage.cached
+    caplog.clear()
     blocker = tmp_path / "file"
     blocker.write_text("")
     assert ask(Cached(by_seed(), blocker / "replies.sqlite"), seed=9).parsed == {"layers": 9}

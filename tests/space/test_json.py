@@ -150,6 +150,15 @@ def test_all_reasons_are_given_at_once():
     assert len(caught.value.reasons) >= 4
 
 
+def test_one_wrong_word_brings_one_complaint():
+    body = architecture_to_json(SMOL) | {"feed_forward": "swiglu", "activation": "tanh"}
+    with pytest.raises(ArchitectureError) as caught:
+        architecture_from_json(body)
+    assert len(caught.value.reasons) == 1
+    read = architecture_from_json(body | {"feed_forward": "glu", "activation": "sigmoid"})
+    assert read.blocks[0].feed_forward.kind == "glu"
+
+
 @pytest.mark.parametrize("depth", [50, 500, 900, 960])
 def test_deep_nesting_is_refused(depth):
     data = []

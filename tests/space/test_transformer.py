@@ -102,6 +102,15 @@ def test_an_architecture_fits_the_schema_without_what_is_given_or_implied(seed):
     assert space.from_json(data) == arch
 
 
+def test_the_schema_offers_no_window_that_is_wider_than_the_context():
+    for context, windows in ((4096, [64, 128, 256, 512, 1024, 2048]), (512, [64, 128, 256, 512])):
+        fields = schema_fields(TransformerSpace(defaults=Defaults(context_length=context)).schema())
+        assert fields["window"]["enum"] == windows
+    fields = schema_fields(TransformerSpace(defaults=Defaults(context_length=32)).schema())
+    assert "window" not in fields
+    assert "sliding_window" not in fields["attention_type"]["enum"]
+
+
 @given(seed=seeds)
 @pytest.mark.parametrize("scope", ["uniform", "per-layer"])
 def test_a_mutant_is_near_and_a_child_has_its_parents_genes(scope, seed):

@@ -34,6 +34,14 @@ def test_a_trusted_operator_leads_until_others_gain_more():
     assert bandit.shares()["llm"] > 0.6
 
 
+def test_a_round_that_gains_nothing_teaches_nothing_yet():
+    bandit = Bandit.among(ARMS, trusted="screened").updated({}, {"screened": 2.0})
+    assert bandit.shares()["screened"] > 0.8
+    for _ in range(20):
+        bandit = bandit.updated({}, {"screened": 2.0})
+    assert bandit.shares()["screened"] < 0.5
+
+
 def test_the_share_follows_gain_per_cost():
     bandit = Bandit.among(("a", "b", "c")).updated({"a": 1.0, "b": 1.0}, {"a": 10.0, "b": 40.0, "c": 10.0})
     shares = bandit.shares()

@@ -1,7 +1,7 @@
 """Gates around a strategy: who goes on, what the inner strategy hears, and that a resumed study is the same."""
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -9,9 +9,10 @@ from mimar.errors import CandidateError, InputError
 from mimar.objectives import Objective
 from mimar.space import TransformerSpace
 from mimar.storage import MemoryStorage
-from mimar.strategy import LINAS, NSGA2, Cascade, Gate, RandomSearch
+from mimar.strategy import LINAS, NSGA2, AdaptivePortfolio, Cascade, Gate, RandomSearch
 from mimar.study import Study
 from mimar.testing import toy_problem
+from mimar.trial import Trial
 
 TOY = toy_problem(TransformerSpace().restricted(num_layers=[4, 6, 8], hidden_size=[256, 320, 384, 448]))
 GATES = (Gate("score", 4), Gate("predictor", 2), Gate("10%", 3), Gate("50%", 2))
@@ -69,6 +70,31 @@ def test_each_gate_lets_its_share_through():
     assert predicted[1] == tenth[0] == at["10%"] == at["score"] / 8
     assert tenth[1] == whole[0] == at["full"]
     assert whole[1] == 8 == sum(trial.status == "complete" for trial in done.trials)
+
+
+@pytest.mark.parametrize("kind", [LINAS, AdaptivePortfolio])
+def test_those_that_propose_few_at_a_time_fill_what_gates_are_to_choose_from(kind):
+    strategy = cascade(lambda problem, seed: kind(problem, seed, fill=True), GATES[:3])
+    assert study(strategy, Rungs()).run(12) == "enough trials"
+    for (came, passed), gate in zip(list(strategy.counts.values())[1:], GATES[:3], strict=False):
+        assert came / passed > 0.8 * gate.factor
+
+
+def test_gates_that_round_up_let_no_more_through_than_are_asked_for():
+    strategy = cascade(RandomSearch, (Gate("score", 1.5), Gate("10%", 1.5)))
+    for n in (1, 2, 3):
+        for _ in range(2):
+            asked = strategy.ask(n)
+            strategy.tell([_partial(number, proposal) for number, proposal in enumerate(asked)])
+        whole = strategy.ask(n)
+        assert {each.fidelity for each in whole} == {"full"}
+        assert len(whole) == n
+        strategy.tell([replace(_partial(number, each), status="complete") for number, each in enumerate(whole)])
+
+
+def _partial(number, proposal):
+    metrics = {**TOY.measure(proposal.architecture), "score": float(number)}
+    return Trial(number, proposal, "partial", metrics=metrics)
 
 
 def test_the_best_go_on():

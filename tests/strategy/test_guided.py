@@ -22,6 +22,7 @@ from mimar.strategy import (
     OneShot,
     Problem,
     RZNASMutation,
+    Started,
     View,
     ZeroLM,
 )
@@ -163,6 +164,45 @@ def test_a_dialogue_begins_with_the_users_own_architecture():
     operator = Dialogue(DROP.problem, ScriptedLLM([]), BRIEF, start=start)
     batch = operator.propose(Archive(DROP.problem.objectives), 8, np.random.default_rng(0))
     assert [(proposal.architecture, proposal.origin) for proposal in batch.proposals] == [(start, "start")]
+
+
+def test_a_start_that_was_evaluated_already_is_not_proposed_again():
+    start = DROP.problem.space.sample(np.random.default_rng(5))
+    llm, _ = answering()
+    dialogue = LLMSearch(DROP.problem, 0, Dialogue(DROP.problem, llm, BRIEF, start=start))
+    study = Study(DROP.problem, Started(dialogue, DROP.problem, (start,), 0), DROP)
+    study.run(8)
+    assert [trial.architecture for trial in study.trials].count(start) == 1
+
+
+def test_a_mutation_is_reflected_on_once_beside_its_own_parent():
+    """Though an ask proposes several times where candidates are rejected."""
+    space, asked = DROP.problem.space, []
+
+    def answer(messages, schema, seed):
+        text = messages[-1].content
+        asked.append((sorted(schema["properties"]), text))
+        if "candidates" not in schema["properties"]:
+            return json.dumps({"suggestion": "wider"})
+        good = space.to_json(space.sample(np.random.default_rng(seed)))
+        return json.dumps({"candidates": [good if seed % 3 == 0 else {**good, "layer_0": 9}]})
+
+    operator = RZNASMutation(DROP.problem, ScriptedLLM(answer), BRIEF)
+    study = Study(DROP.problem, LLMSearch(DROP.problem, 0, operator), DROP)
+    study.run(20)
+    reflections = [text for fields, text in asked if fields == ["suggestion"]]
+    assert len(set(reflections)) == len(reflections) > 3
+    show = operator._prompts.view.show
+    proposed = [trial.proposal for trial in study.trials if trial.proposal.parents]
+    pairs = [
+        (
+            show(study.trials[each.parents[0]].architecture),
+            each.note if each.architecture is None else show(each.architecture),
+        )
+        for each in proposed
+    ]
+    for text in reflections:
+        assert any(before in text and after in text for before, after in pairs)
 
 
 def test_a_start_over_budget_is_talked_about_with_its_reasons():
@@ -316,6 +356,20 @@ def test_what_a_dialogue_repeats_of_an_unreadable_reply_can_be_sent():
 
     operator = Dialogue(DROP.problem, ScriptedLLM(answer), BRIEF)
     Study(DROP.problem, LLMSearch(DROP.problem, 0, operator), DROP).run(3)
+    assert any("would do. ?" in text for text in said)
+    for text in said:
+        text.encode()
+
+
+def test_what_a_mutation_is_reflected_on_can_be_sent_where_its_reply_was_unreadable():
+    said = []
+
+    def answer(messages, schema, seed):
+        said.extend(message.content for message in messages)
+        return "A deeper one would do. \ud83d" if "candidates" in schema["properties"] else '{"suggestion": "wider"}'
+
+    operator = RZNASMutation(DROP.problem, ScriptedLLM(answer), BRIEF)
+    Study(DROP.problem, LLMSearch(DROP.problem, 0, operator), DROP).run(16)
     assert any("would do. ?" in text for text in said)
     for text in said:
         text.encode()

@@ -99,7 +99,7 @@ def test_there_are_as_many_epochs_as_asked_for(steps):
 
 
 def test_layers_may_be_without_feed_forward_parts():
-    operations = Operations((ATTENTION, NONE), (NO_PART,))
+    operations = Operations((ATTENTION, Mixer("convolution", kernel_size=3)), (NO_PART,))
     recipe = replace(RECIPE, tokens=8 * RECIPE.batch_tokens)
     epochs = search_operations(TEMPLATE, operations, text(lambda past: past[-1]), recipe, epochs=2)
     assert epochs[-1].strengths["feed_forward"] == ((1.0,),) * TEMPLATE.num_layers
@@ -114,6 +114,8 @@ def test_what_counts_as_collapse():
     assert not is_collapsed({"mixer": (lost, kept), **rest}, kinds)
     assert not is_collapsed({"mixer": ((0.5, 0.5),) * 2, **rest}, kinds)
     assert not is_collapsed({"mixer": (lost, lost), **rest}, {**kinds, "mixer": ("attention", "linear")})
+    alone = {"mixer": ("attention", "linear"), "feed_forward": ("none",)}
+    assert not is_collapsed({"mixer": (lost, kept), **rest}, alone)  # there is no choice in which it won
 
 
 def test_where_all_epochs_collapsed_the_first_counts():

@@ -104,6 +104,24 @@ def test_each_step_trains_the_smallest_the_largest_and_others():
     assert nonembedding_parameters(shared.smallest) == min(map(nonembedding_parameters, ARCHS[:40]))
 
 
+@pytest.mark.parametrize("sequences", [1, 2, 5])
+def test_steps_of_few_sequences_train_all_of_them_in_turn(sequences):
+    seen = []
+
+    class Watched(SharedDecoder):
+        def choose(self, arch):
+            seen.append(arch)
+            super().choose(arch)
+
+    shared = Watched(ARCHS[:40])
+    recipe = Recipe(tokens=8 * 32 * sequences, context_length=32, batch_tokens=32 * sequences)
+    train_shared(shared, DATA, recipe, lambda rng: ARCHS[int(rng.integers(40))])
+    assert seen[-1] == shared.largest
+    assert seen.count(shared.smallest) >= len(seen) // 4
+    assert seen.count(shared.largest) >= len(seen) // 4
+    assert len(set(seen)) > 3
+
+
 def test_what_is_learnt_together_helps_those_that_were_never_trained():
     pool = [arch for arch in ARCHS if arch.norm_placement == "pre"][:40]
     held_out = [arch for arch in ARCHS if arch.norm_placement == "pre"][40:48]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import http.client
 import io
 import json
 import os
@@ -48,6 +49,8 @@ def fetch(name: str, folder: Path, host: str = GITHUB) -> Path:
     """
     if name not in SOURCES:
         raise UnknownNameError("truth to fetch", name, FETCHABLE)
+    if not host.startswith(("https://", "http://")):
+        raise InputError(f"--mirror must be an address like https://host/folder, got {host!r}")
     source = SOURCES[name]
     try:
         text = source.convert(partial(_get, f"{host.rstrip('/')}/{source.folder}"))
@@ -67,14 +70,17 @@ def _get(base: str, path: str) -> bytes:
     try:
         with urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer:
             body = answer.read(LARGEST_FILE + 1)
+            missing = answer.length or 0  # a connection that ends early is no error to http.client
     except urllib.error.HTTPError as error:
         with error:
             raise MimarError(f"{url} answered {error.code} {error.reason}; the publisher may have moved it") from error
-    except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
+    except (urllib.error.URLError, TimeoutError, ConnectionError, http.client.HTTPException) as error:
         why = getattr(error, "reason", error)
         raise MimarError(f"no answer from {url} ({why}); this command needs a network, or --mirror URL") from error
     if len(body) > LARGEST_FILE:
         raise InputError(f"{url} is larger than the {LARGEST_FILE >> 20} MiB that were expected at most")
+    if missing:
+        raise MimarError(f"{url} ended {missing:,} bytes early; try again")
     return body
 
 

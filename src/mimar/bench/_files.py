@@ -72,8 +72,14 @@ def _flattened(data: Any) -> list[dict[str, Any]]:
 
 def _flat(entry: Mapping[str, Any]) -> dict[str, Any]:
     """One entry with the fields of its scores and its architecture beside the others."""
-    flat = {key: value for key, value in entry.items() if not isinstance(value, Mapping)}
-    released = entry.get("hparams", {}).get("model_hparam_overrides", {})  # NAS-Bench-BERT as upstream has it
-    for part in (entry.get("scores", {}), entry.get("architecture", {}), released, released.get("nas_config", {})):
+    flat = {key: value for key, value in entry.items() if key == "architecture" or not isinstance(value, Mapping)}
+    released = _inner(_inner(entry, "hparams"), "model_hparam_overrides")  # NAS-Bench-BERT as upstream has it
+    for part in (_inner(entry, "scores"), _inner(entry, "architecture"), released, _inner(released, "nas_config")):
         flat.update(part)
     return flat
+
+
+def _inner(entry: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """What the field holds, where it has fields of its own."""
+    found = entry.get(name)
+    return found if isinstance(found, Mapping) else {}

@@ -169,7 +169,7 @@ def _row(record: Record, index: int, kind: Format, label: str, path: Path) -> Tr
         reading = kind.read(record)
     except InputError as error:
         raise InputError(f"{where}: {error}") from error
-    except (KeyError, TypeError, ValueError, IndexError) as error:
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{where}: cannot read the architecture or its {label} ({error!r})") from error
     if not math.isfinite(value):
         raise InputError(f"{where}: expected a number as {label}, got {record[label]}; leave the cell empty instead")
@@ -222,15 +222,18 @@ def _cell201(record: Record) -> Reading:
 
 
 def _own(record: Record) -> Reading:
-    return _decoder(json.loads(record["architecture"]))
+    given = record["architecture"]
+    return _decoder(json.loads(given) if isinstance(given, str) else given)
 
 
 def _own_columns(record: Record) -> Reading:
-    """Cells as JSON where they are (numbers, true, null), else as text; empty ones are left out."""
-    return _decoder({name: _plain(cell) for name, cell in record.items() if name in SHORT_FIELDS and cell})
+    """Text as JSON where it is (numbers, true, null), else as it stands; empty cells are left out."""
+    return _decoder({name: _plain(cell) for name, cell in record.items() if name in SHORT_FIELDS and cell != ""})
 
 
-def _plain(cell: str) -> Any:
+def _plain(cell: Any) -> Any:
+    if not isinstance(cell, str):
+        return cell
     try:
         return json.loads(cell)
     except json.JSONDecodeError:

@@ -83,9 +83,9 @@ def make_truth(
     measure: in the end, fill in speed and memory on this machine and every score, where they are missing. processes:
     trainings at a time, each on one core where `device` is ``cpu``. on_row: told each new row, how many there are, and
     how many there shall be. A training that fails is a row with its reason; one whose process is killed has none, and
-    the next run trains it. InputError: the table there was made in
-    another way.
+    the next run trains it. InputError: the text is too short, or the table there was made in another way.
     """
+    _check_enough(data, recipe)
     _check_same(path, _facts(data, recipe))
     done: dict[Job, Row] = {(int(row["id"]), int(row["seed"])): row for row in _rows(path)}
     _write(path, list(done.values()))
@@ -120,6 +120,7 @@ def train_more(
     Those that are there are not trained again. The loss is infinite where a training failed; there is none where its
     process was killed. Otherwise as `make_truth`.
     """
+    _check_enough(data, recipe)
     _check_same(path, _facts(data, recipe))
     rows = _rows(path)
     _write(path, rows)
@@ -252,16 +253,33 @@ def _check_same(path: Path, facts: Mapping[str, Any]) -> None:
         raise InputError(f"{path}: {beside.name} is where a table's recipe goes; name the table FILE.csv")
     if not path.exists() and not beside.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        aside = beside.with_name(f".{beside.name}")
-        aside.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
-        aside.replace(beside)
+        _tell(facts, beside)
         return
     if not beside.is_file():
         raise InputError(f"{path} has no {beside.name} beside it that says how it was made; choose another file")
     known = _read_facts(beside)
     changed = sorted(name for name in {*known, *facts} if known.get(name) != facts.get(name))
-    if changed:
+    if changed and known.keys() == facts.keys() and not _has_rows(path):  # stopped before there was any
+        _tell(facts, beside)
+    elif changed:
         raise InputError(f"{path} was made with another {', '.join(changed)}: use the same again, or choose a new file")
+
+
+def _tell(facts: Mapping[str, Any], beside: Path) -> None:
+    aside = beside.with_name(f".{beside.name}")
+    aside.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+    aside.replace(beside)
+
+
+def _has_rows(path: Path) -> bool:
+    """Or anything else but the names of columns."""
+    return path.exists() and path.read_text(encoding="utf-8").strip() not in ("", ",".join(COLUMNS))
+
+
+def _check_enough(data: TokenData, recipe: Recipe) -> None:
+    """InputError where the text is too short to train or to judge on."""
+    data.batch(0, 1, recipe.context_length, recipe.seed)
+    data.validation_batches(1, 1, recipe.context_length)
 
 
 def _read_facts(beside: Path) -> Mapping[str, Any]:
@@ -279,13 +297,16 @@ def _rows(path: Path) -> list[Row]:
     if not path.exists():
         return []
     with path.open(encoding="utf-8", newline="") as file:
-        return [row for row in csv.DictReader(file) if _is_whole(row)]
+        reader = csv.DictReader(file)
+        if foreign := {*(reader.fieldnames or ())} - {*COLUMNS}:
+            raise InputError(f"{path} has columns that a table made here has not: {', '.join(sorted(foreign))}")
+        return [row for row in reader if _is_whole(row)]
 
 
 def _is_whole(row: Row) -> bool:
     try:
         return bool(json.loads(row["architecture"]))  # the last column
-    except (TypeError, ValueError):
+    except (KeyError, TypeError, ValueError):
         return False
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -65,6 +66,8 @@ CELL_SPACE: Final = ProductSpace(
 )
 """The operation on each edge of a NAS-Bench-201 cell, in the order of the architecture string: 15,625 cells."""
 
+CELLS: Final = math.prod(map(len, CELL_SPACE.variables.values()))
+
 WORST_ERROR: Final = 30.0
 
 
@@ -78,6 +81,8 @@ def _nb201(data: Path | None, _seed: int) -> SearchTruth:
         }
         for record in records
     }
+    if len(measured) < CELLS:
+        raise InputError(f"nb201_cifar10 has {len(measured):,} cells of {CELLS:,}, and a search may ask for any")
     points = np.asarray([list(metrics.values()) for metrics in measured.values()])
     worst = (WORST_ERROR, float(np.percentile(points[:, 1], WORST_PERCENTILE)))
     front = points[pareto.front(points)]
@@ -237,7 +242,13 @@ def _records(name: str, data: Path | None, columns: Sequence[str]) -> list[dict[
     records = read_records(found[name])
     missing = [column for column in columns if not records or column not in records[0]]
     if missing:
-        raise InputError(f"{found[name]}: expected columns {', '.join(columns)}, {', '.join(missing)} is missing")
+        raise InputError(
+            f"{found[name]}: expected columns {', '.join(columns)}, {', '.join(missing)} is missing; what mimar bench "
+            "fetch brings has qualities alone, latencies were published elsewhere and have to be added"
+        )
+    for number, row in enumerate(records, 1):
+        if any(row[column] in ("", None) for column in columns):
+            raise InputError(f"{found[name]}, row {number}: a cell is empty; expected {', '.join(columns)} in each")
     return records
 
 

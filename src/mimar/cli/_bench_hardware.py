@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from mimar.hardware import Workload
 
 PARTS = ("speed", "memory", "published")
+MEASURED = ("fp32", "bf16", "fp16")
+"""Types of weights that PyTorch computes with."""
+
 MOST_PARAMETERS = 30e6
 """Largest architecture that is measured, so that a CPU does it in seconds."""
 
@@ -33,13 +36,15 @@ def compare_hardware(
     """What `parts` found, UnknownNameError for one not in `PARTS`; published: truth, rows to fit to, data folder."""
     for unknown in (name for name in parts if name not in PARTS):
         raise UnknownNameError("part", unknown, PARTS)
+    if use.dtype not in MEASURED:
+        raise UnknownNameError("dtype to measure with", use.dtype, MEASURED)
     found: dict[str, Any] = {"n": models, "workload": asdict(use), "threads": threads, "seed": seed}
+    if "published" in parts:  # first: it takes seconds, and its table may be missing
+        found |= published_part(*published, seed)
     if "speed" in parts:
         found |= speed_part(models, use, threads, seed)
     if "memory" in parts:
         found["memory"] = memory_part(min(models, 12), use, seed)
-    if "published" in parts:
-        found |= published_part(*published, seed)
     return found
 
 

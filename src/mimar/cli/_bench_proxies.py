@@ -72,11 +72,11 @@ def bench_proxies(
     table = load_truth(truth, data, label)
     kept = bins if bins is not None or JUDGE not in wanted else JUDGED_BINS
     table = table if kept is None else equal_size_bins(table, kept)
-    judged = None if model is None else _judged(table, model, seed)
     members, failed = _members(wanted, table, seed)
     if scores is not None and all(member.cost == "closed form" for member in members):
         say(f"{scores} is not needed: closed forms are computed anew each time")
     rows = [*proxy_table(table, members, sample=sample, seed=seed, scores=scores, progress=_Teller()), *failed]
+    judged = None if model is None else _judged(table, model, seed)  # last: a file that is refused costs no money
     rows += [] if judged is None else [judged.row]
     if sample is None and any(0 < row.n < len(table.rows) for row in rows):
         say(f"scores that build a module saw a sample of the {len(table.rows)} rows; --sample N changes its size")

@@ -161,7 +161,8 @@ def _strategy(
         _say_strengths(epoch)
 
     brief = replace(task.brief, anonymous=settings.anonymise)
-    options = Options(settings.weights, settings.arm, settings.start, task.evaluator.loss, on_epoch)
+    gated = bool(settings.training and settings.training.gates)
+    options = Options(settings.weights, settings.arm, settings.start, task.evaluator.loss, on_epoch, gated)
     strategy = strategy_named(settings.strategy, task.problem, settings.seed, (llm, brief), options)
     if settings.start is None or settings.strategy == Dialogue.name:  # a dialogue begins from it by itself
         return strategy

@@ -12,7 +12,7 @@ from mimar.cli._output import say
 from mimar.cli._quantities import count, seconds, size
 from mimar.cli._settings import DesignSettings
 from mimar.cli._start import read_architecture
-from mimar.cli._strategies import read_weights, require_fitting
+from mimar.cli._strategies import NEEDS_TEXT, read_weights, require_fitting, require_llm
 from mimar.cli._training import DEFAULT_GATES, TextSource, TrainingSettings, loss_tokens, objective_names
 from mimar.design import objective_for, restricted_to_device
 from mimar.errors import ArchitectureError, InputError, UnknownNameError
@@ -20,6 +20,7 @@ from mimar.hardware import DeviceProfile, Dtype, Workload, load_profile
 from mimar.models import stock_family
 from mimar.objectives import LOSS_PREFIX, Budget
 from mimar.space import Architecture, Choice, Defaults, TransformerSpace, illegal_reasons
+from mimar.strategy import Darts
 from mimar.training import SubwordTokenizer
 
 DEFAULT_CONTEXT = 1024
@@ -61,6 +62,7 @@ class DesignRequest:
 def settings_for(request: DesignRequest) -> DesignSettings:
     """Resolve names, files and quantities; raises InputError, UnknownNameError or ArchitectureError."""
     require_fitting(request.strategy, request.arm or "", {})
+    require_llm(request.strategy, request.llm != "none")
     require_score(request.score, request.llm)
     profile = load_profile(request.device)
     source = TextSource(tuple(request.data), tuple(request.validation), request.tokenizer or "byte")
@@ -91,6 +93,8 @@ def _training(
     wanted = [name for name in objectives if name.startswith(LOSS_PREFIX)]
     if len(wanted) > 1:
         raise InputError(f"only one objective can be a loss, got {', '.join(wanted)}; --gates has shorter trainings")
+    if not wanted and request.strategy == Darts.name:
+        raise InputError(NEEDS_TEXT)
     if not wanted:
         if request.data or request.validation or request.gates:
             raise InputError(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from mimar.cli._quantities import count, seconds, size
 from mimar.cli._shrink_settings import Asked, FineTune, ShrinkSettings, Texts
-from mimar.cli._strategies import GUIDED, STRATEGIES, read_weights, require_fitting
+from mimar.cli._strategies import STRATEGIES, read_weights, require_fitting, require_llm
 from mimar.cli._training import objective_names
 from mimar.elastic import ElasticSpace, Form, SubNetwork
 from mimar.errors import InputError, UnknownNameError
@@ -131,8 +131,7 @@ def _require_able(strategy: str, llm: str) -> None:
     """Before anything is computed."""
     if strategy == Darts.name:
         raise InputError("strategy darts mixes operations of new architectures: it cannot shrink a model")
-    if strategy in GUIDED and llm == "none":
-        raise InputError(f"strategy {strategy} needs a language model: add --llm local, or a provider")
+    require_llm(strategy, llm != "none")
 
 
 def _space(request: ShrinkRequest, parent: Architecture) -> ElasticSpace:

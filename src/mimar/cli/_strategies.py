@@ -62,6 +62,11 @@ TRAITS: Mapping[str, Traits] = {each.name: each.traits for each in (AdaptivePort
 
 STRATEGIES = tuple(TRAITS)
 
+NEEDS_TEXT = (
+    f"strategy {Darts.name} trains a model of its own on text: give mimar design loss@200k in --objectives and --data "
+    "FILE, mimar bench search --truth decoder_tiny and --text FILE"
+)
+
 RZ_NAS_ARMS = ("batch", "mutation")
 
 VARIANTS: Mapping[str, tuple[str, ...]] = {RZNAS.name: RZ_NAS_ARMS, PELNAS.name: ARMS}
@@ -74,7 +79,7 @@ class Options(Generic[A]):
 
     weights: λ of objectives, of ``scalarised``. arm: of ``rz-nas`` and ``pel-nas``, one of `VARIANTS`; empty for the
     default. start: an architecture that ``dialogue`` talks about. training: what ``darts`` trains its model with;
-    on_epoch: told how strong its operations are.
+    on_epoch: told how strong its operations are. gated: the strategy is behind gates.
     """
 
     weights: Mapping[str, float] = field(default_factory=dict[str, float])
@@ -82,6 +87,7 @@ class Options(Generic[A]):
     start: A | None = None
     training: TrainedLoss | None = None
     on_epoch: Callable[[Epoch], None] = lambda _: None
+    gated: bool = False
 
 
 def strategy_named(
@@ -96,6 +102,8 @@ def strategy_named(
     require_fitting(name, options.arm, options.weights)
     if name == Scalarised.name:
         return Scalarised(problem, seed, options.weights or None)
+    if name == LINAS.name:
+        return LINAS(problem, seed, fill=options.gated)
     if name in CLASSIC:
         return CLASSIC[name](problem, seed)
     if name not in TRAITS:
@@ -103,21 +111,26 @@ def strategy_named(
     if name == Darts.name:
         return _darts(problem, seed, options)
     if name == AdaptivePortfolio.name:
-        return AdaptivePortfolio.with_llm(problem, seed, llm, brief) if llm else AdaptivePortfolio(problem, seed)
-    if llm is None:
-        raise InputError(f"strategy {name} needs a language model: add --llm local, or a provider")
+        if llm:
+            return AdaptivePortfolio.with_llm(problem, seed, llm, brief, fill=options.gated)
+        return AdaptivePortfolio(problem, seed, fill=options.gated)
+    require_llm(name, llm is not None)
+    assert llm is not None
     return LLMSearch(problem, seed, _operator(name, problem, seed, (llm, brief), options))
 
 
 def _darts(problem: Problem[Any], seed: int, options: Options[Any]) -> Strategy[Any]:
     training = options.training
     if training is None:
-        raise InputError(
-            "strategy darts trains a model of its own on text: give mimar design loss@200k in --objectives and "
-            "--data FILE, mimar bench search --truth decoder_tiny and --text FILE"
-        )
+        raise InputError(NEEDS_TEXT)
     recipe = replace(training.recipe, seed=seed)
     return Darts(problem, seed, training.data, recipe, device=training.device, on_epoch=options.on_epoch)
+
+
+def require_llm(name: str, given: bool) -> None:
+    """InputError where the strategy needs a language model and none is given."""
+    if name in GUIDED and not given:
+        raise InputError(f"strategy {name} needs a language model: add --llm local, or a provider")
 
 
 def require_fitting(name: str, arm: str, weights: Mapping[str, float], names: Sequence[str] = STRATEGIES) -> None:

@@ -54,9 +54,11 @@ def run_train(request: TrainRequest) -> dict[str, Any] | None:
 
     tell = say if team().is_first else _silent
     _check_folder(request.out, request.resume)
+    _check_teacher(request)
+    reference, device = _architecture(request.reference), device_named(request.device)
     tokenizer, data = request.source.read
-    arch = _fitted(_architecture(request.reference), request, tokenizer)
-    model = _model(arch, request.recipe.seed, device_named(request.device))
+    arch = _fitted(reference, request, tokenizer)
+    model = _model(arch, request.recipe.seed, device)
     tell(
         f"{sum(each.numel() for each in model.parameters()):,} parameters, {len(data.train):,} tokens of text, "
         f"{request.recipe.steps:,} steps"
@@ -115,7 +117,17 @@ def _taught(request: TrainRequest) -> dict[str, Any]:
     return {"teacher": dict(zip(("model", "weight", "temperature"), request.teacher, strict=True))}
 
 
+def _check_teacher(request: TrainRequest) -> None:
+    """InputError for a weight or a temperature that cannot be, before a teacher is loaded."""
+    from mimar.training import Distillation
+
+    if request.teacher is not None:
+        Distillation(lambda ids: ids, *request.teacher[1:])
+
+
 def _check_folder(out: Path, resume: bool) -> None:
+    if out.exists() and not out.is_dir():
+        raise InputError(f"--out {out} is a file: give the name of a folder")
     begun = (out / "checkpoint.pt").exists()
     if begun and not resume:
         raise InputError(f"{out} holds a training: go on with --resume, or choose another --out")

@@ -12,7 +12,7 @@ from typing import Any
 from mimar.cli._quantities import count
 from mimar.errors import InputError
 from mimar.objectives import LOSS_PREFIX, ONE_SHOT, SCORED, TrainedLoss, loss_metric
-from mimar.strategy import PREDICTED, Gate
+from mimar.strategy import PREDICTED, Gate, require_distinct
 from mimar.training import Fidelity, Recipe, TokenData, Tokenizer, read_texts, tokenizer_named
 
 DEFAULT_GATES = "score:4,predictor:2,10%:3"
@@ -78,6 +78,8 @@ class TrainingSettings:
                 "new study"
             )
         recipe = Recipe(self.tokens, self.context, self.batch_tokens, seed=seed)
+        for gate in self.gates:
+            _require_enough(gate, data, recipe)
         return TrainedLoss(data, recipe, device)
 
     def to_json(self) -> dict[str, Any]:
@@ -116,6 +118,7 @@ def read_gates(text: str) -> tuple[Gate, ...]:
                 f"--gates {text}: of two trainings that differ in length alone the first must be the shorter one, and "
                 "each shorter than a whole one"
             )
+    require_distinct(gates)
     return gates
 
 
@@ -130,6 +133,18 @@ def _gate(text: str) -> Gate:
     if fidelity not in (SCORED, PREDICTED, ONE_SHOT):
         Fidelity.named(fidelity)
     return gate
+
+
+def _require_enough(gate: Gate, data: TokenData, recipe: Recipe) -> None:
+    """InputError where what this gate trains on is too little text."""
+    if gate.fidelity in (SCORED, PREDICTED, ONE_SHOT):
+        return
+    share = Fidelity.named(gate.fidelity)
+    context = share.recipe(recipe).context_length
+    try:
+        share.text(data).batch(0, 1, context, recipe.seed)
+    except InputError as error:
+        raise InputError(f"--gates {gate.fidelity}:{gate.factor:g}: {error}") from error
 
 
 def gate_rows(counts: Mapping[str, tuple[int, int]]) -> list[dict[str, Any]]:

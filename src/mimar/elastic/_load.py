@@ -136,10 +136,9 @@ def _fetched(source: str) -> Path:
             f"no model at {source}: expected a folder of transformers, a GGUF file, or a hub id OWNER/NAME"
         )
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError
 
     wanted = ["*.json", "*.safetensors", "tokenizer.model", "merges.txt", "*.jinja", "README.md"]
     try:
         return Path(snapshot_download(source, allow_patterns=wanted))
-    except (OSError, ValueError, HfHubHTTPError) as error:
+    except Exception as error:  # refusals, a full cache, or what its HTTP library says without a network
         raise InputError(f"the hub does not deliver {source}: {str(error).partition(chr(10))[0]}") from error

@@ -40,9 +40,9 @@ def memory_breakdown(arch: Architecture, workload: Workload) -> MemoryBreakdown:
 def kv_cache_bytes(arch: Architecture, workload: Workload) -> float:
     """Bytes that all layers remember of `context` tokens of `batch` sequences; shared layers remember each their own.
 
-    A full attention layer keeps 2 · kv_heads · head_size values a token (key and value), a window only those that the
-    next token sees, linear attention a state of kv_heads · head_size · (head_size + 1), a convolution its last
-    kernel_size − 1 values of every feature.
+    A full attention layer keeps 2 · kv_heads · head_size values a token (key and value), a window those of the tokens
+    that the last one sees, itself included; linear attention a state of kv_heads · head_size · (head_size + 1), a
+    convolution its last kernel_size − 1 values of every feature.
     """
     values = sum(kv_values(block.mixer, arch.hidden_size, workload.context) for block in arch.blocks)
     return values * workload.batch * workload.value_bytes

@@ -78,7 +78,8 @@ def _peak_bytes(arch: Architecture, workload: Workload) -> float:
         command, input=json.dumps(task), env=os.environ | given_back, capture_output=True, text=True, check=False
     )
     if found.returncode:
-        raise InputError(f"the process that measures peak memory failed: {found.stderr.strip().splitlines()[-1:]}")
+        said = found.stderr.strip().splitlines() or [f"exit code {found.returncode}"]  # below 0: the signal
+        raise InputError(f"the process that measures peak memory failed: {said[-1]}")
     return float(found.stdout)
 
 

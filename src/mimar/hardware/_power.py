@@ -33,7 +33,8 @@ def _watts(joules: Callable[[], float], work: Callable[[], object], seconds: flo
 
 def _rapl_joules(root: Path = RAPL) -> Callable[[], float] | None:
     """Joules of all CPU packages, ever growing."""
-    counters = [zone / "energy_uj" for zone in sorted(root.glob("intel-rapl:?"))]
+    zones = [zone for zone in sorted(root.glob("intel-rapl:*")) if _is_package(zone)]
+    counters = [zone / "energy_uj" for zone in zones]
     if not counters or not all(os.access(counter, os.R_OK) for counter in counters):
         return None
     ranges = [int((counter.parent / "max_energy_range_uj").read_text()) for counter in counters]
@@ -51,15 +52,25 @@ def _rapl_joules(root: Path = RAPL) -> Callable[[], float] | None:
     return joules
 
 
+def _is_package(zone: Path) -> bool:
+    """Other zones are parts of one, or the whole platform, which has all of them in it."""
+    try:
+        return (zone / "name").read_text().startswith("package")
+    except OSError:
+        return False
+
+
 def _nvml_joules() -> Callable[[], float] | None:
-    """Joules of the first NVIDIA device; None without nvidia-ml-py or where the device does not count."""
+    """Joules of the NVIDIA device that torch uses; None without nvidia-ml-py or where the device does not count."""
     if find_spec("pynvml") is None:
         return None
     import pynvml
+    import torch
 
     try:
         pynvml.nvmlInit()
-        device = pynvml.nvmlDeviceGetHandleByIndex(0)
+        # By identity: NVML counts all devices, torch those that CUDA_VISIBLE_DEVICES shows it.
+        device = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{torch.cuda.get_device_properties().uuid}")
         pynvml.nvmlDeviceGetTotalEnergyConsumption(device)
     except pynvml.NVMLError:  # Its meaning is "no counter here"; devices before Volta have none.
         return None

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,14 +49,14 @@ def read_published(path: Path) -> list[dict[str, str]]:
     try:
         with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8", newline="") as file:
             return list(csv.DictReader(file, strict=True))
-    except (gzip.BadGzipFile, EOFError, UnicodeDecodeError, csv.Error) as error:
+    except (gzip.BadGzipFile, EOFError, zlib.error, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path}: expected a CSV table, cannot read it ({error})") from error
 
 
 def published_fits(rows: Sequence[Mapping[str, str]], train: int, seed: int) -> tuple[ColumnRow, ...]:
     """Every latency and energy column of the table that has values above 0 throughout.
 
-    `InputError` where the table is not HW-GPT-Bench's or has no more than `train` rows.
+    `InputError` where the table is not HW-GPT-Bench's, has no more than `train` rows, or a cell holds no number.
     """
     missing = [name for name in NEEDED if not rows or name not in rows[0]]
     if missing or len(rows) < train + 2:
@@ -63,13 +64,16 @@ def published_fits(rows: Sequence[Mapping[str, str]], train: int, seed: int) -> 
             f"expected a table of HW-GPT-Bench with more than {train + 1} rows and the columns {', '.join(NEEDED)}; "
             f"got {len(rows)} rows without {', '.join(missing) or 'fault'}"
         )
-    archs = [architecture_of(row) for row in rows]
-    features = _one_hot(rows)
-    params = np.array([float(row["params"]) for row in rows])
+    try:
+        archs = [architecture_of(row) for row in rows]
+        features = _one_hot(rows)
+        columns = {name: _column(rows, name) for name in rows[0] if name == "params" or name.startswith(PREFIXES)}
+    except (AttributeError, TypeError, ValueError) as error:
+        raise InputError(f"a row of the table cannot be read as one of HW-GPT-Bench: {error}") from error
+    params = columns.pop("params")
     order = np.random.default_rng(seed).permutation(len(rows))
     found: list[ColumnRow] = []
-    for column in (name for name in rows[0] if name.startswith(PREFIXES)):
-        values = np.array([float(row[column]) for row in rows])
+    for column, values in columns.items():
         if (values > 0).all():
             guesses = (
                 _roofline(archs, values, order[:train], order[train:]),
@@ -78,6 +82,10 @@ def published_fits(rows: Sequence[Mapping[str, str]], train: int, seed: int) -> 
             )
             found.append(ColumnRow(column, train, *(agreement(guess, values[order[train:]]) for guess in guesses)))
     return tuple(found)
+
+
+def _column(rows: Sequence[Mapping[str, str]], name: str) -> NDArray[np.float64]:
+    return np.array([float(row[name]) for row in rows])
 
 
 def architecture_of(row: Mapping[str, str]) -> Architecture:

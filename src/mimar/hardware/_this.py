@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from datetime import date
 from importlib.metadata import version
@@ -21,6 +22,8 @@ from mimar.hardware._profile import (
     read_profile,
     shipped_profile_names,
 )
+
+_LOG = logging.getLogger(__name__)
 
 METHOD = 2
 """Counts up when the way of measuring changes, so that older measurements are taken anew."""
@@ -62,7 +65,7 @@ def measured_profile() -> DeviceProfile | None:
         if not isinstance(kept, dict) or kept.get("machine") != fingerprint():
             return None
         return profile_from_json(kept.get("profile"))
-    except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError, UnicodeDecodeError, InputError):
+    except (OSError, json.JSONDecodeError, UnicodeDecodeError, InputError):
         return None  # A cache may be lost, damaged or of another version; measuring anew costs seconds.
 
 
@@ -85,7 +88,7 @@ def fingerprint() -> dict[str, Any]:
 
 
 def _keep(data: dict[str, Any]) -> None:
-    """Write the whole file or nothing, as another process may read it."""
+    """Write the whole file or nothing, as another process may read it; where it cannot be kept, that is all."""
     path = cache_file()
     draft = path.with_name(f"{path.name}.{os.getpid()}")
     try:
@@ -93,6 +96,4 @@ def _keep(data: dict[str, Any]) -> None:
         draft.write_text(json.dumps(data, indent=1), "utf-8")
         draft.replace(path)
     except OSError as error:
-        raise InputError(
-            f"cannot keep the measurement of this machine in {path}: {error}; set XDG_CACHE_HOME"
-        ) from None
+        _LOG.warning("cannot keep the measurement of this machine in %s: %s; set XDG_CACHE_HOME", path, error)

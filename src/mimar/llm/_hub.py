@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from mimar.errors import InputError, ProviderError
+from mimar.errors import InputError, MimarError, ProviderError
 
 _HUB_ID = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(:(?P<file>[^:]+\.gguf))?")
 _PREFERRED = ("q4_k_m", "q4_0", "q8_0")
@@ -54,7 +54,9 @@ def _fetch(repo: str, file: str | None) -> Path:
         return Path(hub.hf_hub_download(repo, name))
     except HFValidationError as error:
         raise InputError(f"{repo!r} is no hub id: {error}") from error
-    except OSError as error:  # the hub's HTTP and cache errors are OSErrors
+    except MimarError:
+        raise
+    except Exception as error:  # refusals, a full cache, or what its HTTP library says without a network
         raise ProviderError(
             f"cannot fetch {repo} from the hub ({_first_line(error)}): check the name and the network, "
             "or give the path of a GGUF file"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+from mimar.errors import CostLimitError
+
 from ._call import CallRecord
 
 
@@ -33,7 +35,12 @@ class Ledger:
         return self.unique_valid / proposing if proposing else 0.0
 
     def add(self, record: CallRecord) -> Ledger:
-        """The ledger after one more call; what came of its reply is known to the study alone."""
+        """The ledger after one more call; what came of its reply is known to the study alone.
+
+        What the cost limit kept from being asked was no call.
+        """
+        if record.error is not None and record.error.kind == CostLimitError.__name__:
+            return self
         usage, spent = record.usage, not record.usage.cached
         return replace(
             self,

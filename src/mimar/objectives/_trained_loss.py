@@ -111,7 +111,7 @@ class TrainedLoss:
     def keep_only(self, candidates: Collection[Architecture]) -> None:
         """Forget how far others than `candidates` were trained; if one comes again, it is trained from its start."""
         names = {_digest(arch) for arch in candidates}
-        for folder in self._work.iterdir():
+        for folder in self._work.iterdir() if self._work.is_dir() else ():
             if folder.name not in names:
                 shutil.rmtree(folder, ignore_errors=True)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Choice = str | int | float
+from mimar.space import Choice, are_numbers
 
 ONE_HOT = 8
 """Numbers with at most this many choices are treated as words: few levels need no assumption about their shape."""
@@ -28,7 +28,7 @@ class Features:
         columns: list[NDArray[np.float64]] = []
         for name, options in self.variables.items():
             values = [row[name] for row in rows]
-            if len(options) <= ONE_HOT or not all(isinstance(option, int | float) for option in options):
+            if len(options) <= ONE_HOT or not are_numbers(options):
                 columns += [np.asarray([value == option for value in values], dtype=np.float64) for option in options]
             else:
                 scale = max(abs(np.log1p(float(option))) for option in options)

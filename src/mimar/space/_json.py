@@ -35,7 +35,7 @@ ATTENTION_TYPES = (
     "multi_head", "grouped_query", "multi_query", "linear", "sliding_window", "block_sparse", "convolution", "none",
 )  # fmt: skip
 PLAIN_ACTIVATIONS = ("relu", "gelu", "silu", "relu2")
-SHORT_ACTIVATIONS = (*PLAIN_ACTIVATIONS, *GATE_ACTIVATION)
+SHORT_ACTIVATIONS = tuple(dict.fromkeys((*PLAIN_ACTIVATIONS, *GATE_ACTIVATION, *GATE_ACTIVATION.values())))
 _Fields = tuple[tuple[str, int | str], ...]
 _POSITIONS = get_args(Position)
 _NORMS = get_args(Norm)
@@ -199,10 +199,12 @@ def _read_short_feed_forward(fields: FieldReader) -> FeedForward:
     given = fields.word("feed_forward", ("ffn", "moe", "none", *GATE_ACTIVATION), "ffn")
     if given == "none":
         return FeedForward("none")
+    complaints = len(fields.reasons)
     word = fields.word("activation", SHORT_ACTIVATIONS)
     kind = word if word in GATE_ACTIVATION and "feed_forward" not in fields else given
     implied = GATE_ACTIVATION.get(kind)
-    if word not in ((kind, implied) if implied else PLAIN_ACTIVATIONS):
+    unknown = len(fields.reasons) > complaints  # one complaint is enough
+    if not unknown and word not in ((kind, implied) if implied else PLAIN_ACTIVATIONS):
         fields.reasons.append(f"activation {word} does not go with feed_forward {kind}")
     return FeedForward(
         cast("FeedForwardKind", kind),

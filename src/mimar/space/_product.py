@@ -104,9 +104,15 @@ class ProductSpace:
 
 
 def _foreign(variables: Mapping[str, tuple[Choice, ...]], fields: Mapping[str, Any]) -> list[str]:
-    """A reason for each variable without one of its choices; True is no 1."""
+    """A reason for each variable without one of its choices; neither True nor 1.0 is a 1."""
     return [
         f"{name} must be one of {', '.join(map(str, options))}"
         for name, options in variables.items()
-        if isinstance(fields.get(name), bool) or fields.get(name) not in options
+        if not _is_among(fields.get(name), options)
     ]
+
+
+def _is_among(value: Any, options: tuple[Choice, ...]) -> bool:
+    if isinstance(value, bool) or (isinstance(value, float) and not any(isinstance(each, float) for each in options)):
+        return False
+    return value in options

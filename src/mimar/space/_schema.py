@@ -16,8 +16,12 @@ from mimar.space._variables import Domain, intermediate_size
 Fields = dict[str, dict[str, Any]]
 
 
-def architecture_schema(sizes: Domain, layer: Domain, final: Domain) -> dict[str, Any]:
-    """Schema of the short form for a space with these choices; vocabulary and context are left to the user."""
+def architecture_schema(sizes: Domain, layer: Domain, final: Domain, context: int) -> dict[str, Any]:
+    """Schema of the short form for a space with these choices; vocabulary and context are left to the user.
+
+    context: in tokens; wider windows are left out.
+    """
+    layer = {**layer, "window": tuple(width for width in layer["window"] if int(width) <= context)}
     first = {"num_layers": _range(sizes["num_layers"]), "hidden_size": _enum(sizes["hidden_size"])}
     names = ("norm", "norm_placement", "topology", "layer_sharing")
     last = {"position_encoding": _enum(final["position"]), **{name: _enum(sizes[name]) for name in names}}
@@ -48,7 +52,7 @@ def _mixer_variants(layer: Domain) -> list[Fields]:
     headed = {"num_heads": _enum(heads), "head_size": _enum(layer["head_size"])}
     grouped = {**headed, "num_kv_heads": _enum(range(1, max(heads) // 2 + 1))}
     ungrouped = [*(("multi_head", "multi_query") if "attention" in kinds else ()), *(k for k in kinds if k == "linear")]
-    windowed = [kind for kind in kinds if kind in ("sliding_window", "block_sparse")]
+    windowed = [kind for kind in kinds if kind in ("sliding_window", "block_sparse") and layer["window"]]
     found: list[Fields] = []
     if ungrouped:
         found.append({"attention_type": _enum(ungrouped), **headed})

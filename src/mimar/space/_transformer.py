@@ -141,7 +141,7 @@ class TransformerSpace:
 
     def schema(self) -> dict[str, Any]:
         """JSON schema of the short form with this space's choices."""
-        return architecture_schema(self.sizes, self.layer, self.final)
+        return architecture_schema(self.sizes, self.layer, self.final, self.defaults.context_length)
 
     # One mechanism for sampling, mutation and crossover: keep wanted values where legal, draw the rest.
 

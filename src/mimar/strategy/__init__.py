@@ -2,7 +2,7 @@
 
 from mimar.strategy._archive import Archive
 from mimar.strategy._bandit import Bandit, Exchange
-from mimar.strategy._cascade import IN_BUDGET, PREDICTED, Cascade, Gate
+from mimar.strategy._cascade import IN_BUDGET, PREDICTED, Cascade, Gate, require_distinct
 from mimar.strategy._darts import Darts
 from mimar.strategy._dialogue import Dialogue
 from mimar.strategy._evolution import RegularisedEvolution
@@ -77,4 +77,5 @@ __all__ = [
     "breed",
     "checked_weights",
     "draw",
+    "require_distinct",
 ]

@@ -54,15 +54,13 @@ class Bandit:
 
         What is expected counts as much as two evaluations, so that one lucky or unlucky candidate decides little.
         """
-        total = sum(self.cost.values())
-        average = sum(self.gain.values()) / total if total else 1.0
+        total, gained = sum(self.cost.values()), sum(self.gain.values())
+        average = gained / total if gained > 0 else 1.0  # of nothing gained nothing is learnt
         prior = 2.0
         rate = {
             arm: (self.gain[arm] + prior * average * self.expected[arm]) / (self.cost[arm] + prior) for arm in self.gain
         }
         best = max(rate.values())
-        if best <= 0:
-            return dict.fromkeys(rate, 1 / len(rate))
         weight = {arm: (value / best) ** SHARPNESS for arm, value in rate.items()}
         scale, free = sum(weight.values()), 1.0 - self.floor * len(rate)
         return {arm: self.floor + free * value / scale for arm, value in weight.items()}

@@ -60,6 +60,15 @@ class _Entry(Generic[A]):
         return self.trial
 
 
+def require_distinct(gates: Sequence[Gate]) -> None:
+    """InputError for gates that no `Cascade` can have: the same one twice, a whole training, or a surrogate first."""
+    fidelities = [gate.fidelity for gate in gates]
+    if PREDICTED in fidelities[:1]:
+        raise InputError(f"the gate {PREDICTED} needs one before it: begin with score:4 or a short training")
+    if len(set(fidelities)) < len(fidelities) or FULL in fidelities:
+        raise InputError(f"every gate must be another one, and none {FULL}; got {', '.join(fidelities)}")
+
+
 class Cascade(Generic[A]):
     """Successive halving (Jamieson and Talwalkar, 2016) around another strategy, with synchronous rungs.
 
@@ -72,15 +81,13 @@ class Cascade(Generic[A]):
     """
 
     def __init__(self, inner: Strategy[A], problem: Problem[A], gates: Sequence[Gate], stand_in: Objective) -> None:
+        require_distinct(gates)
         fidelities = [gate.fidelity for gate in gates]
-        if PREDICTED in fidelities[:1]:
-            raise InputError(f"the gate {PREDICTED} needs one before it: begin with score:4 or a short training")
-        if len(set(fidelities)) < len(fidelities) or FULL in fidelities:
-            raise InputError(f"every gate must be another one, and none {FULL}; got {', '.join(fidelities)}")
         self._inner, self._problem, self._gates, self._stand_in = inner, problem, tuple(gates), stand_in
         self._entries: list[_Entry[A]] = []
         self._alive: list[_Entry[A]] = []
         self._level = 0
+        self._room = 0
         self._learnt: list[Trial[A]] = []
         self._curves: list[list[list[float]]] = []
         self.counts: dict[str, tuple[int, int]] = dict.fromkeys((IN_BUDGET, *fidelities, FULL), (0, 0))
@@ -97,6 +104,8 @@ class Cascade(Generic[A]):
             wanted = math.ceil(n * math.prod(gate.factor for gate in self._gates) - 1e-9)
             self._entries = [_Entry(proposal) for proposal in self._inner.ask(wanted)]
             self._alive, self._level = list(self._entries), 0
+            # Each gate rounds up. Of a strategy that puts forward more than it is asked for all keep their share.
+            self._room = n if len(self._entries) <= wanted else len(self._entries)
             self._count(IN_BUDGET, len(self._alive), sum(not entry.proposal.reasons for entry in self._alive))
         return [replace(entry.proposal, fidelity=self._fidelity()) for entry in self._alive]
 
@@ -132,6 +141,8 @@ class Cascade(Generic[A]):
     def _best(self, entries: list[_Entry[A]], gate: Gate) -> list[_Entry[A]]:
         """The best, in the order in which they came."""
         count = max(1, math.ceil(len(entries) / gate.factor - 1e-9))
+        if gate == self._gates[-1]:
+            count = min(count, self._room)
         chosen = order(self._points(entries, gate))[:count]
         return [entries[int(index)] for index in sorted(chosen)]
 

@@ -46,7 +46,7 @@ class Dialogue(Generic[A]):
 
     def propose(self, archive: Archive[A], count: int, rng: np.random.Generator) -> Batch[A]:
         """As `Operator.propose`: the start, then one turn of the chat."""
-        if not self._started and self._start is not None:
+        if not self._started and self._start is not None and self._start not in archive:
             self._started = True
             archive.mark(self._start)
             reasons = self._problem.check(self._start)

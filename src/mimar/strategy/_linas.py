@@ -29,13 +29,16 @@ class LINAS(Generic[A]):
     Gaussian process on choices, and measured is what promises to add the most hypervolume, half a deviation of optimism
     included.
 
-    initial: random candidates before the first round, at least 2.
+    initial: random candidates before the first round, at least 2. fill: behind gates, which sort most candidates out
+    before they cost much, every ask is answered in full.
     """
 
     name = "linas"
     traits = Traits(data_free=False, hardware_aware=True)
 
-    def __init__(self, problem: Problem[A], seed: int, *, initial: int = 12, effort: Effort = EFFORT) -> None:
+    def __init__(
+        self, problem: Problem[A], seed: int, *, initial: int = 12, effort: Effort = EFFORT, fill: bool = False
+    ) -> None:
         if initial < 2:
             raise InputError(f"initial must be at least 2, got {initial}: a predictor needs something to learn from")
         self._problem = problem
@@ -44,15 +47,18 @@ class LINAS(Generic[A]):
         self._best: Survivors[A] = Survivors(PARENTS, len(problem.objectives))
         self._screen = Screen(problem, effort)
         self._initial = initial
+        self._fill = fill
         self._round: list[Proposal[A]] = []
 
     def ask(self, n: int) -> Sequence[Proposal[A]]:
         """What is left of the round, or of a new one; random candidates at first and where nothing new was found."""
         trials = len(self._archive.complete)
         if trials < self._initial:
-            return draw_many(self._problem, self._archive, min(n, self._initial - trials), self._rng)
+            count = n if self._fill else min(n, self._initial - trials)
+            return draw_many(self._problem, self._archive, count, self._rng)
         if not self._round:
-            self._round = self._screen.propose(self._archive, self._best, round_size(trials), self._rng)
+            size = n if self._fill else round_size(trials)
+            self._round = self._screen.propose(self._archive, self._best, size, self._rng)
         asked, self._round = self._round[:n], self._round[n:]
         return asked or draw_many(self._problem, self._archive, n, self._rng)
 

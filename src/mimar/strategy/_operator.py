@@ -7,7 +7,7 @@ from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 
-from mimar.errors import LLMError, ReplayError
+from mimar.errors import CostLimitError, LLMError, MissingKeyError, ReplayError
 from mimar.strategy._archive import Archive
 from mimar.strategy._proposer import Batch
 from mimar.strategy._protocol import Problem
@@ -79,7 +79,8 @@ class LLMSearch(Generic[A]):
     def ask(self, n: int) -> Sequence[Proposal[A]]:
         """The operator's proposals; one that makes a few at a time goes on until one is good or several are rejected.
 
-        Raises the LLMError of the last of several asks in a row without a reply.
+        Raises the LLMError of the last of several asks in a row without a reply, and at once one that asking again
+        cannot help (no key, cost limit, replay).
         """
         missing = self._operator.initial - len(self._archive.complete)
         if missing > 0:
@@ -95,7 +96,7 @@ class LLMSearch(Generic[A]):
     def _proposed(self, n: int) -> Sequence[Proposal[A]]:
         try:
             batch = self._operator.propose(self._archive, min(n, self._operator.batch), self._rng)
-        except ReplayError:
+        except (CostLimitError, MissingKeyError, ReplayError):
             raise
         except LLMError as error:
             self._failures += 1

@@ -45,7 +45,8 @@ class AdaptivePortfolio(Generic[A]):
     that they gain more. A strong LLM's share grows; a weak one's shrinks, though slowly where its replies are cheap.
 
     llm_operators: ways to ask the LLM. initial: random candidates before the operators start, at least 2. llm_batch:
-    candidates asked for in one call.
+    candidates asked for in one call. fill: behind gates, which sort most candidates out before they cost much, every
+    ask is answered in full.
     """
 
     name = "adaptive"
@@ -60,6 +61,7 @@ class AdaptivePortfolio(Generic[A]):
         initial: int = 6,
         llm_batch: int = 4,
         exchange: Exchange | None = None,
+        fill: bool = False,
     ) -> None:
         self._problem = problem
         self._rng = np.random.default_rng(seed)
@@ -72,19 +74,21 @@ class AdaptivePortfolio(Generic[A]):
         self._llm = LLMArm(llm_operators, llm_batch, exchange or Exchange()) if llm_operators else None
         self._bandit = Bandit.among((*FREE_ARMS, *([LLM_ARM] if self._llm else [])), trusted="screened")
         self._initial = initial
+        self._fill = fill
 
     @staticmethod
-    def with_llm(problem: Problem[A], seed: int, llm: LLM, brief: Brief) -> AdaptivePortfolio[A]:
+    def with_llm(problem: Problem[A], seed: int, llm: LLM, brief: Brief, *, fill: bool = False) -> AdaptivePortfolio[A]:
         """The portfolio with an LLM among its operators, asked as ZeroLM, RZ-NAS, LLM-NAS and PEL-NAS ask it."""
         operators: list[Operator[A]] = [kind(problem, llm, brief) for kind in (ZeroLM[A], RZNAS[A], LLMNAS[A])]
-        return AdaptivePortfolio(problem, seed, [*operators, PELNAS(problem, llm, brief, seed=seed)])
+        return AdaptivePortfolio(problem, seed, [*operators, PELNAS(problem, llm, brief, seed=seed)], fill=fill)
 
     def ask(self, n: int) -> Sequence[Proposal[A]]:
         """Random candidates at first, then rounds as small as the surrogate wants them, which the bandit shares out."""
         trials = len(self._archive.complete)
         if trials < self._initial:
-            return draw_many(self._problem, self._archive, min(n, self._initial - trials), self._rng)
-        size = min(n, round_size(trials))
+            count = n if self._fill else min(n, self._initial - trials)
+            return draw_many(self._problem, self._archive, count, self._rng)
+        size = n if self._fill else min(n, round_size(trials))
         allotted = self._bandit.allot(size, self._rng)
         due = allotted.pop(LLM_ARM, 0)
         proposals = self._llm.ask(self._archive, n, due, self._rng) if self._llm else []

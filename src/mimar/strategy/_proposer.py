@@ -85,12 +85,12 @@ class Proposer(Generic[A]):
             reply = self._llm.complete(request.messages, schema, temperature=temperature, seed=seed, max_tokens=limit)
         except ReplyError as error:
             usage = error.usage if isinstance(error, BilledReplyError) else Usage()
-            self.reply = str(_encodable(error.reply))
+            self.reply = str(encodable(error.reply))
             candidates = complete_items(error.reply, "candidates")[: request.count]
             if not candidates:
                 return Batch((self._unreadable(error, request.parents),), usage)
             return Batch(self._judged(candidates, "", request, archive), usage)
-        self.reply = str(_encodable(reply.text))
+        self.reply = str(encodable(reply.text))
         answer = cast("Mapping[str, Any]", reply.parsed)
         proposals = self._judged(answer["candidates"], str(answer.get("rationale", "")), request, archive)
         return Batch(proposals, reply.usage)
@@ -107,7 +107,7 @@ class Proposer(Generic[A]):
             reply = self._llm.complete(messages, schema, temperature=0.6, seed=seed, max_tokens=TOKENS_OF_WORDS)
         except ReplyError as error:
             return None, error.usage if isinstance(error, BilledReplyError) else Usage()
-        return cast("Mapping[str, Any]", _encodable(reply.parsed)), reply.usage
+        return cast("Mapping[str, Any]", encodable(reply.parsed)), reply.usage
 
     def _schema(self, request: Request) -> dict[str, Any]:
         count = request.count
@@ -116,7 +116,7 @@ class Proposer(Generic[A]):
         return object_schema(reason | {"candidates": candidates})
 
     def _unreadable(self, error: ReplyError, parents: tuple[int, ...]) -> Proposal[A]:
-        self.rejections = (str(_encodable(self._view.reason(str(error)))),)
+        self.rejections = (str(encodable(self._view.reason(str(error)))),)
         return Proposal(None, self._origin, parents, (str(error),), error.reply[:NOTE])
 
     def _judged(
@@ -124,7 +124,7 @@ class Proposer(Generic[A]):
     ) -> tuple[Proposal[A], ...]:
         proposals = tuple(self._judge(candidate, rationale, request, archive) for candidate in candidates)
         reasons = (self._view.reason(reason) for proposal in proposals for reason in proposal.reasons)
-        self.rejections = tuple(str(_encodable(reason)) for reason in dict.fromkeys(reasons))[:REASONS]
+        self.rejections = tuple(str(encodable(reason)) for reason in dict.fromkeys(reasons))[:REASONS]
         return proposals
 
     def _judge(self, candidate: Any, rationale: str, request: Request, archive: Archive[A]) -> Proposal[A]:
@@ -158,10 +158,10 @@ def total(*usages: Usage) -> Usage:
     )
 
 
-def _encodable(value: Any) -> Any:
+def encodable(value: Any) -> Any:
     """`value` with lone surrogates in its texts replaced: they come back in later prompts, which must be sent."""
     if isinstance(value, Mapping):
-        return {name: _encodable(part) for name, part in cast("Mapping[str, Any]", value).items()}
+        return {name: encodable(part) for name, part in cast("Mapping[str, Any]", value).items()}
     if isinstance(value, list):
-        return [_encodable(part) for part in cast("list[Any]", value)]
+        return [encodable(part) for part in cast("list[Any]", value)]
     return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value

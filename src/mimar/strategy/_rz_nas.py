@@ -11,7 +11,7 @@ from mimar.llm import LLM, Usage
 from mimar.strategy._archive import Archive
 from mimar.strategy._feasible import breed
 from mimar.strategy._prompts import Brief, Prompts, bullet_list, rejection_list
-from mimar.strategy._proposer import Batch, Proposer, Request, object_schema, total
+from mimar.strategy._proposer import Batch, Proposer, Request, encodable, object_schema, total
 from mimar.strategy._protocol import Problem
 from mimar.strategy._selection import Survivors
 from mimar.strategy._traits import Traits
@@ -102,8 +102,7 @@ class RZNASMutation(Generic[A]):
         self._proposer = Proposer(problem, llm, self._prompts.view, f"llm-{self.name}")
         self._reflection = reflection
         self._population: Survivors[A] = Survivors(POPULATION, len(problem.objectives))
-        self._parent: Trial[A] | None = None
-        self._child: Trial[A] | None = None
+        self._last: tuple[Trial[A], Trial[A]] | None = None  # the latest parent and child with results
         self._suggestion = ""
         self._told = 0
 
@@ -112,23 +111,21 @@ class RZNASMutation(Generic[A]):
         spent = self._reflect(rng) if self._reflection else Usage()
         self._population.add(archive.complete[self._told :], archive.losses[self._told :])
         self._told = len(archive.complete)
-        self._parent = self._population.trials[int(rng.integers(len(self._population.trials)))]
+        parent = self._population.trials[int(rng.integers(len(self._population.trials)))]
         before, after = self._example(archive)
         parts = {
             "task": self._prompts.task(rng),
             "score": self._code_of_score(),
             "example_before": before,
             "example_after": after,
-            "parent": self._prompts.view.show(self._parent.architecture),
-            "results": self._results(self._parent),
-            "code": self._code(self._parent.architecture),
+            "parent": self._prompts.view.show(parent.architecture),
+            "results": self._results(parent),
+            "code": self._code(parent.architecture),
             "suggestion": f"Suggestion from the last change: {self._suggestion}" if self._suggestion else "",
             "rejections": rejection_list(self._proposer.rejections),
         }
         messages = self._prompts.messages("mutate", parts)
-        request = Request(
-            messages, 1, temperature=float(rng.choice(TEMPERATURES)), parents=(self._parent.id,), example=after
-        )
+        request = Request(messages, 1, temperature=float(rng.choice(TEMPERATURES)), parents=(parent.id,), example=after)
         batch = self._proposer.propose(request, archive, rng)
         return Batch(batch.proposals, total(spent, batch.usage))
 
@@ -136,7 +133,9 @@ class RZNASMutation(Generic[A]):
         """Keep the last mutation for the next reflection; a call without a reply brought none."""
         own = [trial for trial in trials if trial.proposal.origin == f"llm-{self.name}"]
         made = [trial for trial in own if trial.proposal.architecture is not None or trial.proposal.note]
-        self._child = made[-1] if made else None
+        parents = {trial.id: trial for trial in self._population.trials}
+        known = [(parents[trial.proposal.parents[0]], trial) for trial in made if trial.proposal.parents[0] in parents]
+        self._last = known[-1] if known else None
 
     def _example(self, archive: Archive[A]) -> tuple[str, str]:
         """A worked example, as texts: a legal mutation of the oldest trial, the same in every prompt."""
@@ -145,15 +144,15 @@ class RZNASMutation(Generic[A]):
         return self._prompts.view.show(first), self._prompts.view.show(after)
 
     def _reflect(self, rng: np.random.Generator) -> Usage:
-        parent, child = self._parent, self._child
-        if parent is None or child is None:
+        if self._last is None:
             return Usage()
+        (parent, child), self._last = self._last, None  # once: an ask may propose again before results come
         arch = child.proposal.architecture
         parts = {
             "goal": self._prompts.goal(),
             "before": self._prompts.view.show(parent.architecture),
             "results_before": self._results(parent),
-            "after": child.proposal.note if arch is None else self._prompts.view.show(arch),
+            "after": encodable(child.proposal.note) if arch is None else self._prompts.view.show(arch),
             "results_after": self._results(child),
         }
         schema = object_schema({"suggestion": SENTENCE})

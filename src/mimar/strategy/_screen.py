@@ -117,6 +117,8 @@ class Screen(Generic[A]):
 
 def _greedy(problem: Problem[A], kept: pareto.Points, expected: pareto.Points, n: int) -> list[int]:
     """Indices of `n` points, each adding the most hypervolume to those `kept` and to those before it."""
+    if n >= len(expected):
+        return list(range(len(expected)))
     left, chosen = list(range(len(expected))), list[int]()
     while left and len(chosen) < n:
         volume = [problem.reference.hypervolume(np.vstack([kept, expected[i]])) for i in left]

@@ -192,7 +192,7 @@ class _Search:
             return
         if step in self._ends:
             self.note()
-            if all(epoch.collapsed for epoch in self.epochs[-2:]):
+            if len(self.epochs) > 1 and all(epoch.collapsed for epoch in self.epochs[-2:]):
                 raise _CollapseError
         if step >= self._ends[0]:
             self._learn(step)
@@ -219,14 +219,17 @@ class _Search:
 
 
 def is_collapsed(strengths: Mapping[str, Sequence[tuple[float, ...]]], kinds: Mapping[str, Sequence[str]]) -> bool:
-    """Whether the operation without weights is the strongest in more than half of the choices where there is one."""
+    """Whether the operation without weights is the strongest in more than half of the choices that it has a part in.
+
+    Where it is alone there is no choice.
+    """
     choices = lost = 0
     for role, names in kinds.items():
-        if PARAMETER_FREE not in names:
+        if PARAMETER_FREE not in names or len(names) == 1:
             continue
         free = names.index(PARAMETER_FREE)
         choices += len(strengths[role])
-        lost += sum(row[free] > max(row[:free] + row[free + 1 :], default=0.0) for row in strengths[role])
+        lost += sum(row[free] > max(row[:free] + row[free + 1 :]) for row in strengths[role])
     return lost > COLLAPSED * choices
 
 

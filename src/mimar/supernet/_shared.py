@@ -93,16 +93,17 @@ def train_shared(
 ) -> float:
     """Train with the sandwich rule; returns the validation loss of the largest architecture.
 
-    Each step's batch goes in equal parts through the smallest, random ones from `sample` and the largest architecture.
+    Parts of each step's batch go through the smallest, two random ones from `sample` and the largest architecture; in
+    steps of other than four parts these take turns from step to step.
     """
-    parts = min(SANDWICH, recipe.sequences)
-    recipe = replace(recipe, micro_batch=-(-recipe.sequences // parts))
-    last = len(recipe.passes) - 1
+    recipe = replace(recipe, micro_batch=-(-recipe.sequences // min(SANDWICH, recipe.sequences)))
+    parts = len(recipe.passes)
 
     def choose(step: int, part: int) -> None:
-        if part == last:  # so that validations, which follow, are of the largest
+        left = (recipe.steps - step) * parts - part - 1
+        if left % SANDWICH == 0:  # the last of all, so that the validation at the end is of the largest
             shared.choose(shared.largest)
-        elif part == 0:
+        elif left % SANDWICH == SANDWICH - 1:
             shared.choose(shared.smallest)
         else:
             shared.choose(sample(np.random.default_rng([recipe.seed, step, part])))
