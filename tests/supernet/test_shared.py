@@ -87,7 +87,8 @@ def test_beyond_the_shared_weights_are_initial_ones(shared):
     shared.extract(other)
 
 
-def test_each_step_trains_the_smallest_the_largest_and_others():
+def trained_and_watched(recipe):
+    """Shared weights of forty, and which of them each pass trained."""
     seen = []
 
     class Watched(SharedDecoder):
@@ -96,8 +97,12 @@ def test_each_step_trains_the_smallest_the_largest_and_others():
             super().choose(arch)
 
     shared = Watched(ARCHS[:40])
-    recipe = Recipe(tokens=3 * 256, context_length=32, batch_tokens=256)
     train_shared(shared, DATA, recipe, lambda rng: ARCHS[int(rng.integers(40))])
+    return shared, seen
+
+
+def test_each_step_trains_the_smallest_the_largest_and_others():
+    shared, seen = trained_and_watched(Recipe(tokens=3 * 256, context_length=32, batch_tokens=256))
     steps = [seen[i : i + 4] for i in range(0, 12, 4)]
     assert all(step[0] == shared.smallest and step[-1] == shared.largest for step in steps)
     assert len({arch for step in steps for arch in step[1:3]}) > 2
@@ -106,16 +111,8 @@ def test_each_step_trains_the_smallest_the_largest_and_others():
 
 @pytest.mark.parametrize("sequences", [1, 2, 5])
 def test_steps_of_few_sequences_train_all_of_them_in_turn(sequences):
-    seen = []
-
-    class Watched(SharedDecoder):
-        def choose(self, arch):
-            seen.append(arch)
-            super().choose(arch)
-
-    shared = Watched(ARCHS[:40])
     recipe = Recipe(tokens=8 * 32 * sequences, context_length=32, batch_tokens=32 * sequences)
-    train_shared(shared, DATA, recipe, lambda rng: ARCHS[int(rng.integers(40))])
+    shared, seen = trained_and_watched(recipe)
     assert seen[-1] == shared.largest
     assert seen.count(shared.smallest) >= len(seen) // 4
     assert seen.count(shared.largest) >= len(seen) // 4
