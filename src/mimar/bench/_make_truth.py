@@ -85,7 +85,7 @@ def make_truth(
     how many there shall be. A training that fails is a row with its reason; one whose process is killed has none, and
     the next run trains it. InputError: the text is too short, or the table there was made in another way.
     """
-    _check_enough(data, recipe)
+    data.require_enough(recipe.context_length)
     _check_same(path, _facts(data, recipe))
     done: dict[Job, Row] = {(int(row["id"]), int(row["seed"])): row for row in _rows(path)}
     _write(path, list(done.values()))
@@ -120,7 +120,7 @@ def train_more(
     Those that are there are not trained again. The loss is infinite where a training failed; there is none where its
     process was killed. Otherwise as `make_truth`.
     """
-    _check_enough(data, recipe)
+    data.require_enough(recipe.context_length)
     _check_same(path, _facts(data, recipe))
     rows = _rows(path)
     _write(path, rows)
@@ -274,12 +274,6 @@ def _tell(facts: Mapping[str, Any], beside: Path) -> None:
 def _has_rows(path: Path) -> bool:
     """Or anything else but the names of columns."""
     return path.exists() and path.read_text(encoding="utf-8").strip() not in ("", ",".join(COLUMNS))
-
-
-def _check_enough(data: TokenData, recipe: Recipe) -> None:
-    """InputError where the text is too short to train or to judge on."""
-    data.batch(0, 1, recipe.context_length, recipe.seed)
-    data.validation_batches(1, 1, recipe.context_length)
 
 
 def _read_facts(beside: Path) -> Mapping[str, Any]:

@@ -142,7 +142,7 @@ def _require_enough(gate: Gate, data: TokenData, recipe: Recipe) -> None:
     share = Fidelity.named(gate.fidelity)
     context = share.recipe(recipe).context_length
     try:
-        share.text(data).batch(0, 1, context, recipe.seed)
+        share.text(data).require_enough(context)
     except InputError as error:
         raise InputError(f"--gates {gate.fidelity}:{gate.factor:g}: {error}") from error
 

@@ -72,8 +72,7 @@ class TrainedLoss:
 
     def check(self, context_length: int, vocab_size: int) -> None:
         """InputError where the text is too short, or architectures of this context and vocabulary cannot be trained."""
-        self.data.batch(0, 1, self.recipe.context_length, self.recipe.seed)
-        self.data.validation_batches(JUDGED_ON, 1, self.recipe.context_length)
+        self.data.require_enough(self.recipe.context_length)
         if self.recipe.context_length > context_length:
             raise InputError(
                 f"trainings with sequences of {self.recipe.context_length} tokens need architectures for as many, got "

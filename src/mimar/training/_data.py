@@ -38,6 +38,11 @@ class TokenData:
         size = sum(len(text.encode()) for text in validation)
         return TokenData(tokenizer.encode(texts), judged, tokenizer.vocab_size, size / max(1, len(judged)))
 
+    def require_enough(self, context: int) -> None:
+        """InputError where there is too little text to train on, or to judge on, in sequences of `context` tokens."""
+        self.batch(0, 1, context, 0)
+        self.validation_batches(1, 1, context)
+
     def batch(self, step: int, sequences: int, context: int, seed: int) -> Batch:
         """Ids (sequences, context + 1) of a step: of each row the last `context` are what the first ones predict.
 
