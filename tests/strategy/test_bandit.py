@@ -2,16 +2,19 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mimar.strategy import Bandit, Exchange
 
 ARMS = ("mutation", "crossover", "screened", "random", "llm")
-amounts = st.dictionaries(st.sampled_from(ARMS), st.floats(0, 1e3))
+gains = st.dictionaries(st.sampled_from(ARMS), st.floats(0, 1e3))
+costs = st.dictionaries(st.sampled_from(ARMS), st.just(0.0) | st.floats(1e-3, 1e3))
 
 
-@given(updates=st.lists(st.tuples(amounts, amounts), max_size=8))
+@given(updates=st.lists(st.tuples(gains, costs), max_size=8))
+@example(updates=[({"mutation": 1.0}, {})])
+@example(updates=[({"mutation": 5e-324}, {"mutation": 10.0})])
 def test_shares_are_probabilities_and_none_falls_below_the_floor(updates):
     bandit = Bandit.among(ARMS)
     for gain, cost in updates:

@@ -55,7 +55,7 @@ class Bandit:
         What is expected counts as much as two evaluations, so that one lucky or unlucky candidate decides little.
         """
         total, gained = sum(self.cost.values()), sum(self.gain.values())
-        average = gained / total if gained > 0 else 1.0  # of nothing gained nothing is learnt
+        average = (gained / total if total > 0 else 0.0) or 1.0  # of nothing gained nothing is learnt
         prior = 2.0
         rate = {
             arm: (self.gain[arm] + prior * average * self.expected[arm]) / (self.cost[arm] + prior) for arm in self.gain
