@@ -236,15 +236,18 @@ class Study(Generic[A]):
         fruitless = 0
         while self._evaluated < target or self._asked < len(self._past.asks):
             failed = self._llm_failures
-            good = self._step(target)
+            came = self._step(target)
             # What an outage kept from being found is no sign that there is nothing.
-            fruitless = 0 if good or self._llm_failures > failed else fruitless + 1
+            if "complete" in came or self._llm_failures > failed:
+                fruitless = 0
+            elif "partial" not in came:  # those are on their way, and perhaps fail before its end
+                fruitless += 1
             if fruitless >= PATIENCE and self._asked >= len(self._past.asks):
                 return "nothing new found"
         return "enough trials"
 
-    def _step(self, target: int) -> bool:
-        """One round of ask, evaluate, store and tell; True when a candidate was evaluated, however thoroughly."""
+    def _step(self, target: int) -> set[Status]:
+        """One round of ask, evaluate, store and tell; what became of the candidates."""
         self._cut_short = True
         proposals = self._proposals(target)
         self._settle(proposals)
@@ -252,7 +255,7 @@ class Study(Generic[A]):
         self._told += len(told)
         self._strategy.tell(told)
         self._cut_short = False
-        return any(trial.status in ("complete", "partial") for trial in told)
+        return {trial.status for trial in told}
 
     def _proposals(self, target: int) -> Sequence[Proposal[A]]:
         """What the strategy puts forward; nothing where the LLM failed for good and ended an earlier run."""

@@ -45,6 +45,15 @@ def test_what_else_differs_is_said(mimar, studies, design) -> None:
     assert "differ in budgets as well" in done.err
 
 
+def test_scores_that_are_held_to_a_sample_of_their_own_are_not_compared_silently(mimar, design) -> None:
+    asked = ("--trials", 8, "--max-params", "60M", "--strategy", "random", "--score", "rz_nas_ensemble")
+    for seed in (0, 1):
+        assert design(*asked, "--seed", seed, "--study", f"{seed}.db").code == 0
+    done = mimar("compare", "0.db", "1.db", "--json")
+    assert done.json["differ_in"] == ["score_data"]
+    assert "its scores mean something in one study alone" in done.err
+
+
 def test_other_objectives_and_one_study_alone_are_refused(mimar, studies, design) -> None:
     mimar("compare", studies[0]).refused(2, "two or more different studies")
     assert design(*ASKED, "--objectives", "score,params", "--study", "other.db").code == 0

@@ -48,6 +48,11 @@ def test_a_candidate_beyond_its_time_fails_and_the_search_ends(design) -> None:
         (["--executor", "ray", "--candidate-takes", "GPU=1.5"], ["in whole numbers", "'GPU=1.5'"]),
         (["--executor", "ray", "--candidate-takes", "memory=4"], ["--candidate-memory limits memory"]),
         (["--executor", "ray:127.0.0.1:1"], ["no Ray cluster at 127.0.0.1:1"]),
+        pytest.param(
+            ["--executor", "ray", "--candidate-takes", "CPU=1,fast=64"],
+            ["a candidate takes 1 CPU and 64 fast", "0 fast: give --candidate-takes less"],
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_what_does_not_go_together_is_refused(mimar, tmp_path, options, words) -> None:

@@ -162,6 +162,13 @@ def test_export_of_a_trial_that_does_not_exist(mimar, study: Path, reference: st
     assert outcome.json == {"error": outcome.json["error"], "kind": outcome.json["kind"], "exit_code": 2}
 
 
+def test_the_path_of_a_study_may_hold_the_mark_of_an_id(mimar, study: Path, tmp_path: Path) -> None:
+    named = tmp_path / "try#2.db"
+    shutil.copy(study, named)
+    assert mimar("export", named, "whole.json").code == 0
+    assert mimar("export", f"{named}#3", "three.json").code == 0
+
+
 def test_export_of_a_rejected_trial_says_why(mimar, design, serve) -> None:
     stub = serve(lambda *_: (200, '{"candidates": [{"num_layers": 3}]}'))
     assert design("--llm", stub.spec, "--trials", 24).code == 0

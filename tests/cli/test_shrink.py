@@ -41,6 +41,7 @@ def model(tmp_path):
     made.save_pretrained(folder)
     tokenizer_named("train:300", [WORDS * 40]).save(folder)
     (folder / "README.md").write_text("---\nlicense: mit\n---\nA model.\n")
+    (folder / "NOTICE.txt").write_text("By us.\n")
     return folder
 
 
@@ -92,10 +93,16 @@ def test_the_choice_is_measured_compared_and_written(shrink, model, tmp_path):
     (file,) = out.glob("*/*.gguf")
     assert file.stat().st_size == chosen["bytes"]
     assert read_gguf(file).keys["deci.feed_forward_length"] is not None
+    assert read_gguf(file).keys["general.license"] == "mit"
+    assert (file.parent / "NOTICE.txt").read_text(encoding="utf-8") == "By us.\n"
     card = (file.parent / "README.md").read_text(encoding="utf-8")
     assert 'license: "mit"' in card
-    assert f"{chosen['params']:,}" in card
-    assert "mimar" in card
+    assert "library_name" not in card
+    assert "which this is a part of: mit; see NOTICE.txt." in card
+    assert "# model, made smaller" in card
+    assert f"| perplexity, text.txt | {parent['perplexity']:.2f} | {chosen['perplexity']:.2f} |" in card
+    assert f"| parameters | {parent['params']:,} | {chosen['params']:,} |" in card
+    assert "before its weights were rounded to Q8_0" in card
     assert {row["kind"] for row in result["quantized"]} == {"parent:Q8_0", "chosen:Q8_0"}
 
 
@@ -249,6 +256,26 @@ def test_uniform_sizes_load_in_transformers(shrink, tmp_path, protect):
     assert len(shrunk.layers) == sum(any(sizes) for sizes in result["chosen"]["layers"])
 
 
+def test_uniform_width_cuts_every_layer_where_all_have_the_same_sizes(shrink):
+    """As the search may, though some layers are not dropped; its sizes are then one of the form's."""
+    options = ("--form", "U", "--protect", 0, "--cut", "channels", "--max-block-params", "0.8x")
+    (row,) = (each for each in shrink(*options, "--baselines", "--json").json["baselines"] if each["kind"][0] == "u")
+    assert len({tuple(sizes) for sizes in row["layers"]}) == 1
+
+
+def test_a_gguf_file_brings_the_licence_beside_it(mimar, model, text, tmp_path):
+    options = ("--calibration", text, "--max-block-params", "0.8x", *SMALL)
+    first = ("--form", "U", "--export", "gguf:F16", "--out", tmp_path / "a", "--study", tmp_path / "a.db")
+    assert mimar("shrink", model, *options, *first).code == 0
+    (file,) = (tmp_path / "a").glob("*/*.gguf")
+    file.with_suffix(".LICENSE").write_text("As you like.\n")
+    again = ("--export", "hf", "--out", tmp_path / "b", "--study", tmp_path / "b.db")
+    done = mimar("shrink", file, *options, *again)
+    assert done.code == 0, done.err
+    assert (tmp_path / "b" / "hf" / "LICENSE").read_text() == "As you like.\n"
+    assert 'license: "mit"' in (tmp_path / "b" / "hf" / "README.md").read_text()
+
+
 def test_layers_of_different_sizes_are_written_for_transformers_too(shrink, tmp_path):
     done = shrink("--max-block-params", "0.75x", "--protect", 0, "--export", "hf", "--out", tmp_path / "out", "--json")
     assert done.code == 0, done.err
@@ -257,17 +284,72 @@ def test_layers_of_different_sizes_are_written_for_transformers_too(shrink, tmp_
     assert (tmp_path / "out" / "hf" / "modeling_ragged.py").exists()
 
 
-def test_what_a_form_cannot_hold_is_a_verdict(shrink, model, tmp_path):
+def test_what_no_sub_network_can_be_written_as_is_refused_before_anything_is_computed(shrink, model, tmp_path):
     config = Qwen2Config(**{name: size for name, size in SIZES.items() if name != "head_dim"})
     Qwen2ForCausalLM(config).save_pretrained(model)
-    options = ("--max-block-params", "0.75x", "--protect", 0, "--export", "gguf,hf", "--out", tmp_path / "out")
-    done = shrink(*options, "--json")
+    options = ("--max-block-params", "0.75x", "--protect", 0, "--out", tmp_path / "out", "--json")
+    done = shrink(*options, "--export", "gguf,hf")
+    done.refused(2, "only for Llama, not for qwen2", "--form U")
+    assert "order channels" not in done.err
+    assert not (tmp_path / "s.db").exists()
+    done = shrink(*options, "--export", "hf")
     assert done.code == 0, done.err
-    gguf, hf = (export["verdicts"] for export in done.json["exports"])
-    assert "only for Llama, not for qwen2" in gguf["llama.cpp"]
-    assert gguf["llama.cpp"].startswith("failed: ")
+    (hf,) = (export["verdicts"] for export in done.json["exports"])
     assert hf["transformers"].startswith("ok: loads as RaggedQwen2ForCausalLM")
+
+
+def test_what_a_form_cannot_hold_is_a_verdict(shrink, tmp_path):
+    """This file alone is not written: llama.cpp needs attention in the first layer."""
+    options = ("--form", "R", "--strategy", "random", "--max-block-params", "0.8x", "--trials", 60)
+    assert shrink(*options).code == 0
+    with sqlite3.connect(tmp_path / "s.db") as database:
+        bodies = [json.loads(body) for (body,) in database.execute("select body from events where kind = 'trial'")]
+    subs = {body["id"]: body["architecture"] for body in bodies if body["status"] == "complete"}
+    headless = next(number for number, sub in subs.items() if sub["kv_heads"][0] == 0 < sub["intermediate"][0])
+    export = ("--resume", "--choose", headless, "--export", "gguf,hf", "--out", tmp_path / "out", "--json")
+    gguf, hf = (each["verdicts"] for each in shrink(*options, *export).json["exports"])
+    assert gguf["llama.cpp"].startswith("failed: ")
+    assert "needs attention in the first layer" in gguf["llama.cpp"]
+    assert hf["transformers"].startswith("ok: loads as RaggedLlamaForCausalLM")
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["hf"]
+
+
+def test_the_card_tells_how_a_model_was_made(shrink, model, tmp_path):
+    """The command that began the study and the one that went on with it, and what was learnt from."""
+    options = ("--max-block-params", "0.8x", "--heal", "1k", "--export", "hf", "--out", tmp_path / "out")
+    result = shrink("--max-block-params", "0.8x", "--json").json
+    done = shrink(*options, "--resume", "--choose", result["chosen"]["id"], *questions(tmp_path), "--json")
+    assert done.code == 0, done.err
+    card = (tmp_path / "out" / "hf" / "README.md").read_text(encoding="utf-8")
+    assert "library_name: transformers" in card
+    assert card.count("\n    mimar shrink ") == 2
+    assert "--resume --choose" in card
+    assert "After the cut it learnt from the parent on 1,000 tokens of text.txt." in card
+    score = done.json["chosen"]["tasks"]["arc_easy"]
+    assert f"{score['normalised']:.3f} ± {score['normalised_error']:.3f}" in card
+    assert "rounded" not in card
+
+
+def test_writing_alone_leaves_what_was_measured_in_the_report(shrink, mimar, tmp_path):
+    result = shrink("--max-block-params", "0.8x", "--baselines", "--json").json
+    study, out = tmp_path / "s.db", tmp_path / "out"
+    member = result["front"][0]["id"]
+    written = ("--study", study, "--resume", "--choose", member, "--export", "hf", "--out", out, "--json")
+    done = mimar("shrink", tmp_path / "model", *written)
+    assert done.code == 0, done.err
+    assert done.json["chosen"]["id"] == member
+    assert mimar("report", study, "--out", tmp_path / "s.html").code == 0
+    assert "shortgpt" in (tmp_path / "s.html").read_text(encoding="utf-8")
+
+
+def test_texts_of_one_name_are_told_apart(shrink, text, tmp_path):
+    other = tmp_path / "other" / text.name
+    other.parent.mkdir()
+    other.write_text(WORDS[::-1] * 200, encoding="utf-8")
+    done = shrink("--max-block-params", "0.8x", "--eval-text", other)
+    assert done.code == 0, done.err
+    assert f"perplexity {text} " in done.out
+    assert f"perplexity {other} " in done.out
 
 
 def test_the_front_is_shown_and_reported(shrink, mimar, tmp_path):

@@ -105,6 +105,19 @@ def test_a_resource_decides_where(cluster):
     cluster.remove_node(node)
 
 
+def test_a_node_that_cannot_load_mimar_is_a_sentence(cluster, monkeypatch):
+    """As Ray tells of it: that a module is missing shows when the task comes to the node."""
+    told = "The remote function failed to import on the worker. This may be because needed modules are missing"
+
+    def unloadable(*_, **__):
+        raise RuntimeError(told)
+
+    executor = RayExecutor()
+    monkeypatch.setattr(executor, "_task", ray.remote(unloadable))
+    with pytest.raises(InputError, match="a node of the Ray cluster cannot load mimar"):
+        list(executor.map(where, [0.0]))
+
+
 def test_what_no_node_offers_is_said(cluster, caplog):
     RayExecutor(resources={"GPU": 64})
     assert "no node of the Ray cluster offers 64 GPU" in caplog.text

@@ -4,7 +4,7 @@ import numpy as np
 import optuna
 import pytest
 
-from mimar.errors import InputError
+from mimar.errors import ExportError, InputError
 from mimar.export import export_optuna
 from mimar.objectives import front_trials
 from mimar.strategy import NSGA2
@@ -90,6 +90,18 @@ def test_what_breaks_off_leaves_no_study(trials, url, monkeypatch):
     with pytest.raises(ZeroDivisionError):
         export_optuna(trials, TOY.problem.objectives, TOY.problem.space, url, "mine")
     assert optuna.get_all_study_names(storage=url) == []
+
+
+def test_a_storage_that_takes_no_more_is_a_sentence(trials, url, monkeypatch):
+    """And so it stays where the half study cannot be taken back either."""
+
+    def full(*_, **__):
+        raise optuna.exceptions.StorageInternalError("raised during the commit") from OSError("disk full")
+
+    monkeypatch.setattr(optuna.Study, "add_trial", full)
+    monkeypatch.setattr(optuna, "delete_study", full)
+    with pytest.raises(ExportError, match=r"takes no more \(disk full\)"):
+        export_optuna(trials, TOY.problem.objectives, TOY.problem.space, url, "mine")
 
 
 @pytest.mark.parametrize("url", ["", "studies.db", "sqlite:////no/such/folder/x.db", "cloud://x"])

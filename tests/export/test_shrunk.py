@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, Llama
 from mimar.elastic import SubNetwork, SuperNetwork, extract, load_parent, model_logits, state_dict
 from mimar.errors import ArchitectureError, InputError
 from mimar.export import export_shrunk_gguf, export_shrunk_hf, export_shrunk_onnx, int8_rounded
-from mimar.formats import TEXT_SPLITS, gguf_tokenizer, read_gguf
+from mimar.formats import TEXT_SPLITS, gguf_tokenizer, read_gguf, stated_licence
 from mimar.models import RAGGED_CLASSES, register_ragged
 from mimar.training import tokenizer_named
 
@@ -122,6 +122,55 @@ def test_llama_cpp_computes_the_sub_network(folder, tmp_path, sub, quantization)
     fields = gguf.GGUFReader(tmp_path / "out" / f"model-{quantization}.gguf").fields
     assert fields["general.architecture"].contents() == ("llama" if sub == UNIFORM else "deci")
     assert json.loads((tmp_path / "out" / "mimar-export.json").read_text())["form"] == "gguf"
+
+
+def test_the_parents_files_go_along(folder, tmp_path):
+    """Licence and notices, how it writes, how it writes a dialogue; and each of the ends that it has named."""
+    settings = {"tokenizer_class": "PreTrainedTokenizerFast"}
+    template = [{"name": "tools", "template": "{{ tools }}"}, {"name": "default", "template": "{{ messages }}"}]
+    (folder / "tokenizer_config.json").write_text(json.dumps({**settings, "chat_template": template}))
+    (folder / "LICENSE.md").write_text("Do as you like.\n")
+    model = cut(folder, UNIFORM, eos_token_id=[1, 2])
+    told = {"eos_token_id": [1, 2], "temperature": 0.7, "do_sample": True, "return_dict_in_generate": True}
+    (folder / "generation_config.json").write_text(json.dumps(told))
+    hf, gguf_form = tmp_path / "hf", tmp_path / "gguf"
+    export_shrunk_hf(model, hf, folder)
+    licence = {"license": "other", "license_name": "easy", "license_link": "https://example.org"}
+    export_shrunk_gguf(model, gguf_form, folder, licence=licence)
+    for out in (hf, gguf_form):
+        assert (out / "LICENSE.md").read_text() == "Do as you like.\n"
+    config = json.loads((hf / "config.json").read_text())
+    assert config["eos_token_id"] == [1, 2]
+    assert json.loads((hf / "generation_config.json").read_text())["temperature"] == 0.7
+    file = gguf_form / "model-Q8_0.gguf"
+    assert read_gguf(file).keys["tokenizer.chat_template"] == "{{ messages }}"
+    assert stated_licence(file) == licence
+
+
+@pytest.mark.parametrize("rope", [SIZES["rope_parameters"], SCALED])
+def test_the_base_of_rope_stands_where_transformers_4_reads_it(folder, tmp_path, rope):
+    export_shrunk_hf(cut(folder, UNIFORM, rope_parameters=rope), tmp_path / "out", folder)
+    config = json.loads((tmp_path / "out" / "config.json").read_text())
+    assert config["rope_theta"] == config["rope_parameters"]["rope_theta"] == rope["rope_theta"]
+    assert config.get("rope_scaling", {}).get("factor") == rope.get("factor")
+
+
+@pytest.mark.parametrize(
+    ("card", "stated"),
+    [
+        ("---\nlicense: apache-2.0\n---\nA model.", {"license": "apache-2.0"}),
+        ("---\nlicense:\n- mit\n- other\nlicense_link: x\n---\n", {"license": "mit, other", "license_link": "x"}),
+        ("---\nlicense: [\n---\n", {}),
+        ("---\nlicense: mit\ndate: 2024-13-45\n---\n", {}),
+        ("\ufeff---\nlicense: mit\n---\n", {"license": "mit"}),
+        ("---\n- license\n---\n", {}),
+        ("No front matter.\n---\nlicense: mit\n---\n", {}),
+        ("", {}),
+    ],
+)
+def test_the_licence_is_that_of_the_model_card(tmp_path, card, stated):
+    (tmp_path / "README.md").write_text(card, encoding="utf-8")
+    assert stated_licence(tmp_path) == stated
 
 
 def test_a_file_is_read_back(folder, tmp_path):

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from mimar.design import design_task, objective_for
-from mimar.errors import CandidateError, InputError, StorageFullError
+from mimar.errors import CandidateError, InputError
 from mimar.hardware import Workload, load_profile
 from mimar.models import build
 from mimar.objectives import DesignEvaluator, TrainedLoss, loss_metric
@@ -158,16 +158,22 @@ def test_another_error_is_a_bug(monkeypatch):
         TrainedLoss(DATA, RECIPE)(ARCH, "full")
 
 
-def test_a_full_disk_fails_the_candidate(monkeypatch):
+def test_on_a_full_disk_the_loss_is_the_same_and_nothing_is_kept(monkeypatch, tmp_path):
+    """Nor does it hang on the disk whether a candidate is good."""
     import torch
 
+    expected = TrainedLoss(DATA, RECIPE)(ARCH, "50%"), TrainedLoss(DATA, RECIPE)(ARCH, "full")
+    tried = []
+
     def full(*_):
+        tried.append(True)
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(torch, "save", full)
-    with pytest.raises(CandidateError, match="no room left") as caught:
-        TrainedLoss(DATA, RECIPE)(ARCH, "50%")
-    assert isinstance(caught.value.__cause__, StorageFullError)
+    loss = TrainedLoss(DATA, RECIPE, kept_in=tmp_path)
+    assert (loss(ARCH, "50%"), loss(ARCH, "full")) == expected
+    assert tried
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
 def test_a_copy_elsewhere_gives_the_same():

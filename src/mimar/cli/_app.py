@@ -145,7 +145,7 @@ def design(
         str, typer.Option(help="Where candidates are evaluated: serial, process, ray or ray:ADDRESS.")
     ] = "serial",
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Of --executor process.", show_default="one a core")
+        int | None, typer.Option(min=1, help="Of --executor process.", show_default="one a core, 8 at most")
     ] = None,
     candidate_time: Annotated[
         str | None, typer.Option(help="A candidate that takes longer fails, e.g. 90 (seconds). Not for serial.")

@@ -14,8 +14,13 @@ from mimar.errors import InputError
 from mimar.export import written_aside
 from mimar.report import Comparison, Contender, compare, format_metric, lines_svg
 
-MAKES_THE_PROBLEM = ("space", "device", "workload", "budgets", "score", "training")
+MAKES_THE_PROBLEM = ("space", "device", "workload", "budgets", "score", "score_data", "training")
 """Settings that say what is searched for; studies that differ in them are compared, and it is said."""
+
+SCORED_APART = (
+    "its scores mean something in one study alone, since each study holds them to a sample of its own: compare what "
+    "they found by another metric"
+)
 
 
 def compare_studies(paths: Sequence[Path], out: Path | None) -> dict[str, Any]:
@@ -29,6 +34,8 @@ def compare_studies(paths: Sequence[Path], out: Path | None) -> dict[str, Any]:
     differing = _differing(studies)
     if differing:
         say(f"note: these studies differ in {', '.join(differing)} as well, not in how they search alone")
+    if "score_data" in differing:
+        say(f"note: {studies[0].settings.score}: {SCORED_APART}")
     if out is not None:
         with written_aside(out) as aside:
             aside.write_text(_picture(found), encoding="utf-8")
@@ -84,8 +91,20 @@ def _group(settings: DesignSettings) -> str:
 
 
 def _differing(studies: Sequence[StudyFile]) -> list[str]:
-    settings = [study.settings.to_json() for study in studies]
-    return [name for name in MAKES_THE_PROBLEM if any(each.get(name) != settings[0].get(name) for each in settings)]
+    problems = [_problem(study.settings) for study in studies]
+    return [name for name in MAKES_THE_PROBLEM if any(each.get(name) != problems[0].get(name) for each in problems)]
+
+
+def _problem(settings: DesignSettings) -> dict[str, Any]:
+    """Without what is no part of it: gates are a way to search, and a text is known by its hash wherever it lies; what
+    a score compares with counts where it is an objective.
+    """
+    data = settings.to_json()
+    if "score" not in settings.objectives:
+        del data["score"], data["score_data"]
+    if training := data.get("training"):
+        data["training"] = {name: training[name] for name in ("tokens", "context", "batch_tokens", "sha256")}
+    return data
 
 
 def _picture(found: Comparison) -> str:

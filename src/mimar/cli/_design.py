@@ -16,11 +16,11 @@ from mimar.cli._report import study_summary
 from mimar.cli._settings import DesignSettings
 from mimar.cli._strategies import Options, strategy_named
 from mimar.cli._study_file import ledger_of, open_study, read_calls
-from mimar.cli._train import device_named
+from mimar.cli._train import device_named, require_device_name
 from mimar.cli._training import gate_rows
 from mimar.design import DesignTask, design_task, objective_for
 from mimar.errors import InputError
-from mimar.executor import Executor
+from mimar.executor import Executor, RayExecutor
 from mimar.llm import LLM, CallRecord, Recalled
 from mimar.proxies import Proxy, adw
 from mimar.space import Architecture
@@ -32,7 +32,9 @@ if TYPE_CHECKING:
     from mimar.supernet import Epoch
 
 BATCH, GATED_BATCH = 8, 4
-"""Candidates asked for at a time; behind gates each stands for many that went in."""
+"""Candidates asked for at a time, so that more workers than these have nothing to do; behind gates each stands for many
+that went in.
+"""
 
 
 @dataclass(frozen=True)
@@ -79,11 +81,19 @@ def run_design(
             raise InputError(f"{path} already holds a study: add --resume to continue it, or choose another --study")
         calls = [*past.calls, *past.judgements]
         asked = _Asked(open_llm(settings.llm, read_calls=read_calls, past=calls, max_cost=max_cost), calls)
-        device = device_named(train_on) if settings.training else "cpu"
+        device = _device(train_on, executor) if settings.training else "cpu"
         settings = settings if resume else _settled(settings, asked)
         return _run(settings, path, storage, trials, _Means(asked, device, executor))
     finally:
         storage.close()
+
+
+def _device(name: str, executor: Executor) -> str:
+    """Of trainings. On a cluster, ``auto`` is decided by each node, and a GPU need not be here."""
+    if not isinstance(executor, RayExecutor):
+        return device_named(name, "--train-on")
+    require_device_name(name, "--train-on")
+    return name
 
 
 def _settled(settings: DesignSettings, asked: _Asked) -> DesignSettings:

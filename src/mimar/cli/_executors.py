@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
+from mimar.cli._design import BATCH
 from mimar.cli._quantities import seconds, size
 from mimar.errors import InputError, UnknownNameError
-from mimar.executor import Executor, Limits, ProcessExecutor, RayExecutor, SerialExecutor
+from mimar.executor import Executor, Limits, ProcessExecutor, RayExecutor, SerialExecutor, usable_cores
 
 EXECUTORS: Final = ("serial", "process", "ray")
 
@@ -40,7 +40,7 @@ def executor_for(request: ExecutorRequest) -> Generator[Executor]:
     )
     match name:
         case "process":
-            with ProcessExecutor(request.workers or os.cpu_count() or 1, limits) as executor:
+            with ProcessExecutor(request.workers or min(BATCH, usable_cores()), limits) as executor:
                 yield executor
         case "ray":
             takes = _resources(request.candidate_takes or "CPU=1")

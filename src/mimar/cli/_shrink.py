@@ -102,7 +102,7 @@ def run_shrink(
         with TemporaryDirectory(prefix="mimar-") as scratch:
             with stages("read the model"):
                 opened = open_model(past.model if past else request.model, Path(scratch))
-            plan.require_readable(opened)
+            plan.require_readable(opened, past.space.form if past else request.form)
             settings = past or settings_for(request, opened, stages)
             settings, questions = _questioned(settings)
             llm, calls = _llm(settings, storage, max_cost)
@@ -114,17 +114,36 @@ def run_shrink(
             subject = Subject(
                 opened, prepared.network, settings.space, task, study,
                 _identity(settings), settings.texts.calibration, prepared.finals,
-                Provenance(settings.model, opened.licence, settings.command, version("mimar")),
+                _provenance(settings, opened, request.command, plan),
             )  # fmt: skip
             say(f"{reason}: {study}")
             found = _trials(storage, task)
             result = {} if reason == "interrupted" else measured(subject, found, plan, stages)
-            if result:
+            if result and (plan.measures or read_journal(storage, "measured").measured is None):
                 storage.append(Event("measured", result))
             summary = _summary(settings, task, storage, stages)
             return {**summary, "finetune": settings.learnt, **result, "study": str(study), "stopped": reason}
     finally:
         storage.close()
+
+
+def _provenance(settings: ShrinkSettings, opened: Opened, command: str, plan: Plan) -> Provenance:
+    """command: the present one, which may go on with a study that another began."""
+    workload, lessons = settings.workload, list[str]()
+    if settings.finetune.tokens:
+        texts, tokens = _file_names(settings.texts.calibration), settings.finetune.tokens
+        lessons.append(f"Before the cut all its parts learnt from the parent on {tokens:,} tokens of {texts}.")
+    if plan.recovery.tokens:
+        texts = _file_names(plan.recovery.texts or settings.texts.calibration)
+        lessons.append(f"After the cut it learnt from the parent on {plan.recovery.tokens:,} tokens of {texts}.")
+    return Provenance(
+        settings.model, opened.licence, opened.notices, tuple(dict.fromkeys((settings.command, command))),
+        tuple(lessons), f"{workload.dtype} weights and a context of {workload.context} tokens", version("mimar"),
+    )  # fmt: skip
+
+
+def _file_names(sources: Sequence[str]) -> str:
+    return ", ".join(Path(source).name for source in sources)
 
 
 def _past(storage: Storage, path: Path, resume: bool) -> ShrinkSettings | None:

@@ -71,12 +71,13 @@ def written(
     models: the parent, and what is written.
     """
     (form, kind), (parent, chosen) = wanted, models
-    card = model_card(parent.row, chosen.row, subject.origin)
+    card = model_card(parent.row, chosen.row, subject.origin, wanted)
     target, tokenizer = plan.place(form, kind), subject.opened.tokenizer
     name = f"{form}:{kind}" if kind else form
     try:
         if form == "gguf":
-            done = export_shrunk_gguf(chosen.model, target, tokenizer, quantization=kind, card=card)
+            licence = subject.opened.licence
+            done = export_shrunk_gguf(chosen.model, target, tokenizer, quantization=kind, card=card, licence=licence)
         else:
             export = export_shrunk_hf if form == "hf" else export_shrunk_onnx
             done = export(chosen.model, target, tokenizer, card=card)
@@ -88,7 +89,9 @@ def written(
 def _gguf(subject: Subject, candidate: Candidate, file: Path, kind: str) -> Candidate | None:
     """Writes `file`, to be measured, and gives what it holds; None where llama.cpp cannot run such a model."""
     try:
-        return replace(candidate, model=save_shrunk_gguf(candidate.model, file, subject.opened.tokenizer, kind))
+        opened = subject.opened
+        model = save_shrunk_gguf(candidate.model, file, opened.tokenizer, kind, licence=opened.licence)
+        return replace(candidate, model=model)
     except MimarError as error:
         say(f"not run in llama.cpp: {error}")
         return None
@@ -138,7 +141,7 @@ def quantized_rows(
     ids, scratch, judge = given
     int8 = [_int8_row(each, judge) for each in models] if INT8 in plan.quantized else []
     kinds = [kind for kind in plan.quantized if kind != INT8]
-    if not kinds or not has_llama_cpp():
+    if not kinds:
         return int8
     found = [
         (kind, rounded, file)

@@ -86,6 +86,7 @@ def lessons_folder(study: Path, kind: str, identity: Mapping[str, Any], lessons:
 def lesson_reporter(kind: str, lessons: Lessons) -> Callable[[Mapping[str, float]], None]:
     """Says now and then where lessons stand."""
     said, steps = [time.monotonic()], lessons.recipe().steps
+    name = "KL" if lessons.teacher_weight == 1 else "loss"
 
     def report(row: Mapping[str, float]) -> None:
         if time.monotonic() - said[0] < SAY_EVERY and row["step"] < steps:
@@ -93,7 +94,7 @@ def lesson_reporter(kind: str, lessons: Lessons) -> Callable[[Mapping[str, float
         said[0] = time.monotonic()
         left = (steps - row["step"]) * row["seconds"] / row["step"]
         say(
-            f"{kind}: step {row['step']:,.0f} of {steps:,}, KL {row['train_loss']:.4f}, "
+            f"{kind}: step {row['step']:,.0f} of {steps:,}, {name} {row['train_loss']:.4f}, "
             f"{row['tokens'] / row['seconds']:,.0f} tokens/s, {left:,.0f} s left"
         )
 

@@ -140,8 +140,10 @@ def _baselines(subject: Subject, chosen: SubNetwork) -> Iterator[Candidate]:
 
 
 def _protected(subject: Subject) -> tuple[int, ...]:
-    """Layers that the search keeps whole; so do the baselines of one width."""
+    """Layers that the search keeps whole; so do the baselines of one width. Where all have the same there are none."""
     space = subject.space
+    if space.form == "U":
+        return ()
     options = zip(space.kv_heads, space.intermediate, strict=True)
     return tuple(number for number, (heads, widths) in enumerate(options) if len(heads) == len(widths) == 1)
 

@@ -9,7 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from mimar.errors import InputError, UnknownNameError
-from mimar.export import INT8, QUANTIZATIONS, require_free, require_gguf, require_int8, require_onnx
+from mimar.export import (
+    INT8,
+    QUANTIZATIONS,
+    require_free,
+    require_gguf,
+    require_int8,
+    require_onnx,
+    require_shrinkable_to_gguf,
+)
+from mimar.formats import require_llama_cpp
 from mimar.shrink import TIMED_WITH, Opened, windows
 from mimar.tasks import Items, read_items
 from mimar.training import Precision, read_texts
@@ -65,8 +74,18 @@ class Plan:
         assert self.out is not None
         return self.out / (f"{form}-{kind}" if kind else form)
 
-    def require_readable(self, opened: Opened) -> None:
-        """InputError before anything is computed where something is missing or too short."""
+    @property
+    def measures(self) -> bool:
+        """Whether there is more to it than writing files."""
+        asked = self.texts or self.tasks or self.baselines or self.quantized or self.recovery.tokens
+        return bool(asked or not self.exports)
+
+    def require_readable(self, opened: Opened, form: str) -> None:
+        """InputError or ArchitectureError before anything is computed where something is missing or too short, or
+        cannot be written of sub-networks of this form.
+        """
+        if any(name == "gguf" for name, _ in self.exports):
+            require_shrinkable_to_gguf(opened.parent, opened.tokenizer, uniform=form == "U")
         self.ids(opened)
         _ = self.questions
         read_texts(self.recovery.texts) if self.recovery.texts else None
@@ -137,3 +156,6 @@ def require_out(plan: Plan) -> None:
         require_free(plan.place(form, kind), form)
     if INT8 in plan.quantized:
         require_int8()
+    if set(plan.quantized) - {INT8}:
+        require_gguf()
+        require_llama_cpp()

@@ -11,6 +11,7 @@ from typing import Any
 
 from mimar.cli._shrink_settings import COMMAND, ShrinkSettings
 from mimar.cli._study_file import ledger_of, reading, require_frame
+from mimar.cli._tables import short_name
 from mimar.elastic import SubNetwork
 from mimar.objectives import complete_trials, front_trials, losses
 from mimar.report import FamiliarShape, KeptLayers, Measured, MeasuredModel, ReportData
@@ -61,7 +62,7 @@ def _data(path: Path, journal: Journal, trials: Sequence[Trial[SubNetwork]], set
         seconds=journal.seconds,
         stop_reasons=tuple(journal.stops),
         kept=KeptLayers(SubNetwork.whole(space.parent).sizes, members),
-        measured=None if journal.measured is None else _measured(journal.measured),
+        measured=None if journal.measured is None else _measured(journal.measured, settings.speed is not None),
         export=f"mimar shrink {_literal(quote(settings.model))} --study {{study}} --resume --choose {{id}} "
         "--export gguf --out DIR",
     )
@@ -72,8 +73,11 @@ def _literal(text: str) -> str:
     return text.replace("{", "{{").replace("}", "}}")
 
 
-def _measured(result: Mapping[str, Any]) -> Measured:
-    """The last measurement: the chosen one stands for itself, not for its place on the front as well."""
+def _measured(result: Mapping[str, Any], foretold: bool) -> Measured:
+    """The last measurement: the chosen one stands for itself, not for its place on the front as well.
+
+    foretold: whether the speeds that were expected are those of the engine that was measured.
+    """
     chosen, healing = result["chosen"], result["healing"]
     rows = [
         ("parent", result["parent"]),
@@ -83,25 +87,19 @@ def _measured(result: Mapping[str, Any]) -> Measured:
         *((row["kind"].replace(":", " "), row) for row in result["quantized"]),
     ]
     tasks = tuple(chosen["tasks"])
-    return Measured(tuple(_model(name, row) for name, row in rows), tasks)
+    return Measured(tuple(_model(name, row, foretold) for name, row in rows), tasks)
 
 
-def _model(name: str, row: Mapping[str, Any]) -> MeasuredModel:
-    texts = {_short(text, row["perplexities"]): (value, 0.0) for text, value in row["perplexities"].items()}
+def _model(name: str, row: Mapping[str, Any], foretold: bool) -> MeasuredModel:
+    texts = {short_name(text, row["perplexities"]): (value, 0.0) for text, value in row["perplexities"].items()}
     tasks = {
         task: (score[score["headline"]], score[f"{score['headline']}_error"] or 0.0)
         for task, score in row["tasks"].items()
     }
-    measured, expected = row["decode_tokens_per_second"], row["expected"].get("decode_tokens_per_second")
+    measured, rounded = row["decode_tokens_per_second"], ":" in row["kind"]
+    expected = row["expected"].get("decode_tokens_per_second") if foretold and not rounded else None
     speeds = None if measured is None else (measured, expected)
-    rounded = ":" in row["kind"]
     return MeasuredModel(name, row["kind"] in ("chosen", "front"), rounded, row["bytes"], texts | tasks, speeds)
-
-
-def _short(text: str, texts: Mapping[str, float]) -> str:
-    """The name of the file, where no other of `texts` has it."""
-    name = Path(text).name
-    return name if [Path(other).name for other in texts].count(name) == 1 else text
 
 
 def _as_architecture(trial: Trial[SubNetwork], settings: ShrinkSettings) -> Trial[Any]:

@@ -139,9 +139,9 @@ def ledger_of(
 
 def split_reference(text: str) -> tuple[Path, int | None]:
     """``STUDY#ID`` → path and id; the id is None when absent."""
-    path, mark, number = text.partition("#")
-    if not mark:
-        return Path(path), None
+    path, mark, number = text.rpartition("#")
+    if not mark or Path(text).exists():
+        return Path(text), None
     if not number.isdecimal():
         raise InputError(f"expected STUDY#ID with a whole number after #, got {text!r}")
     return Path(path), int(number)

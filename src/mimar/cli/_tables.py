@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from shlex import quote
 from typing import Any
@@ -77,13 +77,19 @@ def figure(value: float | None, form: str = ".3f") -> str:
     return "–" if value is None else format(value, form)
 
 
+def short_name(text: str, texts: Collection[str]) -> str:
+    """The name of a file, where no other of `texts` has it; else its path."""
+    name = Path(text).name
+    return name if [Path(other).name for other in texts].count(name) == 1 else text
+
+
 def print_shrunk(result: Mapping[str, Any]) -> None:
     """The parent, what was chosen and what it is compared with, then what was written."""
     if "chosen" not in result:
         return
     rows = [result["parent"], result["chosen"], *result["baselines"], *result["quantized"]]
     texts, tasks = list(result["parent"]["perplexities"]), list(result["parent"]["tasks"])
-    columns = ["model", "block params", "file MB", *(f"perplexity {Path(text).stem}" for text in texts)]
+    columns = ["model", "block params", "file MB", *(f"perplexity {short_name(text, texts)}" for text in texts)]
     columns += [*tasks, "prefill tokens/s", "decode tokens/s"]
     lines = [
         [

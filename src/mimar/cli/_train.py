@@ -16,6 +16,7 @@ from mimar.cli._study_file import is_study, open_study, split_reference
 from mimar.cli._teacher import read_teacher, require_same_tokens
 from mimar.cli._training import TextSource
 from mimar.errors import InputError
+from mimar.hardware import device_here
 from mimar.space import Architecture, architecture_to_json
 from mimar.training import Recipe, TokenData, Tokenizer, read_texts
 
@@ -165,7 +166,7 @@ def _fitted(arch: Architecture, request: TrainRequest, tokenizer: Tokenizer) -> 
     return arch
 
 
-def device_named(name: str) -> str:
+def device_named(name: str, option: str = "--device") -> str:
     """``cpu`` or ``cuda``; ``auto`` is the GPU where there is one, and the own one of several processes that train
     together. InputError for anything else.
     """
@@ -173,15 +174,18 @@ def device_named(name: str) -> str:
 
     from mimar.training import team
 
+    require_device_name(name, option)
     if name == "auto" and (own := team().device) is not None:
         return own
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if name not in ("cpu", "cuda"):
-        raise InputError(f"--device must be auto, cpu or cuda, got {name}")
     if name == "cuda" and not torch.cuda.is_available():
-        raise InputError("--device cuda: torch finds no GPU here")
-    return name
+        raise InputError(f"{option} cuda: torch finds no GPU here")
+    return device_here(name)
+
+
+def require_device_name(name: str, option: str) -> None:
+    """InputError for one that does not exist."""
+    if name not in ("auto", "cpu", "cuda"):
+        raise InputError(f"{option} must be auto, cpu or cuda, got {name}")
 
 
 def _model(arch: Architecture, seed: int, device: str) -> nn.Module:

@@ -15,7 +15,7 @@ from torch import Tensor
 from mimar.elastic._checkpoint import Take, assemble
 from mimar.elastic._parent import Parent, architecture_of, facts_of
 from mimar.errors import InputError
-from mimar.formats import GGUFFile, from_neighbours, gguf_name, read_gguf
+from mimar.formats import NOTICES, GGUFFile, from_neighbours, gguf_name, read_gguf
 
 
 def load_parent(source: str) -> Parent:
@@ -137,7 +137,7 @@ def _fetched(source: str) -> Path:
         )
     from huggingface_hub import snapshot_download
 
-    wanted = ["*.json", "*.safetensors", "tokenizer.model", "merges.txt", "*.jinja", "README.md"]
+    wanted = ["*.json", "*.safetensors", "tokenizer.model", "merges.txt", "*.jinja", "README.md", *NOTICES]
     try:
         return Path(snapshot_download(source, allow_patterns=wanted))
     except Exception as error:  # refusals, a full cache, or what its HTTP library says without a network

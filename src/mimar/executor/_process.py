@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import pickle
 import signal
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -35,6 +36,11 @@ FROM_OUTSIDE: Final = (-signal.SIGTERM, -9)
 """Exit codes of a worker that the system or a person killed; one that crashes ends with others."""
 
 
+def usable_cores() -> int:
+    """Cores that this process may run on."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+
+
 @final
 class ProcessExecutor:
     """Worker processes of this machine, each with one candidate at a time; a context manager that ends them.
@@ -52,7 +58,7 @@ class ProcessExecutor:
         if workers < 1:
             raise InputError(f"expected at least 1 worker, got {workers}")
         self._count = workers
-        self._threads = threads or max(1, (os.cpu_count() or 1) // workers)
+        self._threads = threads or max(1, usable_cores() // workers)
         self._limits = limits
         self._workers: list[_Worker] = []
 

@@ -17,6 +17,9 @@ T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
+_NOT_LOADED: Final = "The remote function failed to import"
+"""So Ray begins its message where a node does not find the module of a task."""
+
 ONE_CORE: Final[Mapping[str, float]] = {"CPU": 1.0}
 
 
@@ -32,7 +35,8 @@ class RayExecutor:
       reason.
     What ran on a node that is lost is begun anew on another, at most 3 times in all. Nodes need mimar and all that the
     evaluator needs, in the same versions.
-    Raises InputError where there is no cluster at the address.
+    Raises InputError where there is no cluster at the address, where this machine alone has not what a candidate takes,
+    and from `map` where a node cannot load what it is sent.
     """
 
     def __init__(
@@ -43,7 +47,7 @@ class RayExecutor:
         self._is_ours = not self._ray.is_initialized()
         if self._is_ours:
             self._connect(address)
-        self._warn_where_none_fits(resources)
+        self._require_fitting(resources, alone=self._is_ours and address is None)
         cores, gpus = resources.get("CPU", 0.0), resources.get("GPU", 0.0)
         self._threads = max(1, int(cores))
         self._task = self._ray.remote(
@@ -89,6 +93,11 @@ class RayExecutor:
         try:
             return self._ray.get(reference)
         except errors.RayTaskError as error:  # a broken system: raised as it was there
+            if _NOT_LOADED in str(error.cause):
+                raise InputError(
+                    "a node of the Ray cluster cannot load mimar: install the same versions of Python, mimar and what "
+                    "evaluators need on every node"
+                ) from error
             raise error.cause from None
         except (errors.WorkerCrashedError, errors.NodeDiedError, errors.OutOfMemoryError) as error:
             return Outcome(failure=f"where it ran was lost {ATTEMPTS} times ({type(error).__name__})")
@@ -106,13 +115,18 @@ class RayExecutor:
             where = f"no Ray cluster at {address}" if address else "Ray cannot start on this machine"
             raise InputError(f"{where}: {error}; `ray start --head` starts one, `ray status` looks for it") from error
 
-    def _warn_where_none_fits(self, resources: Mapping[str, float]) -> None:
+    def _require_fitting(self, resources: Mapping[str, float], alone: bool) -> None:
+        """A warning where no node fits by now; InputError where none will ever join."""
         nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
-        if not any(all(node.get(name, 0.0) >= n for name, n in resources.items()) for node in nodes):
-            _log.warning(
-                "no node of the Ray cluster offers %s by now: candidates wait until one does",
-                " and ".join(f"{amount:g} {name}" for name, amount in resources.items()),
-            )
+        if any(all(node.get(name, 0.0) >= amount for name, amount in resources.items()) for node in nodes):
+            return
+        asked = " and ".join(f"{amount:g} {name}" for name, amount in resources.items())
+        if not alone:
+            _log.warning("no node of the Ray cluster offers %s by now: candidates wait until one does", asked)
+            return
+        self.close()
+        here = ", ".join(f"{nodes[0].get(name, 0.0):g} {name}" for name in dict.fromkeys(("CPU", "GPU", *resources)))
+        raise InputError(f"a candidate takes {asked}, and this machine has {here}: give --candidate-takes less")
 
 
 def _require_somebody(address: str) -> None:

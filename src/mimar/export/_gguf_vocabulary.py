@@ -11,7 +11,7 @@ from string import ascii_letters
 from typing import TYPE_CHECKING, Any, Final
 
 from mimar.errors import InputError
-from mimar.export._tokenizer import copy_tokenizer, read_tokenizer, tokenizer_file
+from mimar.export._tokenizer import chat_template, copy_tokenizer, read_tokenizer, tokenizer_file
 from mimar.formats import TEXT_SPLITS
 from mimar.training import END, SubwordTokenizer
 
@@ -36,7 +36,7 @@ MERGES_IGNORED: Final = "llama-bpe"
 class Vocabulary:
     """Tokens by id, with their kinds; merges in their order; split: how text is cut before; ends: ids of the begin and
     the end of a text, which llama.cpp would take to be 11 if nothing were said. begins: whether every text is given the
-    first of these.
+    first of these. template: how a dialogue is written, in Jinja.
 
     source: where the tokenizer's own files are, if any.
     """
@@ -48,6 +48,7 @@ class Vocabulary:
     ends: tuple[int, int]
     source: Path | None
     begins: bool = False
+    template: str | None = None
 
     @staticmethod
     def of(source: Path | None, size: int) -> Vocabulary:
@@ -74,7 +75,8 @@ class Vocabulary:
         end = special.get("eos_token_id", tokens.index(END) if END in tokens else _nowhere(kinds))
         begin = _begin(source)
         ends = special.get("bos_token_id", end) if begin is None else begin, end
-        return Vocabulary(tuple(tokens), tuple(kinds), _some(merges), split, ends, source, begin is not None)
+        begins, template = begin is not None, chat_template(source)
+        return Vocabulary(tuple(tokens), tuple(kinds), _some(merges), split, ends, source, begins, template)
 
     @property
     def letter(self) -> int:
@@ -92,6 +94,8 @@ class Vocabulary:
         begin, end = self.ends
         writer.add_bos_token_id(begin)
         writer.add_eos_token_id(end)
+        if self.template is not None:
+            writer.add_chat_template(self.template)
 
     def copy(self, directory: Path) -> None:
         """The tokenizer's own files, where there is one."""

@@ -26,7 +26,8 @@ if wrong:
     raise SystemExit(f"the weights do not match the model: {wrong}")
 with torch.no_grad():
     logits = model.eval()(input_ids=tokens).logits
-written = model.generate(tokens[:, :4], max_new_tokens=2, min_new_tokens=2, do_sample=False)
+plainly = {"do_sample": False, "num_beams": 1, "num_return_sequences": 1, "return_dict_in_generate": False}
+written = model.generate(tokens[:, :4], max_new_tokens=2, min_new_tokens=2, **plainly)
 if written.shape != (1, min(4, tokens.shape[1]) + 2):
     raise SystemExit(f"generate gave the shape {tuple(written.shape)}")
 if with_tokenizer:
@@ -99,6 +100,19 @@ def write_stock(config: Mapping[str, Any], state: Mapping[str, Tensor], aside: P
     model.tie_weights()
     with _quiet():
         model.save_pretrained(aside)
+    _name_rope_as_before(aside / "config.json")
+
+
+def _name_rope_as_before(file: Path) -> None:
+    """Also outside of ``rope_parameters``, where transformers 4 and tools like it look for the base, and take 10,000
+    without a word where they find none.
+    """
+    config = json.loads(file.read_text(encoding="utf-8"))
+    rope = dict(config["rope_parameters"])
+    config["rope_theta"] = rope.pop("rope_theta")
+    if rope["rope_type"] != "default":
+        config["rope_scaling"] = rope
+    _write_json(file, config)
 
 
 def _write_custom(arch: Architecture, state: Mapping[str, Tensor], special: dict[str, int], aside: Path) -> None:

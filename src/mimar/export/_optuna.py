@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, TypeVar
 
-from mimar.errors import ExportError, InputError, MissingDependencyError
+from mimar.errors import ExportError, InputError, MissingDependencyError, visible
 from mimar.export._publish import ExportResult
 from mimar.objectives import Objective, front_trials
 from mimar.space import Choice, Choices, SearchSpace, are_numbers
@@ -25,11 +26,15 @@ def export_optuna(
     partial ones are pruned, failed and rejected ones failed. Everything else is a user attribute: id, origin, parents,
     metrics, reasons, the architecture as JSON. What was written is read back: the same best trials.
 
-    InputError: no such storage, or a study of that name in it. ExportError: it does not read back.
+    InputError: no such storage, or a study of that name in it. ExportError: it does not read back, or the storage takes
+    no more.
     """
     optuna = _imported()
+    from sqlalchemy.exc import SQLAlchemyError
+
     created = _created(optuna, objectives, url, name)
     try:
+        _name_metrics(optuna, created, objectives)
         params = [_params(trial, space) for trial in trials]
         ranges = _distributions(optuna, space, params)
         for trial, given in zip(trials, params, strict=True):
@@ -38,8 +43,12 @@ def export_optuna(
         expected = {trial.id for trial in front_trials(trials, objectives)}
         if best != expected:
             raise ExportError(f"expected the best trials {sorted(expected)} in {url}, got {sorted(best)}")
-    except BaseException:
-        optuna.delete_study(study_name=name, storage=url)
+    except BaseException as error:
+        with suppress(Exception):  # a full storage may refuse that as well
+            optuna.delete_study(study_name=name, storage=url)
+        if isinstance(error, optuna.exceptions.StorageInternalError | SQLAlchemyError):
+            reason = visible(str(error.__cause__ or error)).partition("\n")[0]
+            raise ExportError(f"{url} takes no more ({reason}): perhaps a part of {name!r} is left in it") from error
         raise
     return ExportResult("optuna", url, (name,), {"optuna": f"ok: {len(trials)} trials, the same best ones read back"})
 
@@ -52,15 +61,18 @@ def _created(optuna: Any, objectives: Sequence[Objective], url: str, name: str) 
         study = optuna.create_study(
             storage=url, study_name=name, directions=[words[objective.direction] for objective in objectives]
         )
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            study.set_metric_names([objective.metric for objective in objectives])
     except optuna.exceptions.DuplicatedStudyError as error:
         raise InputError(f"{url} holds a study {name!r} already: choose another storage, or delete that one") from error
     except (SQLAlchemyError, ImportError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"expected a storage such as sqlite:///studies.db, got {url} ({reason})") from error
     return study
+
+
+def _name_metrics(optuna: Any, study: Any, objectives: Sequence[Objective]) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        study.set_metric_names([objective.metric for objective in objectives])
 
 
 def _params(trial: Trial[A], space: SearchSpace[A]) -> Choices:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -10,9 +11,9 @@ from mimar.errors import ArchitectureError
 from mimar.export._gguf_check import SAMPLE, GGUFCheck, require_gguf, weight_kind
 from mimar.export._gguf_vocabulary import Vocabulary
 from mimar.export._publish import ExportResult, publish
-from mimar.export._shrunk_hf import CHECKED_TOKENS, write_card
-from mimar.export._tokenizer import tokenizer_file
-from mimar.formats import from_neighbours, gguf_name, to_neighbours
+from mimar.export._shrunk_hf import CHECKED_TOKENS
+from mimar.export._tokenizer import accompany, tokenizer_file
+from mimar.formats import LICENCE_KEYS, from_neighbours, gguf_name, to_neighbours
 from mimar.space import Architecture
 
 if TYPE_CHECKING:
@@ -30,17 +31,26 @@ TRAINED_ROUGH: Final = 0.08
 """Most that rounded types may differ for trained models, whose outliers round badly: 0.04 was seen with Q8_0. That the
 file is right, its F16 form shows."""
 
+NOTHING: Final[Mapping[str, str]] = {}
+
 LEAST_WIDTH: Final = 32
 """Channels, all zero, of a feed-forward part that was removed: without any, llama.cpp leaves out the attention too."""
 
 
 def export_shrunk_gguf(
-    model: Parent, directory: Path, tokenizer: Path, *, quantization: str = "Q8_0", card: str = ""
+    model: Parent,
+    directory: Path,
+    tokenizer: Path,
+    *,
+    quantization: str = "Q8_0",
+    card: str = "",
+    licence: Mapping[str, str] = NOTHING,
 ) -> ExportResult:
     """Write ``model-TYPE.gguf`` for llama.cpp; layers may have sizes of their own (architecture ``deci``).
 
-    tokenizer: a folder with the parent's. card: a README.md to go with it. Check and errors as of `export_gguf`.
-    ArchitectureError: the first layer has no attention, or the model has what ``deci`` does not know.
+    tokenizer: a folder with the parent's. card: a README.md to go with it. licence: the parent's, by `LICENCE_KEYS`.
+    Check and errors as of `export_gguf`. ArchitectureError: the first layer has no attention, or the model has what
+    ``deci`` does not know.
     """
     require_gguf()
     family = _gguf_family(model)
@@ -51,30 +61,31 @@ def export_shrunk_gguf(
         def judged(kind: str, name: str) -> str:
             from mimar.elastic import assemble, model_logits
 
-            rounded = _write_gguf(model, (family, kind, vocabulary), aside / name)
+            rounded = _write_gguf(model, (family, kind, vocabulary), aside / name, licence)
             tokens = _text_tokens(tokenizer, model.arch)
             logits = model_logits(assemble(model.arch, model.facts, model.config, rounded.get), tokens)
             return GGUFCheck(name, kind, tokens, logits, vocabulary.letter, SAMPLE, TRAINED_ROUGH).verdict(aside)
 
-        vocabulary.copy(aside)
+        accompany(aside, tokenizer, card)
         if not quantization.startswith("F"):
             judged("F16", "unrounded.gguf")
             (aside / "unrounded.gguf").unlink()
-        write_card(aside, card)
         return {"llama.cpp": judged(quantization, file)}
 
     return publish(model.arch, directory, "gguf", write)
 
 
-def save_shrunk_gguf(model: Parent, file: Path, tokenizer: Path, quantization: str) -> Parent:
-    """The same file alone and unchecked, to be measured and thrown away; returns `model` with the weights as rounded
-    there. Errors as of `export_shrunk_gguf`.
+def save_shrunk_gguf(
+    model: Parent, file: Path, tokenizer: Path, quantization: str, *, licence: Mapping[str, str] = NOTHING
+) -> Parent:
+    """The same file alone and unchecked, to be measured and thrown away, and without a chat template, whose faults are
+    no matter then; returns `model` with the weights as rounded there. Errors as of `export_shrunk_gguf`.
     """
     from mimar.elastic import assemble
 
     require_gguf()
-    vocabulary = Vocabulary.of(tokenizer, model.arch.vocab_size)
-    rounded = _write_gguf(model, (_gguf_family(model), quantization, vocabulary), file)
+    vocabulary = replace(Vocabulary.of(tokenizer, model.arch.vocab_size), template=None)
+    rounded = _write_gguf(model, (_gguf_family(model), quantization, vocabulary), file, licence)
     return assemble(model.arch, model.facts, model.config, rounded.get)
 
 
@@ -87,31 +98,48 @@ def _text_tokens(tokenizer: Path, arch: Architecture) -> Tensor:
     return torch.tensor([ids[: min(CHECKED_TOKENS, arch.context_length)]])
 
 
+def require_shrinkable_to_gguf(model: Parent, tokenizer: Path, *, uniform: bool) -> None:
+    """MissingDependencyError, ArchitectureError or InputError where no sub-network of `model` can be written, whatever
+    a search finds. uniform: whether all their layers have the same sizes.
+    """
+    require_gguf()
+    _refuse(_reasons(model, uniform))
+    Vocabulary.of(tokenizer, model.arch.vocab_size)
+
+
 def _gguf_family(model: Parent) -> str:
     """``llama`` or ``qwen2`` where stock layers are enough, else ``deci``."""
     blocks, family = model.arch.blocks, model.facts.model_type
     uniform = len(set(blocks)) == 1 and "none" not in (blocks[0].mixer.kind, blocks[0].feed_forward.kind)
-    reasons = list[str]()
-    if model.facts.rope["rope_type"] != "default":
-        reasons.append(f"RoPE scaling {model.facts.rope['rope_type']} is not written to GGUF yet")
-    if 0 < model.facts.window < model.arch.context_length:
-        reasons.append("attention windows are not written to GGUF")
-    if not uniform and blocks[0].mixer.kind == "none":
-        reasons.append("llama.cpp needs attention in the first layer")
-    if not uniform and family in ("qwen2", "qwen3"):
-        reasons.append(f"llama.cpp knows layers of different sizes only for Llama, not for {family}: use --form U")
-    if reasons:
-        raise ArchitectureError("cannot be written to GGUF", tuple(reasons))
+    headless = not uniform and blocks[0].mixer.kind == "none"
+    _refuse([*_reasons(model, uniform), *(["llama.cpp needs attention in the first layer"] if headless else [])])
     if uniform:
         return "llama" if family == "mistral" else family
     return "deci"
+
+
+def _reasons(model: Parent, uniform: bool) -> list[str]:
+    """Why llama.cpp cannot have any model cut out of `model`."""
+    family, found = model.facts.model_type, list[str]()
+    if model.facts.rope["rope_type"] != "default":
+        found.append(f"RoPE scaling {model.facts.rope['rope_type']} is not written to GGUF yet")
+    if 0 < model.facts.window < model.arch.context_length:
+        found.append("attention windows are not written to GGUF")
+    if not uniform and family in ("qwen2", "qwen3"):
+        found.append(f"llama.cpp knows layers of different sizes only for Llama, not for {family}: use --form U")
+    return found
+
+
+def _refuse(reasons: Sequence[str]) -> None:
+    if reasons:
+        raise ArchitectureError("cannot be written to GGUF", tuple(reasons))
 
 
 Plan = tuple[str, str, Vocabulary]
 """Architecture in llama.cpp, type of weights, vocabulary."""
 
 
-def _write_gguf(model: Parent, plan: Plan, file: Path) -> dict[str, Tensor]:
+def _write_gguf(model: Parent, plan: Plan, file: Path, licence: Mapping[str, str] = NOTHING) -> dict[str, Tensor]:
     """Write the file; returns the weights by their names in transformers, as rounded there."""
     import gguf
     import torch
@@ -122,6 +150,9 @@ def _write_gguf(model: Parent, plan: Plan, file: Path) -> dict[str, Tensor]:
     writer = gguf.GGUFWriter(file, family)
     _write_sizes(writer, model, family)
     vocabulary.write(writer)
+    for name in LICENCE_KEYS:
+        if name in licence:
+            writer.add_string(f"general.{name.replace('_', '.')}", licence[name])
     heads = _turned_heads(model, family)
     rounded: dict[str, Tensor] = {}
     for name, tensor in state_dict(model).items():

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from mimar.export._hf import LOAD_HF, write_stock
 from mimar.export._publish import ExportResult, publish
-from mimar.export._tokenizer import copy_tokenizer, read_tokenizer
+from mimar.export._tokenizer import accompany, read_tokenizer
 from mimar.space import Architecture
 
 if TYPE_CHECKING:
@@ -32,7 +34,8 @@ def export_shrunk_hf(model: Parent, directory: Path, tokenizer: Path, *, card: s
     of ours, which load after `mimar.models.register_ragged`; elsewhere, since their code lies beside the weights, with
     ``trust_remote_code=True``. The verdict says which, and both ways are tried.
 
-    tokenizer: a folder with the parent's. card: a README.md to go with it. Everything else as `export_hf`.
+    tokenizer: a folder with the parent's, whose licence texts and generation_config.json go along. card: a README.md to
+    go with it. Everything else as `export_hf`.
     """
     special = read_tokenizer(tokenizer, model.arch.vocab_size)
 
@@ -43,11 +46,12 @@ def export_shrunk_hf(model: Parent, directory: Path, tokenizer: Path, *, card: s
         tokens, state, stock = checked_tokens(model.arch), state_dict(model), is_stock(model)
         with weights_written():
             if stock:
-                write_stock({**_stock_config(model), **special}, state, aside)
+                write_stock(_with_special(_stock_config(model), special), state, aside)
             else:
-                _write_ragged({**_ragged_config(model), **special}, state, aside)
-        copy_tokenizer(tokenizer, aside)
-        write_card(aside, card)
+                _write_ragged(_with_special(_ragged_config(model), special), state, aside)
+        accompany(aside, tokenizer, card)
+        if (generation := tokenizer / "generation_config.json").is_file():
+            shutil.copyfile(generation, aside / generation.name)
         expected = Expected(tokens, model_logits(model, tokens), state)
         (name,) = json.loads((aside / "config.json").read_text(encoding="utf-8"))["architectures"]
         if stock:
@@ -72,6 +76,11 @@ def _kept_config(model: Parent) -> dict[str, Any]:
     by_layer = {"layer_types", "architectures", "transformers_version", "_name_or_path", "max_window_layers"}
     kept = {key: value for key, value in model.config.items() if key not in by_layer}
     return {**kept, "num_hidden_layers": model.arch.num_layers, "head_dim": model.facts.head_size}
+
+
+def _with_special(config: Mapping[str, Any], special: Mapping[str, int]) -> dict[str, Any]:
+    """With the tokenizer's special tokens where the parent's own configuration names none: it may name several ends."""
+    return {**special, **{key: value for key, value in config.items() if value is not None or key not in special}}
 
 
 def _stock_config(model: Parent) -> dict[str, Any]:
@@ -101,12 +110,6 @@ def _write_ragged(config: dict[str, Any], state: dict[str, Tensor], aside: Path)
     (aside / RAGGED_FILE).write_text(ragged_code(), encoding="utf-8")
     (aside / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     save_file({name: each.contiguous() for name, each in state.items()}, aside / "model.safetensors", {"format": "pt"})
-
-
-def write_card(aside: Path, card: str) -> None:
-    """As README.md, where there is one."""
-    if card:
-        (aside / "README.md").write_text(card, encoding="utf-8")
 
 
 def checked_tokens(arch: Architecture) -> Tensor:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final
 
 from mimar.errors import MissingDependencyError
 from mimar.export._publish import ExportResult, publish
-from mimar.export._shrunk_hf import checked_tokens, write_card
-from mimar.export._tokenizer import copy_tokenizer, read_tokenizer
+from mimar.export._shrunk_hf import checked_tokens
+from mimar.export._tokenizer import accompany, read_tokenizer
 
 if TYPE_CHECKING:
     import torch
@@ -51,8 +51,7 @@ def export_shrunk_onnx(model: Parent, directory: Path, tokenizer: Path, *, card:
         from mimar.export._reload import Expected, check_logits
 
         _program(model).save(aside / "model.onnx", external_data=_bytes(model) > ONE_FILE)
-        copy_tokenizer(tokenizer, aside)
-        write_card(aside, card)
+        accompany(aside, tokenizer, card)
         if importlib.util.find_spec("onnxruntime") is None:
             return {"onnxruntime": "not tested: it is not installed"}
         tokens = checked_tokens(model.arch)

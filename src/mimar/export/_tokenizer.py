@@ -1,4 +1,4 @@
-"""A user's tokenizer: is it one, does it fit, and its files."""
+"""A user's tokenizer: is it one, does it fit, its files, and what lies beside it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mimar.errors import InputError
+from mimar.formats import notices_in
 
 _FILES = (
     "tokenizer.json",
@@ -55,6 +56,30 @@ def copy_tokenizer(source: Path, directory: Path) -> None:
     if not (directory / "tokenizer_config.json").exists():
         plain = json.dumps({"tokenizer_class": "PreTrainedTokenizerFast"})
         (directory / "tokenizer_config.json").write_text(plain + "\n", encoding="utf-8")
+
+
+def accompany(directory: Path, source: Path, card: str) -> None:
+    """Into `directory` the tokenizer of the parent's folder `source`, its licence texts and notices, and `card` as
+    README.md, where there is one.
+    """
+    copy_tokenizer(source, directory)
+    for path in notices_in(source):
+        shutil.copyfile(path, directory / path.name)
+    if card:
+        (directory / "README.md").write_text(card, encoding="utf-8")
+
+
+def chat_template(source: Path) -> str | None:
+    """How the tokenizer.json at or in `source` writes a dialogue, in Jinja; the default where there are several."""
+    file = tokenizer_file(source)
+    beside = file.with_name("chat_template.jinja")
+    if beside.is_file():
+        return beside.read_text(encoding="utf-8")
+    found = _settings(file).get("chat_template")
+    if isinstance(found, list):
+        named = (each for each in found if isinstance(each, dict) and each.get("name") == "default")
+        found = next(named, {}).get("template")
+    return found if isinstance(found, str) else None
 
 
 def tokenizer_file(source: Path) -> Path:

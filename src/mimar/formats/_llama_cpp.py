@@ -31,6 +31,12 @@ def has_llama_cpp() -> bool:
     return importlib.util.find_spec("xllamacpp") is not None
 
 
+def require_llama_cpp() -> None:
+    """MissingDependencyError unless it is."""
+    if not has_llama_cpp():
+        raise MissingDependencyError("measuring in llama.cpp needs xllamacpp: pip install xllamacpp")
+
+
 def measured_speeds(
     files: Sequence[Path], *, prompt_tokens: int = 128, tokens: int = 64, threads: int = 1, rounds: int = 5
 ) -> list[Speed]:
@@ -64,8 +70,7 @@ def text_loss(file: Path, sequences: Sequence[Sequence[int]], threads: int = 1) 
 
 
 def _answer(file: Path, asked: Mapping[str, Any], context: int, threads: int) -> dict[str, Any]:
-    if not has_llama_cpp():
-        raise MissingDependencyError("measuring in llama.cpp needs xllamacpp: pip install xllamacpp")
+    require_llama_cpp()
     given = json.dumps({**asked, "file": str(file), "context": context, "threads": threads})
     command = [sys.executable, "-P", "-m", "mimar.formats._llama_worker"]
     try:

@@ -10,7 +10,7 @@ from mimar.hardware._agreement import Agreement, agreement
 from mimar.hardware._amounts import Amounts, Pass, Prices
 from mimar.hardware._calibrate import Measurement, calibrate, predicted_cost
 from mimar.hardware._limits import device_advice, restrictions, unsupported_reasons
-from mimar.hardware._machine import memory_bytes
+from mimar.hardware._machine import device_here, memory_bytes
 from mimar.hardware._memory import MemoryBreakdown, kv_cache_bytes, memory_breakdown
 from mimar.hardware._metrics import METRIC_DIRECTIONS, LayerLatency, hardware_metrics, latency_breakdown
 from mimar.hardware._peak import MemoryRow, memory_truth
@@ -56,6 +56,7 @@ __all__ = [
     "agreement",
     "calibrate",
     "device_advice",
+    "device_here",
     "hardware_metrics",
     "kv_cache_bytes",
     "latency_breakdown",

@@ -25,6 +25,13 @@ def gpu_names() -> list[str]:
     return [line.split(":", 1)[1].strip() for line in lines if line.startswith("Model")]
 
 
+def device_here(name: str) -> str:
+    """``auto`` as the GPU of this machine where torch finds one, else the CPU; any other name as it is."""
+    import torch
+
+    return name if name != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+
+
 def memory_bytes(device: str = "cpu") -> float:
     """Of a torch device; of the CPU physical memory, or the limit of the control group when it is lower."""
     if device != "cpu":

@@ -9,7 +9,7 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Final
 
 from mimar.errors import CandidateError, InputError, memory_explained
-from mimar.hardware import memory_bytes
+from mimar.hardware import device_here, memory_bytes
 from mimar.space import Architecture
 from mimar.training import Recipe, TokenData
 
@@ -37,7 +37,7 @@ class InheritedLoss:
     """Trains shared weights once, when the first candidate comes, and judges each with its part of them; nats a token.
 
     draw: gives what the weights are made and trained for, a sample of the space; of a candidate that is larger than all
-    of them, what is beyond them is untrained. recipe: of one candidate's training.
+    of them, what is beyond them is untrained. recipe: of one candidate's training. device: as of `device_here`.
     """
 
     draw: Callable[[], Sequence[Architecture]]
@@ -77,14 +77,14 @@ class InheritedLoss:
     def _trained(self) -> SharedDecoder:
         from mimar.supernet import SharedDecoder, shared_shapes, train_shared
 
-        archs = self._sample
+        archs, device = self._sample, device_here(self.device)
         needed = TRAINED_BYTES * sum(math.prod(shape) for shape in shared_shapes(archs).values())
-        if needed > memory_bytes(self.device):
+        if needed > memory_bytes(device):
             raise InputError(
-                f"{SHARING} would take {needed / 1e9:.1f} GB to train, here are {memory_bytes(self.device) / 1e9:.1f}: "
+                f"{SHARING} would take {needed / 1e9:.1f} GB to train, here are {memory_bytes(device) / 1e9:.1f}: "
                 f"leave the gate {ONE_SHOT} out, or narrow the space"
             )
-        shared = SharedDecoder(archs, seed=self.recipe.seed).to(self.device)
+        shared = SharedDecoder(archs, seed=self.recipe.seed).to(device)
         recipe = replace(self.recipe, tokens=SHARED_TOKENS * self.recipe.tokens)
         train_shared(shared, self.data, recipe, lambda rng: archs[int(rng.integers(len(archs)))])
         return shared

@@ -8,15 +8,17 @@ import math
 import shutil
 import tempfile
 import weakref
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
-from mimar.errors import CandidateError, InputError, StorageFullError, memory_explained
+from mimar.errors import InputError, StorageFullError, memory_explained
+from mimar.hardware import device_here
 from mimar.space import Architecture, architecture_to_json
 from mimar.training import Fidelity, Recipe, TokenData
 
@@ -44,7 +46,8 @@ class TrainedLoss:
     more steps; the loss is the same as if it had been trained in one go.
     kept_in: the folder where copies of this object in other processes keep them as well, so that each goes on with what
     another paused; by default one that goes when the object does. Where there is no such folder (any more, or on
-    another machine) nothing is kept, and a training that comes again begins anew.
+    another machine), or no room in it, nothing is kept, and a training that comes again begins anew. device: as of
+    `device_here`.
     """
 
     data: TokenData
@@ -85,27 +88,18 @@ class TrainedLoss:
 
     def __call__(self, arch: Architecture, fidelity: str) -> float:
         """The loss; CandidateError where the training diverges or memory does not suffice."""
-        import torch
-
-        from mimar.models import build
-        from mimar.training import Habits, train
-
         share = Fidelity.named(fidelity)
         recipe, trained = share.recipe(self.recipe), share.architecture(arch)
         last = share.last_step(recipe)
         keeps = self.kept_in is None or self.kept_in.is_dir()
         folder = self._work / _digest(arch) / str(replace(share, steps=1.0))
         kept = folder if keeps and (last < recipe.steps or folder.exists()) else None
-        habits = Habits(validation_tokens=JUDGED_ON, save_every=math.inf, save_last=False)
-        try:
-            with memory_explained("its training"):
-                model = build(trained, generator=torch.Generator().manual_seed(recipe.seed), device=self.device)
-                result = train(model, share.text(self.data), recipe, folder=kept, until=last, habits=habits)
-        except StorageFullError as error:
-            raise CandidateError(f"its training cannot be kept for later: {error}") from error
-        if last == recipe.steps:
-            shutil.rmtree(folder, ignore_errors=True)
-        return result.validation_loss
+        with memory_explained("its training"):
+            train = partial(_trained, trained, share.text(self.data), recipe, last, device=device_here(self.device))
+            loss = _unless_full(partial(train, folder=kept))
+            if loss is None or last == recipe.steps:
+                shutil.rmtree(folder, ignore_errors=True)
+            return train(folder=None) if loss is None else loss
 
     def keep_only(self, candidates: Collection[Architecture]) -> None:
         """Forget how far others than `candidates` were trained; if one comes again, it is trained from its start."""
@@ -122,6 +116,27 @@ class TrainedLoss:
         folder = tempfile.mkdtemp(prefix="mimar-")
         weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
         return Path(folder)
+
+
+def _unless_full(train: Callable[[], float]) -> float | None:
+    """None where the disk has no room; what the training held is free again then."""
+    with suppress(StorageFullError):
+        return train()
+    return None
+
+
+def _trained(
+    arch: Architecture, data: TokenData, recipe: Recipe, last: int, *, device: str, folder: Path | None
+) -> float:
+    """The loss after step `last`; in `folder` the training goes on where it was, and is kept for later."""
+    import torch
+
+    from mimar.models import build
+    from mimar.training import Habits, train
+
+    habits = Habits(validation_tokens=JUDGED_ON, save_every=math.inf, save_last=False)
+    model = build(arch, generator=torch.Generator().manual_seed(recipe.seed), device=device)
+    return train(model, data, recipe, folder=folder, until=last, habits=habits).validation_loss
 
 
 def _digest(arch: Architecture) -> str:

@@ -33,8 +33,8 @@ class MeasuredModel:
     rounded: bool
     bytes: float
     figures: Mapping[str, Figure]
-    tokens_per_second: Figure | None = None
-    """Decoding, measured; and what was expected."""
+    tokens_per_second: tuple[float, float | None] | None = None
+    """Decoding, measured; and what was expected of the same engine, None where nothing was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +133,7 @@ def _table(measured: Measured, names: Sequence[str]) -> str:
             model.name,
             format_number(model.bytes / 1e6),
             *(_shown(model.figures.get(name)) for name in names),
-            *([format_number(value) for value in model.tokens_per_second] if model.tokens_per_second else ("", "")),
+            *("" if value is None else format_number(value) for value in model.tokens_per_second or (None, None)),
         )
         for model in measured.models
     ]

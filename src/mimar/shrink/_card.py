@@ -3,51 +3,79 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from mimar.shrink._rows import ModelRow
+
+NO_LICENCE: Final = "not stated in its files"
 
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where a model comes from. source: as the user named the parent; licence: the parent's, as far as its files say;
-    command: what made it; version: of mimar.
+    """Where a model comes from. source: as the user named the parent; licence: the parent's, by `LICENCE_KEYS`, as far
+    as its files say; notices: names of the files with its text that go along; commands: what made it, one after
+    another; lessons: what it learnt from, a sentence each; use: what its memory is told for; version: of mimar.
     """
 
     source: str
-    licence: str
-    command: str
+    licence: Mapping[str, str]
+    notices: tuple[str, ...]
+    commands: tuple[str, ...]
+    lessons: tuple[str, ...]
+    use: str
     version: str
 
 
-def model_card(parent: ModelRow, chosen: ModelRow, origin: Provenance) -> str:
-    """Markdown with the front matter that the Hugging Face hub reads."""
-    head = ["---", f"license: {json.dumps(origin.licence or 'unknown')}", "library_name: transformers"]
-    if _is_hub_id(origin.source):
-        head.append(f"base_model: {json.dumps(origin.source)}")
+def model_card(parent: ModelRow, chosen: ModelRow, origin: Provenance, export: tuple[str, str]) -> str:
+    """Markdown with the front matter that the Hugging Face hub reads. export: its form and its type of weights."""
+    (form, kind), name = export, _name(origin.source)
+    rounded = f"Its perplexities and accuracies are those before its weights were rounded to {kind}."
     return "\n".join(
         [
-            *head, "tags: [pruned, mimar]", "---", "", f"# {origin.source}, made smaller", "",
-            f"Cut out of `{origin.source}` by mimar {origin.version}: kv heads and channels that its answers depend on "
-            "least are gone, and what is left was fitted to make up for them.", "",
-            f"Licence of the parent, which this is a part of: {origin.licence or 'not stated in its files'}.", "",
-            "Made by", "", f"    {origin.command}", "", *_table(parent, chosen), "", *_layers(chosen), "",
+            *_head(origin, form), f"# {name}, made smaller", "",
+            f"Cut out of `{name}` by mimar {origin.version}: kv heads and channels that its answers depend on "
+            "least are gone, and what is left was fitted to make up for them.", *origin.lessons, "",
+            _licence(origin), "", "Made by", "", *(f"    {command}" for command in origin.commands), "",
+            *_table(parent, chosen, origin.use), "",
+            *([rounded, ""] if kind not in ("", "F32") else []), *_layers(chosen), "",
         ]
     )  # fmt: skip
+
+
+def _head(origin: Provenance, form: str) -> list[str]:
+    lines = [f"{name}: {json.dumps(text)}" for name, text in (origin.licence or {"license": "unknown"}).items()]
+    if form == "hf":
+        lines.append("library_name: transformers")
+    if _is_hub_id(origin.source):
+        lines.append(f"base_model: {json.dumps(origin.source)}")
+    return ["---", *lines, "tags: [pruned, mimar]", "---", ""]
+
+
+def _licence(origin: Provenance) -> str:
+    stated, beside = ", ".join(origin.licence.values()), " and ".join(origin.notices)
+    text = f"see {beside}" if beside else ""
+    return f"Licence of the parent, which this is a part of: {'; '.join(filter(None, (stated, text))) or NO_LICENCE}."
+
+
+def _name(source: str) -> str:
+    """Without the folders of the machine where the model was made."""
+    return source if _is_hub_id(source) else Path(source).name
 
 
 def _is_hub_id(source: str) -> bool:
     return source.count("/") == 1 and not source.startswith((".", "/", "~")) and not Path(source).exists()
 
 
-def _table(parent: ModelRow, chosen: ModelRow) -> list[str]:
+def _table(parent: ModelRow, chosen: ModelRow, use: str) -> list[str]:
     rows = [
         ("parameters", *(f"{each.params:,}" for each in (parent, chosen))),
         ("weights of all layers", *(f"{each.block_params:,}" for each in (parent, chosen))),
-        ("bytes of memory at the context asked for", *(f"{each.memory_at_context:,}" for each in (parent, chosen))),
+        (f"bytes of memory, {use}", *(f"{each.memory_at_context:,}" for each in (parent, chosen))),
         *(
-            (f"perplexity, {text}", f"{value:.2f}", f"{chosen.perplexities[text]:.2f}")
+            (f"perplexity, {_name(text)}", f"{value:.2f}", f"{chosen.perplexities[text]:.2f}")
             for text, value in parent.perplexities.items()
         ),
         *((f"accuracy, {name}", _accuracy(parent, name), _accuracy(chosen, name)) for name in parent.tasks),
@@ -57,8 +85,8 @@ def _table(parent: ModelRow, chosen: ModelRow) -> list[str]:
 
 def _accuracy(row: ModelRow, task: str) -> str:
     found = row.tasks[task]
-    error = found["accuracy_error"]
-    return f"{found['accuracy']:.3f}" + ("" if error is None else f" ± {error:.3f}")
+    value, error = found[found["headline"]], found[f"{found['headline']}_error"]
+    return f"{value:.3f}" + ("" if error is None else f" ± {error:.3f}")
 
 
 def _layers(chosen: ModelRow) -> list[str]:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mimar.errors import InputError
-from mimar.formats import read_gguf, save_gguf_tokenizer
+from mimar.formats import notices_in, read_gguf, save_gguf_tokenizer, stated_licence
 from mimar.tasks import Encode
 from mimar.training import SubwordTokenizer
 
@@ -23,14 +24,14 @@ SAMPLED = 4096
 
 @dataclass(frozen=True, eq=False)
 class Opened:
-    """A pretrained model. tokenizer: a folder with its tokenizer.json. begin: tokens that every text begins with.
-    licence: as its files state it, else empty.
+    """A pretrained model. tokenizer: a folder with its tokenizer.json, its licence texts and notices. begin: tokens
+    that every text begins with. licence: as `stated_licence` finds it.
     """
 
     parent: Parent
     tokenizer: Path
     begin: tuple[int, ...]
-    licence: str
+    licence: Mapping[str, str]
 
     @property
     def reader(self) -> SubwordTokenizer:
@@ -42,6 +43,11 @@ class Opened:
         """Text → tokens, with those that every text begins with."""
         reader = self.reader
         return lambda text: [*self.begin, *reader.ids(text)]
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """Names of the files that go along with it."""
+        return tuple(path.name for path in notices_in(self.tokenizer))
 
     @property
     def fingerprint(self) -> str:
@@ -67,10 +73,12 @@ def open_model(source: str, scratch: Path) -> Opened:
     parent = load_parent(str(path))
     if path.is_file():
         save_gguf_tokenizer(read_gguf(path), scratch)
+        if (beside := path.with_suffix(".LICENSE")).is_file():
+            shutil.copyfile(beside, scratch / "LICENSE")
     tokenizer = scratch if path.is_file() else path
     reader = SubwordTokenizer.read(tokenizer)
     _require_fitting(parent, reader.vocab_size, tokenizer)
-    return Opened(parent, tokenizer, reader.begin, _licence(path))
+    return Opened(parent, tokenizer, reader.begin, stated_licence(path))
 
 
 def _require_fitting(parent: Parent, size: int, tokenizer: Path) -> None:
@@ -79,15 +87,3 @@ def _require_fitting(parent: Parent, size: int, tokenizer: Path) -> None:
             f"the tokenizer in {tokenizer} has {size} tokens and the model only {parent.arch.vocab_size}: it belongs "
             "to another model"
         )
-
-
-def _licence(path: Path) -> str:
-    """From a key of GGUF, or the front matter of a model card."""
-    if path.is_file():
-        return str(read_gguf(path).keys.get("general.license", ""))
-    card = path / "README.md"
-    lines = card.read_text(encoding="utf-8", errors="replace").splitlines() if card.is_file() else []
-    if not lines or lines[0].strip() != "---":
-        return ""
-    head = takewhile(lambda line: line.strip() != "---", lines[1:])
-    return next((line.partition(":")[2].strip(" '\"") for line in head if line.startswith("license:")), "")

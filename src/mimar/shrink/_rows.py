@@ -16,8 +16,8 @@ class ModelRow:
 
     bytes: of its GGUF file, as foretold by two others where it was not written; of its weights where none was.
     memory_at_context: weights, KV cache and activations, in bytes. perplexities: text → e to the loss in nats a token.
-    tasks: name → accuracy and standard error. Tokens a second are measured; None where nothing was. expected: metrics
-    by formula and of the search.
+    tasks: name → accuracies and standard errors. Tokens a second are measured; None where nothing was. expected:
+    metrics by formula and of the search.
     """
 
     kind: str
@@ -27,7 +27,7 @@ class ModelRow:
     bytes: int
     memory_at_context: int
     perplexities: Mapping[str, float] = field(default_factory=dict[str, float])
-    tasks: Mapping[str, Mapping[str, float]] = field(default_factory=dict[str, Mapping[str, float]])
+    tasks: Mapping[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
     prefill_tokens_per_second: float | None = None
     decode_tokens_per_second: float | None = None
     expected: Mapping[str, float] = field(default_factory=dict[str, float])
