@@ -12,7 +12,7 @@ import pytest
 
 from mimar.design import design_task, objective_for
 from mimar.errors import CandidateError, InputError
-from mimar.hardware import Workload, load_profile
+from mimar.hardware import Workload, device_here, load_profile
 from mimar.models import build
 from mimar.objectives import DesignEvaluator, TrainedLoss, loss_metric
 from mimar.space import Architecture, Block, Defaults, FeedForward, Mixer, TransformerSpace
@@ -174,6 +174,19 @@ def test_on_a_full_disk_the_loss_is_the_same_and_nothing_is_kept(monkeypatch, tm
     assert (loss(ARCH, "50%"), loss(ARCH, "full")) == expected
     assert tried
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_where_a_candidate_is_trained_its_device_is_chosen(monkeypatch):
+    """A copy that was sent elsewhere looks there for a GPU."""
+    import torch
+
+    expected = TrainedLoss(DATA, RECIPE)(ARCH, "10%")
+    loss = pickle.loads(pickle.dumps(TrainedLoss(DATA, RECIPE, "auto")))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert loss(ARCH, "10%") == expected
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert device_here(loss.device) == "cuda"
+    assert device_here("cpu") == "cpu"
 
 
 def test_a_copy_elsewhere_gives_the_same():

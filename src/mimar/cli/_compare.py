@@ -101,7 +101,7 @@ def _problem(settings: DesignSettings) -> dict[str, Any]:
     """
     data = settings.to_json()
     if "score" not in settings.objectives:
-        del data["score"], data["score_data"]
+        del data["score_data"]
     if training := data.get("training"):
         data["training"] = {name: training[name] for name in ("tokens", "context", "batch_tokens", "sha256")}
     return data

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from mimar.cli._plugins import STRATEGIES as OTHERS
 from mimar.cli._plugins import loaded, plugins
+from mimar.cli._train import device_named
 from mimar.cli._training import objective_names
 from mimar.errors import InputError, UnknownNameError
-from mimar.hardware import device_here
 from mimar.llm import LLM
 from mimar.objectives import Objective, TrainedLoss
 from mimar.shrink import Knapsack
@@ -125,7 +125,8 @@ def _darts(problem: Problem[Any], seed: int, options: Options[Any]) -> Strategy[
     if training is None:
         raise InputError(NEEDS_TEXT)
     recipe = replace(training.recipe, seed=seed)
-    return Darts(problem, seed, training.data, recipe, device=device_here(training.device), on_epoch=options.on_epoch)
+    device = device_named(training.device, "--train-on")  # its model learns here, wherever candidates are trained
+    return Darts(problem, seed, training.data, recipe, device=device, on_epoch=options.on_epoch)
 
 
 def require_llm(name: str, given: bool) -> None:
