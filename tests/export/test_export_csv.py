@@ -98,6 +98,7 @@ def test_exported_names():
         "require_gguf",
         "require_int8",
         "require_onnx",
+        "require_shrinkable_to_gguf",
         "save_shrunk_gguf",
         "written_aside",
     ]
