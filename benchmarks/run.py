@@ -250,7 +250,9 @@ def shrinking() -> None:
     plain, raced = judge(network, subs, ids[32:]), judge(network, subs, ids[32:], among_the_best(5))
     best, found = (np.argsort(each.divergences)[:5].tolist() for each in (plain, raced))
     same = "the same best five" if best == found else f"other best five: {found} instead of {best}"
-    row("50 sub-networks / one by one", raced.spent / raced.naive, f"layers run, at most 0.5; {same}")
+    parent = space.parent.num_layers  # is run for both
+    ratio = (raced.spent + parent) / (raced.naive + parent)
+    row("50 sub-networks / one by one", ratio, f"layers run, at most 0.5; {same}")
     scores = block_scores(network, space, ids[-1:])
     row("block scores / one by one", scores.spent / scores.naive, "layers run, at most 0.55")
 

@@ -5,37 +5,32 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
+from typer.main import get_command
+
+from mimar.cli import app
 from mimar.cli._devices import device_rows
 from mimar.proxies import PROXIES
 from mimar.space import Choice, TransformerSpace
 
 DOCS = Path(__file__).parent
-COMMANDS = (
-    "",
-    "design",
-    "shrink",
-    "train",
-    "show",
-    "report",
-    "export",
-    "devices",
-    "get-llm",
-    "bench",
-    "bench proxies",
-    "bench predictors",
-    "bench search",
-    "bench fetch",
-    "bench hardware",
-)
+
+
+def _names(command: click.Command, above: str = "") -> Iterator[str]:
+    """It, and the commands below it."""
+    yield above
+    for name, below in getattr(command, "commands", {}).items():
+        yield from _names(below, f"{above} {name}".strip())
 
 
 def commands() -> str:
     """Every command's help as it is printed."""
     parts = ["# Command reference\n\nMade from the commands' own help by `make docs`.\n"]
     environment = {**os.environ, "COLUMNS": "100", "NO_COLOR": "1", "TERM": "dumb", "PYTHONIOENCODING": "utf-8"}
-    for command in COMMANDS:
+    for command in _names(get_command(app)):
         words = [*command.split(), "--help"]
         shown = subprocess.run(
             [sys.executable, "-m", "mimar", *words], check=True, capture_output=True, text=True, env=environment

@@ -6,9 +6,9 @@
 
     python drills/run.py [NAME…] [--kills 100] [--seed 0] [--json FILE]
 
-Each kill is a SIGKILL that comes a random time after something new was stored (a trial, a step), so that it falls into
-the work and not into what comes before it. Work that is over before enough kills is begun anew in another folder. A
-drill fails where an end differs in anything but times.
+Each kill is a SIGKILL that comes a random time after something new was stored (a trial, a step), or after a while in
+which nothing was, so that exports are hit as well; one before anything was stored does not count. Work that is over
+before enough kills is begun anew in another folder. A drill fails where an end differs in anything but times.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ STRIDE = 0.5
 """Most seconds between something new and the kill."""
 
 PATIENCE = 20.0
-"""Most seconds of a run in which nothing new is stored: a recovery or an export is killed as well."""
+"""Most seconds of a run in which nothing new is stored: an export is killed as well."""
 
 
 @dataclass(frozen=True)
@@ -90,16 +90,18 @@ def against_calm(
 
 def disturbed(drill: Drill, folder: Path, command: Sequence[str], kills: int, rng: random.Random) -> int:
     """Do the work to its end; how many of at most `kills` kills fell into it."""
-    for number in range(kills):
+    done, nothing = 0, drill.progress(folder)
+    while done < kills:
         if not killed(drill, command, folder, rng):
-            return number
-    finish([*command, *resuming(drill, folder)])
+            return done
+        done += drill.progress(folder) != nothing
+    finish([*command, *resuming(folder)])
     return kills
 
 
 def killed(drill: Drill, command: Sequence[str], folder: Path, rng: random.Random) -> bool:
     """Start or resume the work and kill it; False where it was over before."""
-    process = started([*command, *resuming(drill, folder)])
+    process = started([*command, *resuming(folder)])
     try:
         after_progress(process, lambda: drill.progress(folder), rng)
     finally:  # of Ctrl-C as well
@@ -203,7 +205,7 @@ def after_progress(process: subprocess.Popen[str], progress: Callable[[], object
     return process.poll() is None
 
 
-def resuming(drill: Drill, folder: Path) -> list[str]:
+def resuming(folder: Path) -> list[str]:
     """Once something is stored; a study of which nothing is stored is begun again."""
     has_begun = bool(events(folder)) or bool(stamps(folder, "out/checkpoint.pt"))
     return ["--resume"] if has_begun else []

@@ -39,7 +39,7 @@ def design_command(folder: Path, trials: int) -> list[str]:
 
 
 def training_command(folder: Path, kills: int) -> list[str]:
-    """A training of a small model, saved after every step, with some steps for each kill."""
+    """A training of a small model, saved every ten steps, with some steps for each kill."""
     (folder / "arch.json").write_text(json.dumps(small_architecture()))
     write_text(folder / "text.txt")
     tokens = 256 * (20 + 8 * kills)
@@ -56,7 +56,7 @@ def training_command(folder: Path, kills: int) -> list[str]:
 
 
 def shrink_command(folder: Path, kills: int) -> list[str]:
-    """A search, a recovery and an export of a small model with random weights."""
+    """A fine-tune, a search, a recovery and an export of a small model with random weights, saved after every step."""
     model, text = folder / "model", folder / "text.txt"
     write_text(text)
     write_model(model)
@@ -73,11 +73,12 @@ def shrink_command(folder: Path, kills: int) -> list[str]:
         "--device",
         "laptop-cpu",
     ]
-    healed = ["--heal", str(2048 * (4 + 2 * kills)), "--export", "hf", "--out", str(folder / "out")]
+    tokens = str(2048 * (4 + 2 * kills))
+    taught = ["--finetune", tokens, "--heal", tokens, "--save-every", "0"]
     read = ["--calibration", str(text), "--eval-text", str(text), "--eval-tokens", "128"]
     return [
-        "shrink", str(model), *read, *sizes, *wanted, *healed, "--trials", str(16 + 4 * kills), "--quantized", "",
-        "--study", str(folder / "s.db"),
+        "shrink", str(model), *read, *sizes, *wanted, *taught, "--trials", str(16 + 4 * kills), "--export", "hf",
+        "--out", str(folder / "out"), "--study", str(folder / "s.db"),
     ]  # fmt: skip
 
 

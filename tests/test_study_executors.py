@@ -68,24 +68,37 @@ def processes():
         yield executor
 
 
-@given(
+@pytest.fixture(scope="module")
+def cluster():
+    with RayExecutor() as executor:
+        yield executor
+
+
+SEARCHES = given(
     strategy=st.sampled_from([RandomSearch, RegularisedEvolution, NSGA2]),
     seed=st.integers(0, 2**32),
     batch=st.integers(1, 9),
 )
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_processes_give_the_trials_of_one(processes, strategy, seed, batch):
+FEW = settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+def same_trials(executor, strategy, seed, batch):
     expected = trials(SerialExecutor(), strategy, seed, batch)
-    assert trials(processes, strategy, seed, batch, slowest=0.01) == expected
+    assert trials(executor, strategy, seed, batch, slowest=0.01) == expected
     assert {trial.status for trial in expected} <= {"complete", "failed"}
 
 
+@SEARCHES
+@FEW
+def test_processes_give_the_trials_of_one(processes, strategy, seed, batch):
+    same_trials(processes, strategy, seed, batch)
+
+
 @pytest.mark.slow
-def test_ray_gives_the_trials_of_one():
-    with RayExecutor() as executor:
-        for strategy, seed, batch in ((NSGA2, 1, 8), (RegularisedEvolution, 2, 5), (RandomSearch, 3, 1)):
-            expected = trials(SerialExecutor(), strategy, seed, batch)
-            assert trials(executor, strategy, seed, batch, slowest=0.05) == expected
+@SEARCHES
+@FEW
+def test_ray_gives_the_trials_of_one(cluster, strategy, seed, batch):
+    same_trials(cluster, strategy, seed, batch)
 
 
 def test_a_study_stopped_in_one_executor_goes_on_in_another(processes):

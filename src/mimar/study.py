@@ -70,7 +70,10 @@ class Journal:
 
 
 def read_journal(storage: Storage, *kinds: EventKind) -> Journal:
-    """Sort the events of `storage`, or only those of these `kinds`; an empty one gives an empty journal."""
+    """Sort the events of `storage`, or only those of these `kinds`; an empty one gives an empty journal.
+
+    KeyError or TypeError: an event lacks what its kind has, or has another thing there.
+    """
     trials = _TrialBodies()
     journal = Journal(trials=trials)
     for event in storage.events(*kinds):
@@ -86,11 +89,17 @@ def read_journal(storage: Storage, *kinds: EventKind) -> Journal:
             case "trial":
                 trials.add(event.body)
             case "stop":
-                journal.stops.append(event.body["reason"])
+                journal.stops.append(_text(event.body["reason"]))
                 journal.seconds += event.body["seconds"]
             case "measured":
                 journal.measured = event.body
     return journal
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"expected text, got {value!r}")
+    return value
 
 
 def read_trials(storage: Storage, read: Callable[[Any], A]) -> list[Trial[A]]:

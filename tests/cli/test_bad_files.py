@@ -89,9 +89,17 @@ def deep(path: Path, finished: Path) -> None:
         db.execute("UPDATE events SET body = ? WHERE position = 3", ("[" * 100_000 + "]" * 100_000,))
 
 
+def no_context(path: Path, finished: Path) -> None:
+    reworded(path, finished, "architecture.context_length", "0")
+
+
+def wordless_stop(path: Path, finished: Path) -> None:
+    reworded(path, finished, "reason", "null")
+
+
 DAMAGES = [
     newer, foreign, noise, truncated, overwritten, edited, not_json, no_frame, no_metrics, wordy_metric,
-    odd_architecture, deep,
+    odd_architecture, deep, no_context, wordless_stop,
 ]  # fmt: skip
 
 
@@ -106,6 +114,22 @@ def test_a_file_that_is_no_readable_study(mimar, finished: Path, tmp_path: Path,
     assert outcome.json["exit_code"] == 3
     assert outcome.json["kind"] == ("NewerVersionError" if damage is newer else "ForeignFileError")
     assert path.read_bytes() == before
+
+
+def test_a_score_without_what_it_needs(mimar, finished: Path, tmp_path: Path) -> None:
+    """The sample that its parts are held to is not in the study."""
+    path = tmp_path / "bad.db"
+    reworded(path, finished, "score", '"rz_nas_ensemble"')
+    assert mimar("show", path, "--json").code == 0
+    for command in (("report", path), ("design", "--study", path, "--resume", "--trials", 20)):
+        mimar(*command).refused(3, "its score rz_nas_ensemble is damaged")
+
+
+def test_calls_that_cost_words(mimar, design, tmp_path: Path) -> None:
+    assert design("--llm", "uniform", "--strategy", "zerolm").code == 0
+    reworded(tmp_path / "bad.db", tmp_path / "study.db", "usage.input_tokens", '"many"')
+    for command in ("show", "report"):
+        mimar(command, tmp_path / "bad.db").refused(3, "bad.db is damaged")
 
 
 @pytest.mark.parametrize("damage", [newer, foreign, noise])

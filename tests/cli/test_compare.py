@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
+from pathlib import Path
 
 import pytest
 
@@ -60,6 +61,7 @@ def test_other_objectives_and_one_study_alone_are_refused(mimar, studies, design
     mimar("compare", studies[0], "other.db").refused(2, "other.db has score, params")
     mimar("compare", *studies, "--out", "curves.png").refused(2, "ends in .svg")
     mimar("compare", studies[0], "none.db").refused(2, "no study at none.db")
+    mimar("compare", *studies, Path(studies[0]).resolve()).refused(2, "one twice")
 
 
 def test_names_are_shown_as_they_are(mimar, design) -> None:

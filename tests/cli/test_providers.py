@@ -221,6 +221,17 @@ def test_no_key_is_ever_written_down(
     assert [path for path in files if KEY.encode() in path.read_bytes()] == []
 
 
+def test_a_study_of_another_does_not_send_the_key_to_its_server(design, serve, good_llm, monkeypatch) -> None:
+    stub = serve(good_llm)
+    assert design("--llm", stub.spec, "--strategy", "zerolm").code == 0
+    monkeypatch.setenv("MIMAR_API_KEY", KEY)
+    known = len(stub.headers)
+    design("--resume", "--trials", 20).refused(2, stub.spec, "MIMAR_API_KEY", "--llm")
+    assert len(stub.headers) == known
+    assert design("--resume", "--trials", 20, "--llm", stub.spec).json["trials"] == 20
+    assert KEY in "".join(value for headers in stub.headers[known:] for value in headers.values())
+
+
 def illegal(rng: random.Random) -> dict[str, Any]:
     return {name: rng.choice([0, -3, 7, "many", None, [], 1e99, "rope"]) for name in ("num_layers", "hidden_size", "x")}
 

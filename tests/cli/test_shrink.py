@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
 
 from mimar.cli._shrink_settings import Asked, Texts
@@ -79,7 +80,7 @@ def test_the_choice_is_measured_compared_and_written(shrink, model, tmp_path):
     assert all(wanted < row.keys() and row["perplexity"] > 1 for row in rows)
     assert {row["kind"] for row in result["baselines"]} == {"uniform_width", "shortgpt", "magnitude", "random"}
     assert all(row["block_params"] <= 0.7 * parent["block_params"] for row in (chosen, *result["baselines"]))
-    assert all(row["decode_tokens_per_second"] > 0 for row in (parent, chosen, *result["quantized"]))
+    assert all(row["decode_tokens_per_second"] > 0 for row in (parent, chosen, *result["quantized"][:2]))
     ranked = result["finalists"]
     assert len(ranked) == 4
     assert chosen["id"] == ranked[0]["id"]
@@ -103,7 +104,36 @@ def test_the_choice_is_measured_compared_and_written(shrink, model, tmp_path):
     assert f"| perplexity, text.txt | {parent['perplexity']:.2f} | {chosen['perplexity']:.2f} |" in card
     assert f"| parameters | {parent['params']:,} | {chosen['params']:,} |" in card
     assert "before its weights were rounded to Q8_0" in card
-    assert {row["kind"] for row in result["quantized"]} == {"parent:Q8_0", "chosen:Q8_0"}
+
+
+def test_weights_of_fewer_bits_take_less_memory(shrink, mimar, tmp_path):
+    """Of parent, choice and all of the front; the latter are not run."""
+    result = shrink("--max-block-params", "0.8x", "--quantized", "Q8_0,Q4_0", "--dtype", "fp16", "--json").json
+    rows = result["quantized"]
+    ran, front = rows[:4], rows[4:]
+    assert [row["kind"] for row in ran] == ["parent:Q8_0", "chosen:Q8_0", "parent:Q4_0", "chosen:Q4_0"]
+    assert all(row["decode_tokens_per_second"] > 0 and row["llama_cpp"]["perplexities"] for row in ran)
+    others = [row["id"] for row in result["front"] if row["id"] != result["chosen"]["id"]]
+    assert [(row["id"], row["kind"]) for row in front] == [
+        (number, f"front:{kind}") for number in others for kind in ("Q8_0", "Q4_0")
+    ]
+    assert all(row["decode_tokens_per_second"] is None and row["perplexity"] > 1 for row in front)
+    whole = {row["id"]: row for row in result["front"]}
+    for row in rows:
+        same = whole[row["id"]] if "id" in row else result[row["kind"].partition(":")[0]]
+        assert row["params"] == same["params"]
+        other = row["memory_at_context"] - row["bytes"]
+        assert other == pytest.approx(same["memory_at_context"] - 2 * same["params"], abs=1)
+    mimar("report", tmp_path / "s.db", "--out", tmp_path / "r.html")
+    assert f"<td>#{others[0]} Q4_0</td>" in (tmp_path / "r.html").read_text(encoding="utf-8")
+
+
+def test_baselines_stand_beside_the_parent_with_fewer_bits(shrink):
+    result = shrink("--max-block-params", "0.8x", "--baselines", "--json").json
+    (rival,) = result["quantized"]
+    assert rival["kind"] == "parent:Q4_0"
+    assert rival["bytes"] < result["parent"]["bytes"]
+    assert rival["decode_tokens_per_second"] > 0
 
 
 def test_llama_cpp_as_the_device_is_timed_before_the_search(shrink, mimar, tmp_path):
@@ -284,7 +314,7 @@ def test_layers_of_different_sizes_are_written_for_transformers_too(shrink, tmp_
     assert (tmp_path / "out" / "hf" / "modeling_ragged.py").exists()
 
 
-def test_what_no_sub_network_can_be_written_as_is_refused_before_anything_is_computed(shrink, model, tmp_path):
+def test_what_no_sub_network_can_be_written_as_is_refused_before_anything_is_computed(shrink, mimar, model, tmp_path):
     config = Qwen2Config(**{name: size for name, size in SIZES.items() if name != "head_dim"})
     Qwen2ForCausalLM(config).save_pretrained(model)
     options = ("--max-block-params", "0.75x", "--protect", 0, "--out", tmp_path / "out", "--json")
@@ -294,6 +324,10 @@ def test_what_no_sub_network_can_be_written_as_is_refused_before_anything_is_com
     assert not (tmp_path / "s.db").exists()
     done = shrink(*options, "--export", "hf")
     assert done.code == 0, done.err
+    mimar("report", tmp_path / "s.db", "--out", tmp_path / "r.html")
+    page = (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert "--export hf --out DIR" in page
+    assert "--export gguf" not in page
     (hf,) = (export["verdicts"] for export in done.json["exports"])
     assert hf["transformers"].startswith("ok: loads as RaggedQwen2ForCausalLM")
 
@@ -307,7 +341,9 @@ def test_what_a_form_cannot_hold_is_a_verdict(shrink, tmp_path):
     subs = {body["id"]: body["architecture"] for body in bodies if body["status"] == "complete"}
     headless = next(number for number, sub in subs.items() if sub["kv_heads"][0] == 0 < sub["intermediate"][0])
     export = ("--resume", "--choose", headless, "--export", "gguf,hf", "--out", tmp_path / "out", "--json")
-    gguf, hf = (each["verdicts"] for each in shrink(*options, *export).json["exports"])
+    done = shrink(*options, *export)
+    assert done.code == 6
+    gguf, hf = (each["verdicts"] for each in done.json["exports"])
     assert gguf["llama.cpp"].startswith("failed: ")
     assert "needs attention in the first layer" in gguf["llama.cpp"]
     assert hf["transformers"].startswith("ok: loads as RaggedLlamaForCausalLM")
@@ -443,13 +479,26 @@ def stored(study):
         (("--max-block-params", "0.8x", "--heal", "1k", "--heal-rate", "0"), ("--heal-rate", "above 0")),
         (("--max-block-params", "0.8x", "--heal-teacher-weight", "2"), ("--heal-teacher-weight", "from 0 to 1")),
         (("--max-block-params", "0.8x", "--heal", "1e400"), ("--heal", "1e400")),
+        (("--max-block-params", "0.8x", "--finetune", "1k", "--finetune-rate", "0"), ("--finetune-rate", "above 0")),
+        (("--max-block-params", "0.8x", "--ctx", "65"), ("--ctx", "at most", "64 tokens")),
+        (("--max-block-params", "0.8x", "--tasks", "mmlu=a.jsonl,mmlu=b.jsonl"), ("mmlu twice",)),
+        (("--max-block-params", "0.8x", "--calibration", "none.txt"), ("none.txt",)),
         (("--max-block-params", "0.8x", "--objectives", "params"), ("knapsack", "divergence or loss")),
         (("--max-block-params", "0.8x", "--objectives", "", "--strategy", "random"), ("--objectives", "got none")),
     ],
 )
 def test_bad_options_are_one_sentence(shrink, tmp_path, options, words):
+    """Before anything is computed."""
     done = shrink(*options)
     done.refused(2, *words)
+    assert "order channels" not in done.err
+    assert not (tmp_path / "s.db").exists()
+
+
+def test_a_place_where_nothing_can_be_put_is_refused_as_early(shrink, text, tmp_path):
+    done = shrink("--max-block-params", "0.8x", "--export", "hf", "--out", text / "in" / "a file")
+    done.refused(6, "text.txt", "nothing can be put")
+    assert "read the model" not in done.err
     assert not (tmp_path / "s.db").exists()
 
 
@@ -480,6 +529,16 @@ def test_bad_models_are_one_sentence(mimar, model, text, tmp_path):
     (model / "config.json").write_text(json.dumps({**config, "vocab_size": 200}))
     refused(model, "200")
     (model / "config.json").write_text(json.dumps(config))
+    own = (model / "tokenizer.json").read_bytes()
+    tokenizer_named("train:400", [" ".join(map(str, range(5000)))]).save(model)
+    refused(model, "400 tokens", "belongs to another model")
+    (model / "tokenizer.json").write_bytes(own)
+    weights = load_file(model / "model.safetensors")
+    index = {"weight_map": dict.fromkeys(weights, "rest.safetensors")}
+    (model / "model.safetensors.index.json").write_text(json.dumps(index))
+    save_file(dict(list(weights.items())[1:]), model / "rest.safetensors")
+    refused(model, "rest.safetensors does not hold what its index says")
+    (model / "model.safetensors.index.json").unlink()
     weights = (model / "model.safetensors").read_bytes()
     (model / "model.safetensors").write_bytes(weights[: len(weights) // 2])
     refused(model, "model", "not fully covered")

@@ -104,6 +104,21 @@ def test_a_storage_that_takes_no_more_is_a_sentence(trials, url, monkeypatch):
         export_optuna(trials, TOY.problem.objectives, TOY.problem.space, url, "mine")
 
 
+SECRET = "postgresql://me:hunter2@nowhere/db"
+
+
+@pytest.mark.parametrize("error", [ValueError(f"no driver for {SECRET}"), optuna.exceptions.DuplicatedStudyError()])
+def test_a_password_is_not_shown(trials, monkeypatch, error):
+    def refused(**_):
+        raise error
+
+    monkeypatch.setattr(optuna, "create_study", refused)
+    with pytest.raises(InputError) as refusal:
+        export_optuna(trials, TOY.problem.objectives, TOY.problem.space, SECRET, "mine")
+    assert "hunter2" not in str(refusal.value)
+    assert "me:***@nowhere" in str(refusal.value)
+
+
 @pytest.mark.parametrize("url", ["", "studies.db", "sqlite:////no/such/folder/x.db", "cloud://x"])
 def test_a_storage_that_is_none_is_a_sentence(trials, url):
     with pytest.raises(InputError, match=r"expected a storage such as sqlite:///studies\.db"):

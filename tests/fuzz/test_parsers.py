@@ -7,6 +7,8 @@ import copy
 import json
 import os
 import sqlite3
+import sys
+import zlib
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -17,16 +19,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mimar.cli._report import report_data, study_summary
-from mimar.cli._shrink_report import shrink_report
+from mimar.cli._shrink_report import shrink_report, shrink_summary
 from mimar.cli._study_file import open_study
 from mimar.errors import MimarError, ReplyError
 from mimar.formats import read_gguf
 from mimar.hardware import load_profile
 from mimar.llm import complete_items, parse_reply
 from mimar.models import architecture_from_hf_config
-from mimar.report import front_table
+from mimar.report import front_table, render_html
 from mimar.space import TransformerSpace, architecture_from_json, architecture_to_json
 from mimar.tasks import read_items
+
+sys.path.append(str(Path(__file__).parents[2] / "drills"))
+from work import write_model, write_text
 
 fuzzed = settings(
     max_examples=int(os.environ.get("MIMAR_FUZZ", "150")),
@@ -45,6 +50,10 @@ JUNK = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
     max_leaves=5,
 )  # fmt: skip
+
+
+HUGE = [b"7" * 5000, b"[" * 20_000, b'{"a":' * 9000]
+"""More digits and more levels than parsers take."""
 
 
 def places(value, path=()):
@@ -90,7 +99,7 @@ def damaged_bytes(draw, base):
             case "number":
                 data[at : at + 8] = draw(st.sampled_from([2**64 - 1, 2**63, 2**32, 2**31 - 1, 0])).to_bytes(8, "little")
             case "insert":
-                data[at:at] = draw(st.binary(max_size=12))
+                data[at:at] = draw(st.binary(max_size=12) | st.sampled_from(HUGE))
             case "repeat":
                 data[at:at] = data[at : at + draw(st.integers(0, 64))]
     return bytes(data)
@@ -123,6 +132,7 @@ REPLIES = st.one_of(
     damaged_bytes(f"Here it is:\n```json\n{REPLY}\n```\nDone.".encode()).map(lambda data: data.decode("latin-1")),
     st.text(alphabet='{}[]",:0123456789 \n`', max_size=400),
     st.integers(1, 20_000).map(lambda depth: '{"candidates":' + "[" * depth),
+    st.integers(1, 20_000).map(lambda count: '{"candidates": [' + "7" * count + "]}"),
 )
 
 
@@ -163,15 +173,29 @@ def test_gguf_files(gguf_bytes, tmp_path, data):
                 assert np.isfinite(file.weights(name)).all()
 
 
-@pytest.fixture(scope="module")
-def study_file(tmp_path_factory):
+SEARCHES = {
+    "classic": ["design", "--device", "laptop-cpu", "--trials", "12"],
+    "asking": ["design", "--device", "laptop-cpu", "--trials", "8", "--llm", "uniform", "--strategy", "zerolm"],
+    "shrinking": [
+        "shrink", "model", "--max-block-params", "0.8x", "--calibration", "text.txt", "--device", "laptop-cpu",
+        "--window", "32", "--calibration-tokens", "128", "--search-tokens", "64", "--final-tokens", "0", "--trials",
+        "6", "--steps", "4", "--protect", "none", "--cut", "all", "--eval-text", "text.txt", "--eval-tokens", "64",
+    ],
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module", params=SEARCHES)
+def study_file(tmp_path_factory, request):
     """A finished search, its log put into the file."""
     from mimar.cli import main
 
     path = tmp_path_factory.mktemp("study") / "s.db"
     with pytest.MonkeyPatch.context() as patch:
-        command = ["mimar", "design", "--device", "laptop-cpu", "--trials", "12", "--study", str(path), "--json"]
-        patch.setattr("sys.argv", command)
+        patch.chdir(path.parent)
+        if request.param == "shrinking":
+            write_model(Path("model"))
+            write_text(Path("text.txt"))
+        patch.setattr("sys.argv", ["mimar", *SEARCHES[request.param], "--study", str(path), "--json"])
         with pytest.raises(SystemExit) as ended:
             main()
         assert not ended.value.code
@@ -181,12 +205,18 @@ def study_file(tmp_path_factory):
 
 
 def opened(path):
-    """Read, summed up and told as rows; the page is drawn from the same values, and too slow to be drawn as often."""
+    """Read and summed up; its page, which takes longer, is drawn of every tenth."""
     with suppress(MimarError):
-        if shrink_report(path) is None:
+        data = shrink_report(path)
+        if data is None:
             study = open_study(path)
             study_summary(study)
-            front_table(report_data(study))
+            data = report_data(study)
+        else:
+            shrink_summary(data)
+        front_table(data)
+        if zlib.crc32(path.read_bytes()) % 10 == 0:
+            render_html(data, training_tokens=2e9)
 
 
 @fuzzed

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mimar.errors import CandidateError, InputError
-from mimar.tasks import TASKS, Item, chance, requests, score
+from mimar.tasks import TASKS, Item, requests, score
 
 PAIR = (
     Item("short wins", "Why?", ("no", "because it rained"), 0),
@@ -67,6 +67,7 @@ def test_json_holds_the_fields():
         "normalised": 0.5,
         "normalised_error": 0.5,
         "headline": "normalised",
+        "chance": 0.5,
     }
 
 
@@ -90,6 +91,5 @@ def test_what_cannot_be_scored_is_named():
 
 
 def test_chance_is_the_mean_over_items():
-    assert chance((*PAIR, Item("four", "Why?", ("a", "b", "c", "d"), 0))) == pytest.approx((0.5 + 0.5 + 0.25) / 3)
-    with pytest.raises(InputError, match="at least one item"):
-        chance(())
+    items = (*PAIR, Item("four", "Why?", ("a", "b", "c", "d"), 0))
+    assert scored("arc_easy", items, [-1.0] * 8).chance == pytest.approx((0.5 + 0.5 + 0.25) / 3)

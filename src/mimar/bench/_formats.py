@@ -236,7 +236,7 @@ def _plain(cell: Any) -> Any:
         return cell
     try:
         return json.loads(cell)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         return cell
 
 

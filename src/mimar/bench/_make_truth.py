@@ -279,7 +279,7 @@ def _has_rows(path: Path) -> bool:
 def _read_facts(beside: Path) -> Mapping[str, Any]:
     try:
         found = json.loads(beside.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{beside} does not say how a table was made: {error}; choose another file") from error
     if not isinstance(found, Mapping):
         raise InputError(f"{beside} does not say how a table was made; choose another file")

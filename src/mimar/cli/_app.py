@@ -202,7 +202,8 @@ def design(
             print_result(study, result)
     if result["stopped"] == "interrupted":
         limit = "" if max_cost is None else f" --max-cost {max_cost:g}"
-        say(f"continue with: mimar design --study {shlex.quote(str(study))} --resume --trials {trials}{limit}")
+        server = f" --llm {shlex.quote(settings.llm)}" if settings.llm.startswith("http") else ""
+        say(f"continue with: mimar design --study {shlex.quote(str(study))} --resume --trials {trials}{limit}{server}")
         raise typer.Exit(INTERRUPTED)
 
 

@@ -30,6 +30,8 @@ def compare_studies(paths: Sequence[Path], out: Path | None) -> dict[str, Any]:
     if out is not None and is_study(out):
         raise InputError(f"--out {out} is a study: choose another file")
     studies = [open_study(path) for path in paths]
+    if len({path.resolve() for path in paths}) < len(paths):
+        raise InputError(f"expected different studies to compare, got one twice among {', '.join(map(str, paths))}")
     found = compare([_contender(study) for study in studies])
     differing = _differing(studies)
     if differing:

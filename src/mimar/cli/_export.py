@@ -16,6 +16,7 @@ from mimar.space import Architecture, architecture_to_json
 from mimar.trial import Trial
 
 WHOLE = ("csv", "optuna")
+FILE = "sqlite:///"
 FORMS = ("json", "code", "hf", "gguf", *WHOLE)
 
 
@@ -49,6 +50,8 @@ def export_study(reference: str, typed: str | None, form: str, weights: Weights)
         return _as_json(export_csv(study.trials, out or path.with_suffix(".csv"), architecture_to_json), None)
     if form == "optuna":
         url = typed or f"sqlite:///{path.with_name(f'{path.stem}-optuna.db')}"
+        if url.startswith(FILE) and (file := Path(url.removeprefix(FILE))).exists() and file.samefile(path):
+            raise InputError(f"{url} is the study itself: choose another file")
         return _as_json(export_optuna(study.trials, study.objectives, study.settings.space, url, path.stem), None)
     trial = _best(study) if number is None else study.trial(number)
     target = out or path.with_name(f"{path.stem}-{trial.id}-{form}")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mimar.cli._output import say
 from mimar.errors import InputError, UnknownNameError
 from mimar.llm import (
+    KEY_VARIABLES,
     LLM,
     Cached,
     CallRecord,
@@ -36,6 +39,17 @@ LLM_SPECS = (
     "uniform",
 )
 """The forms that ``--llm`` takes."""
+
+
+def require_named(path: Path, spec: str, typed: str) -> None:
+    """InputError where the study at `path`, which may be another's, names a server that would be sent the user's key,
+    and `typed` does not.
+    """
+    if spec.startswith("http") and spec != typed and any(map(os.environ.get, KEY_VARIABLES["compatible"])):
+        raise InputError(
+            f"{path} asks {spec}, which would be sent the key in MIMAR_API_KEY: if that server is yours, add "
+            f"--llm {shlex.quote(spec)}"
+        )
 
 
 def open_llm(

@@ -8,7 +8,7 @@ from typing import Any
 from mimar.cli._judge import NEEDS_LLM, ensemble_data, judge_and_weight, judge_data, judge_named
 from mimar.cli._plugins import SCORES, loaded, plugins
 from mimar.design import COSTLY_REFERENCE_SAMPLE, drawn_sample
-from mimar.errors import InputError, UnknownNameError
+from mimar.errors import ForeignFileError, InputError, UnknownNameError
 from mimar.llm import LLM
 from mimar.proxies import PROXIES, Proxy, Standardiser, rz_nas_ensemble
 from mimar.proxies.judge import JUDGE
@@ -33,14 +33,20 @@ def score_data(name: str, problem: Problem[Architecture], seed: int, llm: LLM | 
 
 
 def score_named(name: str, data: Mapping[str, Any], llm: LLM | None = None) -> Proxy:
-    """The score users call `name`, with its `score_data`; UnknownNameError lists the names.
+    """The score users call `name`, with its `score_data`; UnknownNameError lists the names, ForeignFileError: the data
+    are damaged.
 
     llm: for a score that asks one; without it such a score can be described, but scores nothing new.
     """
-    if name == ENSEMBLE:
-        return rz_nas_ensemble(Standardiser.from_json(data["reference"]), *judge_and_weight(data, llm))
-    if name == JUDGE:
-        return judge_named(data, llm)
+    try:
+        if name == ENSEMBLE:
+            return rz_nas_ensemble(Standardiser.from_json(data["reference"]), *judge_and_weight(data, llm))
+        if name == JUDGE:
+            return judge_named(data, llm)
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ForeignFileError(
+            f"what the study keeps of its score {name} is damaged ({error!r}); restore a backup"
+        ) from error
     found = {proxy.name: proxy for proxy in PROXIES}
     if name in found:
         return found[name]

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import typer
 
+from mimar.cli._llm import require_named
 from mimar.cli._output import say
 from mimar.cli._settings import DesignSettings
 from mimar.cli._study_file import open_study
@@ -22,9 +23,11 @@ OBEYED: Final = frozenset({"trials", "max_cost", "train_on", "study", "resume", 
 
 def resumed_settings(path: Path, context: typer.Context) -> DesignSettings:
     """The settings of the study at `path`, which is read whole, so that a damaged one is refused before anything is
-    added; options in `context` that ask for others are named on standard error. Raises what `open_study` raises.
+    added; options in `context` that ask for others are named on standard error. Raises what `open_study` and
+    `require_named` raise.
     """
     settings = open_study(path).settings
+    require_named(path, settings.llm, context.params["llm"])
     name_ignored(context, path, settings.command, OBEYED)
     return settings
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mimar.cli._llm import open_llm
+from mimar.cli._llm import open_llm, require_named
 from mimar.cli._output import say
 from mimar.cli._progress import Progress
 from mimar.cli._shrink_files import Subject
@@ -99,6 +99,8 @@ def run_shrink(
     storage = SQLiteStorage(study, create=not resume)
     try:
         past = _past(storage, study, resume)
+        if past:
+            require_named(study, past.llm, request.llm)
         with TemporaryDirectory(prefix="mimar-") as scratch:
             with stages("read the model"):
                 opened = open_model(past.model if past else request.model, Path(scratch))
@@ -106,7 +108,7 @@ def run_shrink(
             settings = past or settings_for(request, opened, stages)
             settings, questions = _questioned(settings)
             llm, calls = _llm(settings, storage, max_cost)
-            settings, prepared = _prepare(settings, opened, stages, study)
+            settings, prepared = _prepare(settings, opened, stages, (study, plan.recovery.save_every))
             task = _task(settings, prepared, questions, opened.encode)
             settings = replace(settings, reference=task.problem.reference)
             with stages("search"):
@@ -174,8 +176,10 @@ def _questioned(settings: ShrinkSettings) -> tuple[ShrinkSettings, list[Items]]:
     return settings, found
 
 
-def _prepare(settings: ShrinkSettings, opened: Opened, stages: Stages, study: Path) -> tuple[ShrinkSettings, _Prepared]:
-    """Order the channels; where this is a new study, score the parts."""
+def _prepare(
+    settings: ShrinkSettings, opened: Opened, stages: Stages, kept: tuple[Path, float]
+) -> tuple[ShrinkSettings, _Prepared]:
+    """Order the channels; where this is a new study, score the parts. kept: study, and seconds between checkpoints."""
     import torch
 
     from mimar.elastic import SuperNetwork, block_scores
@@ -195,7 +199,7 @@ def _prepare(settings: ShrinkSettings, opened: Opened, stages: Stages, study: Pa
         network = SuperNetwork.of(opened.parent, first)
     if settings.finetune.tokens:
         with stages("fine-tune"):
-            tuned = _tuned(settings, opened, (network, second), study)
+            tuned = _tuned(settings, opened, (network, second), kept)
             if settings.learnt is None:
                 settings = replace(settings, learnt=_learnt(tuned, network, settings.space, second[:SCORED]))
             network = tuned.network
@@ -205,13 +209,16 @@ def _prepare(settings: ShrinkSettings, opened: Opened, stages: Stages, study: Pa
     return settings, _Prepared(network, second, third)
 
 
-def _tuned(settings: ShrinkSettings, opened: Opened, given: tuple[SuperNetwork, Tensor], study: Path) -> Tuned:
+def _tuned(
+    settings: ShrinkSettings, opened: Opened, given: tuple[SuperNetwork, Tensor], kept: tuple[Path, float]
+) -> Tuned:
     """After the one fine-tune, on the calibration text; its checkpoint lies beside the study."""
-    (network, judged), wanted = given, settings.finetune
+    (network, judged), (study, save_every), wanted = given, kept, settings.finetune
     sources = [read_texts([source]) for source in settings.texts.calibration]
     text = learning_text(sources, opened.reader, wanted.tokens, settings.texts.window, opened.begin)
     lessons = Lessons(
-        wanted.tokens, wanted.learning_rate, 1.0, wanted.precision, text, judged.numpy(), settings.seed
+        wanted.tokens, wanted.learning_rate, 1.0, wanted.precision, text, judged.numpy(), settings.seed,
+        save_every=save_every,
     )  # fmt: skip
     identity = _identity(settings)
     return tune(
@@ -323,6 +330,7 @@ def _summary(settings: ShrinkSettings, task: ShrinkTask, storage: Storage, stage
     assert settings.scores is not None
     trials, calls = _trials(storage, task), read_journal(storage, "call").calls
     members = front_trials(trials, task.problem.objectives)
+    scored = min(SCORED, len(task.evaluator.ids))
     return {
         "model": settings.model,
         "form": settings.space.form,
@@ -332,8 +340,8 @@ def _summary(settings: ShrinkSettings, task: ShrinkTask, storage: Storage, stage
         "trials": sum(trial.status == "complete" for trial in trials),
         "front_ids": [trial.id for trial in members],
         "layer_forwards": {
-            "spent": settings.scores.spent + task.evaluator.spent,
-            "naive": settings.scores.naive + task.evaluator.naive,
+            "spent": round(settings.scores.spent * scored) + task.evaluator.spent,
+            "naive": round(settings.scores.naive * scored) + task.evaluator.naive,
         },
         "seconds": sum(stages.seconds.values()),
         "stages": dict(stages.seconds),

@@ -11,14 +11,15 @@ import typer
 
 from mimar.cli._options import Anonymise, AsJson, LLMName, MaxCost
 from mimar.cli._output import INTERRUPTED, errors_explained, print_json, say
+from mimar.errors import EXIT_CODES, ExportError
 
 shrinking = typer.Typer()
 
 
 OBEYED: Final = frozenset({
     "trials", "max_cost", "study", "resume", "as_json", "eval_text", "eval_tokens", "window", "baselines", "tasks",
-    "task_items", "heal", "heal_text", "heal_rate", "heal_teacher_weight", "heal_control", "precision", "quantized",
-    "choose", "export", "out",
+    "task_items", "heal", "heal_text", "heal_rate", "heal_teacher_weight", "heal_control", "precision", "save_every",
+    "quantized", "choose", "export", "out",
 })  # fmt: skip
 """Parameters that a resumed study follows: what is measured, healed and written."""
 
@@ -137,6 +138,9 @@ def shrink(
         str,
         typer.Option(help="Of passes that learn: float32, or bfloat16, which pays where the processor computes in it."),
     ] = "float32",
+    save_every: Annotated[
+        float, typer.Option(min=0, help="Seconds between checkpoints of the fine-tune and of what heals.")
+    ] = 60.0,
     quantized: Annotated[
         str,
         typer.Option(
@@ -189,7 +193,7 @@ def shrink(
         )  # fmt: skip
         recovery = Recovery(
             _tokens(heal, "--heal"), tuple(heal_text or ()), heal_rate,
-            heal_teacher_weight, precision_named(precision), heal_control,
+            heal_teacher_weight, precision_named(precision), heal_control, save_every,
         )  # fmt: skip
         plan = Plan(
             texts=tuple(eval_text or ()), tokens=int(count(eval_tokens, "--eval-tokens")), window=window,
@@ -205,6 +209,9 @@ def shrink(
     if result["stopped"] == "interrupted":
         say("continue with the same command and --resume")
         raise typer.Exit(INTERRUPTED)
+    verdicts = [verdict for each in result["exports"] for verdict in each["verdicts"].values()]
+    if any(verdict.startswith("failed") for verdict in verdicts):
+        raise typer.Exit(EXIT_CODES[ExportError])
 
 
 def _tokens(text: str, option: str) -> int:

@@ -1,29 +1,24 @@
-"""Files of a shrink run: what is exported, and what llama.cpp says of it."""
+"""Files of a shrink run: what is exported, and how fast it runs in llama.cpp."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from mimar.cli._output import say
 from mimar.cli._shrink_plan import ENGINES, Plan
 from mimar.elastic import ElasticSpace
 from mimar.errors import MimarError
-from mimar.export import INT8, export_shrunk_gguf, export_shrunk_hf, export_shrunk_onnx, int8_rounded, save_shrunk_gguf
+from mimar.export import export_shrunk_gguf, export_shrunk_hf, export_shrunk_onnx, save_shrunk_gguf
 from mimar.formats import Speed, has_llama_cpp
-from mimar.formats import text_loss as llama_cpp_loss
 from mimar.shrink import TIMED_WITH, Known, ModelRow, Opened, Provenance, ShrinkTask, model_card, run_in_llama_cpp
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from mimar.elastic import Parent, SuperNetwork
-
-QUANTIZED_TOKENS: Final = 1024
-"""That a GGUF file is judged on, one after another."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +81,7 @@ def written(
     return {"form": name, "path": str(done.path), "verdicts": dict(done.verdicts)}
 
 
-def _gguf(subject: Subject, candidate: Candidate, file: Path, kind: str) -> Candidate | None:
+def saved_gguf(subject: Subject, candidate: Candidate, file: Path, kind: str) -> Candidate | None:
     """Writes `file`, to be measured, and gives what it holds; None where llama.cpp cannot run such a model."""
     try:
         opened = subject.opened
@@ -102,10 +97,17 @@ def timed(subject: Subject, listed: Sequence[Candidate], scratch: Path) -> list[
     if not has_llama_cpp():
         return list(listed)
     named = [scratch / f"{number}-{TIMED_WITH}.gguf" for number in range(len(listed))]
-    files = [file if _gguf(subject, each, file, TIMED_WITH) else None for each, file in zip(listed, named, strict=True)]
+    files = [
+        file if saved_gguf(subject, each, file, TIMED_WITH) else None for each, file in zip(listed, named, strict=True)
+    ]
     present = [file for file in files if file is not None]
-    speeds = dict(zip(present, _speeds(subject, present), strict=True))
-    done = [each if file is None else _with_speed(each, file, speeds) for each, file in zip(listed, files, strict=True)]
+    speeds = dict(zip(present, speeds_of(subject, present), strict=True))
+    done = [
+        each
+        if file is None
+        else replace(each, row=with_speed(replace(each.row, bytes=file.stat().st_size), speeds[file]))
+        for each, file in zip(listed, files, strict=True)
+    ]
     return [each if file else _weighed_like(done, files, each) for each, file in zip(done, files, strict=True)]
 
 
@@ -118,60 +120,12 @@ def _weighed_like(listed: Sequence[Candidate], files: Sequence[Path | None], can
     return replace(candidate, row=replace(row, bytes=round(row.params * rows[0].bytes / rows[0].params)))
 
 
-def _speeds(subject: Subject, files: Sequence[Path]) -> list[Speed]:
-    """With the prompt of the workload."""
+def speeds_of(subject: Subject, files: Sequence[Path]) -> list[Speed]:
+    """In llama.cpp, with the prompt of the workload."""
     return run_in_llama_cpp(files, subject.opened.parent.arch.context_length, subject.known.workload.prompt_tokens)
 
 
-def _with_speed(candidate: Candidate, file: Path, speeds: Mapping[Path, Speed]) -> Candidate:
-    speed = speeds[file]
-    row = replace(
-        candidate.row,
-        bytes=file.stat().st_size,
-        prefill_tokens_per_second=speed.prefill_tokens_per_second,
-        decode_tokens_per_second=speed.decode_tokens_per_second,
-    )
-    return replace(candidate, row=row)
-
-
-def quantized_rows(
-    subject: Subject, models: Sequence[Candidate], plan: Plan, given: tuple[Mapping[str, Tensor], Path, Judge]
-) -> list[dict[str, Any]]:
-    """Parent and chosen with each type of weights: judged with the weights as rounded, and run in llama.cpp."""
-    ids, scratch, judge = given
-    int8 = [_int8_row(each, judge) for each in models] if INT8 in plan.quantized else []
-    kinds = [kind for kind in plan.quantized if kind != INT8]
-    if not kinds:
-        return int8
-    found = [
-        (kind, rounded, file)
-        for kind in kinds
-        for each in models
-        if (rounded := _gguf(subject, each, file := scratch / f"{each.row.kind}-{kind}.gguf", kind)) is not None
-    ]
-    speeds = dict(zip(found, _speeds(subject, [file for *_, file in found]), strict=True))
-    rows = [_quantized_row((kind, judge(each), file), speeds[kind, each, file], ids) for kind, each, file in found]
-    return rows + int8
-
-
-def _int8_row(candidate: Candidate, judge: Judge) -> dict[str, Any]:
-    """Nothing here runs it, so that it has no speeds."""
-    model, size = int8_rounded(candidate.model)
-    row = judge(replace(candidate, model=model)).row
-    rounded = replace(row, bytes=size, prefill_tokens_per_second=None, decode_tokens_per_second=None)
-    return {**rounded.to_json(), "kind": f"{candidate.row.kind}:{INT8}"}
-
-
-def _quantized_row(entry: tuple[str, Candidate, Path], speed: Speed, ids: Mapping[str, Tensor]) -> dict[str, Any]:
-    """``llama_cpp`` has the perplexities that it finds itself, on the first tokens of each text, beside ours on these:
-    it rounds activations as well.
-    """
-    from mimar.elastic import text_loss
-
-    kind, candidate, file = entry
-    few = {text: rows[: max(1, QUANTIZED_TOKENS // rows.shape[1])] for text, rows in ids.items()}
-    theirs = {text: math.exp(llama_cpp_loss(file, rows.tolist())) for text, rows in few.items()}
-    ours = {text: math.exp(text_loss(candidate.model, rows)) for text, rows in few.items()}
-    row = _with_speed(candidate, file, {file: speed}).row.to_json()
-    name = f"{candidate.row.kind}:{kind}"
-    return {**row, "kind": name, "llama_cpp": {"perplexities": theirs, "same_tokens": ours}}
+def with_speed(row: ModelRow, speed: Speed) -> ModelRow:
+    """As measured."""
+    prefill, decode = speed.prefill_tokens_per_second, speed.decode_tokens_per_second
+    return replace(row, prefill_tokens_per_second=prefill, decode_tokens_per_second=decode)

@@ -62,7 +62,8 @@ def _lessons(subject: Subject, plan: Plan) -> Lessons:
     ids = plan.ids(opened)
     judged = next(iter(ids.values())) if ids else subject.task.evaluator.ids
     return Lessons(
-        recovery.tokens, recovery.learning_rate, recovery.teacher_weight, recovery.precision, text, judged.numpy()
+        recovery.tokens, recovery.learning_rate, recovery.teacher_weight, recovery.precision, text, judged.numpy(),
+        save_every=recovery.save_every,
     )  # fmt: skip
 
 

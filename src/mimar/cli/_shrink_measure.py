@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from mimar.cli._output import say
-from mimar.cli._shrink_files import Candidate, Subject, quantized_rows, timed, written
+from mimar.cli._shrink_files import Candidate, Judge, Subject, timed, written
 from mimar.cli._shrink_heal import healed
 from mimar.cli._shrink_plan import Plan
+from mimar.cli._shrink_quantized import quantized_rows, rounded_rows
 from mimar.cli._shrink_request import Stage
 from mimar.elastic import SubNetwork
 from mimar.errors import BudgetError, InputError, UnknownNameError
+from mimar.formats import has_llama_cpp
 from mimar.objectives import Objective, front_trials
 from mimar.shrink import Finalist, ModelRow, answered, finals, sizes_of
 from mimar.trial import Trial
@@ -43,14 +46,19 @@ def measured(subject: Subject, trials: Sequence[Trial[SubNetwork]], plan: Plan, 
     best = ranked[0].trial if ranked else _chosen(first, trials, front, plan.choose)
     ids = plan.ids(subject.opened)
 
-    def judge(candidate: Candidate) -> Candidate:
-        return _judged(subject, candidate, ids, plan)
+    def judge(candidate: Candidate, texts: Mapping[str, Tensor] = ids) -> Candidate:
+        return _judged(subject, candidate, texts, plan)
 
     with stage("measure what was found"):
         parent, chosen = judge(_parent(subject)), judge(_cut(subject, "chosen", best.architecture))
         compared = [judge(each) for each in _baselines(subject, best.architecture)] if plan.baselines else []
-        one = dict(islice(ids.items(), 1))
-        members = [(trial, chosen if trial.id == best.id else _of_front(subject, trial, one, plan)) for trial in front]
+        briefly = partial(judge, texts=dict(islice(ids.items(), 1)))  # a front has many members
+        members = [
+            _Member(trial, chosen.row, [])
+            if trial.id == best.id
+            else _of_front(subject, trial, plan.quantized, briefly)
+            for trial in front
+        ]
     healing = None
     if plan.recovery.tokens:
         with stage("heal"):
@@ -58,16 +66,19 @@ def measured(subject: Subject, trials: Sequence[Trial[SubNetwork]], plan: Plan, 
     with stage("write and run files"), TemporaryDirectory(prefix="mimar-") as scratch:
         exports = [written(subject, (parent, chosen), export, plan) for export in plan.exports]
         listed = timed(subject, [parent, chosen, *compared], Path(scratch))
-        quantized = quantized_rows(subject, (parent, chosen), plan, (ids, Path(scratch), judge))
+        rounded = _rounded_too(plan, (parent, chosen))
+        quantized = quantized_rows(subject, *rounded, (ids, Path(scratch), judge))
     rows = [each.row.to_json() for each in listed]
+    if healing:
+        _weigh_beside(healing, rows)
     return {
         "parent": rows[0],
         "chosen": {"id": best.id, **rows[1]},
         "finalists": [each.to_json() for each in ranked],
         "baselines": rows[2:],
-        "front": [_member(trial, each, (listed[0].row, listed[1].row)) for trial, each in members],
+        "front": [_told(each, (listed[0].row, listed[1].row)) for each in members],
         "healing": healing,
-        "quantized": quantized,
+        "quantized": quantized + [row for each in members for row in each.rounded],
         "exports": exports,
     }
 
@@ -103,15 +114,44 @@ def _cut(subject: Subject, kind: str, sub: SubNetwork, network: SuperNetwork | N
     return Candidate(row, extract(network or subject.network, sub))
 
 
-def _of_front(subject: Subject, trial: Trial[SubNetwork], ids: Mapping[str, Tensor], plan: Plan) -> Candidate:
-    """Judged on one text and on the tasks: a front has many members."""
-    return _judged(subject, _cut(subject, "front", trial.architecture), ids, plan)
+@dataclass(frozen=True)
+class _Member:
+    """Of the front; its weights are not kept, since those of all would fill the memory. rounded: to fewer bits."""
+
+    trial: Trial[SubNetwork]
+    row: ModelRow
+    rounded: list[dict[str, Any]]
 
 
-def _member(trial: Trial[SubNetwork], judged: Candidate, files: tuple[ModelRow, ModelRow]) -> dict[str, Any]:
+def _of_front(subject: Subject, trial: Trial[SubNetwork], kinds: Sequence[str], judge: Judge) -> _Member:
+    cut = _cut(subject, "front", trial.architecture)
+    with TemporaryDirectory(prefix="mimar-") as scratch:
+        rounded = rounded_rows(subject, cut, kinds, (Path(scratch), judge))
+    return _Member(trial, judge(cut).row, [{"id": trial.id, **row} for row in rounded])
+
+
+RIVAL: Final = "Q4_0"
+"""Type of weights of the parent that stands beside baselines: the rival of every smaller model."""
+
+
+def _rounded_too(plan: Plan, models: tuple[Candidate, Candidate]) -> tuple[Sequence[Candidate], Sequence[str]]:
+    """Parent and chosen with the types that were asked for; beside baselines the parent with fewer bits anyway."""
+    if plan.baselines and not plan.quantized and has_llama_cpp():
+        return models[:1], (RIVAL,)
+    return models, plan.quantized
+
+
+def _weigh_beside(healing: dict[str, Any], rows: Sequence[Mapping[str, Any]]) -> None:
+    """What was there before the recovery, and the control, are of the same sizes as the models that were written."""
+    healing["before"]["bytes"] = rows[1]["bytes"]
+    if "control" in healing:
+        healing["control"]["bytes"] = rows[0]["bytes"]
+
+
+def _told(member: _Member, files: tuple[ModelRow, ModelRow]) -> dict[str, Any]:
     """files: two models as they were written; between them, and beyond, bytes grow with the parameters."""
-    large, small = files
-    row = replace(judged.row, kind="front", expected={**judged.row.expected, **trial.metrics})
+    (large, small), trial = files, member.trial
+    row = replace(member.row, kind="front", expected={**member.row.expected, **trial.metrics})
     if large.params > small.params:
         each = (large.bytes - small.bytes) / (large.params - small.params)
         row = replace(row, bytes=round(large.bytes - each * (large.params - row.params)))

@@ -32,7 +32,8 @@ ENGINES: Final[Mapping[str, str]] = {"hf": "transformers", "gguf": "llama.cpp", 
 @dataclass(frozen=True)
 class Recovery:
     """tokens: 0 for none. texts: to learn on, the calibration text where there are none. control: whether the parent
-    learns on the same tokens, to tell recovery from getting used to the text.
+    learns on the same tokens, to tell recovery from getting used to the text. save_every: seconds between checkpoints,
+    those of a fine-tune too.
     """
 
     tokens: int
@@ -41,6 +42,7 @@ class Recovery:
     teacher_weight: float
     precision: Precision
     control: bool
+    save_every: float
 
     def __post_init__(self) -> None:
         if not self.learning_rate > 0:
@@ -68,6 +70,11 @@ class Plan:
     quantized: tuple[str, ...]
     out: Path | None
     choose: int | None = None
+
+    def __post_init__(self) -> None:
+        asked = [name.partition("=")[0] for name in self.tasks]
+        if twice := sorted({name for name in asked if asked.count(name) > 1}):
+            raise InputError(f"--tasks names {twice[0]} twice: give each task once")
 
     def place(self, form: str, kind: str) -> Path:
         """Where such an export is written."""

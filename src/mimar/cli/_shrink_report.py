@@ -64,7 +64,7 @@ def _data(path: Path, journal: Journal, trials: Sequence[Trial[SubNetwork]], set
         kept=KeptLayers(SubNetwork.whole(space.parent).sizes, members),
         measured=None if journal.measured is None else _measured(journal.measured, settings.speed is not None),
         export=f"mimar shrink {_literal(quote(settings.model))} --study {{study}} --resume --choose {{id}} "
-        "--export gguf --out DIR",
+        f"--export {settings.writes} --out DIR",
     )
 
 
@@ -84,10 +84,16 @@ def _measured(result: Mapping[str, Any], foretold: bool) -> Measured:
         (f"chosen #{chosen['id']}{', healed' if healing else ''}", chosen),
         *((f"#{row['id']}", row) for row in result["front"] if healing or row["id"] != chosen["id"]),
         *((row["kind"], row) for row in result["baselines"]),
-        *((row["kind"].replace(":", " "), row) for row in result["quantized"]),
+        *((_rounded_name(row), row) for row in result["quantized"]),
     ]
     tasks = tuple(chosen["tasks"])
     return Measured(tuple(_model(name, row, foretold) for name, row in rows), tasks)
+
+
+def _rounded_name(row: Mapping[str, Any]) -> str:
+    """``parent Q4_0``; of a member of the front ``#17 Q4_0``."""
+    kind, _, weights = row["kind"].partition(":")
+    return f"#{row['id']} {weights}" if "id" in row else f"{kind} {weights}"
 
 
 def _model(name: str, row: Mapping[str, Any], foretold: bool) -> MeasuredModel:

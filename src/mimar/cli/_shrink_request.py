@@ -12,13 +12,15 @@ from mimar.cli._shrink_settings import Asked, FineTune, ShrinkSettings, Texts
 from mimar.cli._strategies import STRATEGIES, read_weights, require_fitting, require_llm
 from mimar.cli._training import objective_names
 from mimar.elastic import ElasticSpace, Form, SubNetwork
-from mimar.errors import InputError, UnknownNameError
+from mimar.errors import InputError, MimarError, UnknownNameError
+from mimar.export import require_shrinkable_to_gguf
 from mimar.hardware import DeviceProfile, Dtype, Workload, load_profile
 from mimar.objectives import Budget
-from mimar.shrink import FIGURES, LLAMA_CPP, Knapsack, Known, LlamaCppSpeed, objective_for, time_in_llama_cpp
+from mimar.shrink import FIGURES, LLAMA_CPP, Knapsack, Known, LlamaCppSpeed, Within, objective_for, time_in_llama_cpp
 from mimar.space import Architecture
 from mimar.strategy import Darts
 from mimar.tasks import TASKS
+from mimar.training import read_texts
 
 if TYPE_CHECKING:
     from mimar.shrink import Opened
@@ -84,6 +86,8 @@ def settings_for(request: ShrinkRequest, opened: Opened, stage: Stage) -> Shrink
         raise UnknownNameError("form", request.form, FORMS)
     if not request.calibration:
         raise InputError("the order of channels and the search need text: add --calibration FILE")
+    for source in request.calibration:
+        read_texts([source])
     parent = opened.parent.arch
     space, texts, objectives = _space(request, parent), _texts(request, parent), objective_names(request.objectives)
     weights = read_weights(request.weights, request.strategy, [objective_for(name) for name in objectives])
@@ -92,16 +96,28 @@ def settings_for(request: ShrinkRequest, opened: Opened, stage: Stage) -> Shrink
     if request.strategy == Knapsack.name and not set(objectives) & {*FIGURES}:
         raise InputError(f"strategy {Knapsack.name} needs {' or '.join(FIGURES)} among --objectives")
     profile, workload, speed = _use(request, opened, space, stage)
-    whole = Known(space, profile, workload, speed)(SubNetwork.whole(parent))
+    known = Known(space, profile, workload, speed)
+    whole = known(SubNetwork.whole(parent))
     for name in set(objectives) - {*whole, *FIGURES, *TASKS}:
         raise InputError(f"the device {profile.name} says nothing of {name}: choose other --objectives")
+    budgets = _budgets(request.budgets, whole)
+    Within(known, budgets).require_some()
     return ShrinkSettings(
         request.model, opened.fingerprint, space, texts, profile, workload, speed,
-        _budgets(request.budgets, whole), objectives, _asked(request, objectives),
+        budgets, objectives, _asked(request, objectives),
         request.strategy, weights, request.arm or "",
         request.llm, request.anonymise, request.seed,
-        request.finetune, None, None, None, request.command,
+        request.finetune, None, None, None, _writes(opened, space), request.command,
     )  # fmt: skip
+
+
+def _writes(opened: Opened, space: ElasticSpace) -> str:
+    """The form in which what is found runs fastest here, GGUF, or where that cannot be written, transformers'."""
+    try:
+        require_shrinkable_to_gguf(opened.parent, opened.tokenizer, uniform=space.form == "U")
+    except MimarError:
+        return "hf"
+    return "gguf"
 
 
 def _use(
@@ -110,6 +126,8 @@ def _use(
     """Where and how the model is to run, and how fast that is where it was timed for this."""
     most = space.parent.context_length
     context = min(most, DEFAULT_CONTEXT) if request.context is None else request.context
+    if context > most:
+        raise InputError(f"--ctx must be at most the model's context of {most} tokens, got {context}")
     prompt = min(context, DEFAULT_PROMPT) if request.prompt_tokens is None else request.prompt_tokens
     if request.device != LLAMA_CPP:
         profile = load_profile(request.device)

@@ -60,6 +60,10 @@ class FineTune:
     learning_rate: float
     precision: Precision
 
+    def __post_init__(self) -> None:
+        if not self.learning_rate > 0:
+            raise InputError(f"--finetune-rate must be above 0, got {self.learning_rate}")
+
 
 @dataclass(frozen=True)
 class ShrinkSettings:
@@ -67,7 +71,8 @@ class ShrinkSettings:
 
     fingerprint: of the weights of `model`. speed: of llama.cpp, where that is the device. scores: of its parts,
     measured before the search; reference: the frame of the hypervolume, in losses; both None in settings that are not a
-    study's yet. learnt: what is said of the fine-tune, where there was one. command: how the study was started.
+    study's yet. learnt: what is said of the fine-tune, where there was one. writes: the export form that suits its
+    sub-networks. command: how the study was started.
     """
 
     model: str
@@ -90,6 +95,7 @@ class ShrinkSettings:
     learnt: Mapping[str, Any] | None
     scores: BlockScores | None
     reference: Reference | None
+    writes: str
     command: str
 
     def to_json(self) -> dict[str, Any]:
@@ -122,6 +128,7 @@ class ShrinkSettings:
             "learnt": self.learnt,
             "scores": self.scores and self.scores.to_json(),
             "reference": self.reference and asdict(self.reference),
+            "writes": self.writes,
             "command": self.command,
         }
 
@@ -152,6 +159,7 @@ class ShrinkSettings:
             learnt=data["learnt"],
             scores=None if data["scores"] is None else BlockScores.from_json(data["scores"]),
             reference=None if frame is None else Reference(tuple(frame["point"]), tuple(frame["ideal"])),
+            writes=data.get("writes", "gguf"),
             command=data["command"],
         )
 

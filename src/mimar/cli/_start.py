@@ -20,7 +20,7 @@ def read_architecture(source: str, option: str = "--start") -> tuple[Architectur
     path = _config_path(source, option)
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{option} {source}: expected JSON, got something else ({error})") from error
     if isinstance(data, Mapping) and "model_type" in data:
         return architecture_from_hf_config(data)

@@ -91,7 +91,11 @@ def _require_sense(study: StudyFile) -> None:
         if not isinstance(text, str):
             raise TypeError(f"expected text, got {text!r}")
     require_frame(settings.reference, study.objectives)
-    losses([trial.metrics for trial in complete_trials(study.trials)], study.objectives)
+    evaluated = complete_trials(study.trials)
+    losses([trial.metrics for trial in evaluated], study.objectives)
+    if any(trial.architecture.context_length < 1 for trial in evaluated):
+        raise ValueError("it has a score for an architecture that reads nothing")
+    ledger_of(study.calls, study.trials, study.judgements)
 
 
 def require_frame(frame: Reference | None, objectives: Sequence[Objective]) -> None:

@@ -103,8 +103,8 @@ def print_shrunk(result: Mapping[str, Any]) -> None:
     spent = result["layer_forwards"]
     print_figures(
         columns, lines, before="", left_out=("prefill tokens/s",),
-        after=f"{result['trials']} sub-networks judged, {spent['spent']:.0f} layers run where one by one it would have "
-        f"been {spent['naive']:.0f}; {result['seconds']:.0f} s.",
+        after=f"{result['trials']} sub-networks judged, {spent['spent']:,} layers run where one by one it would have "
+        f"been {spent['naive']:,}; {result['seconds']:.0f} s.",
     )  # fmt: skip
     if healing := result["healing"]:
         before, after = healing["before"]["perplexity"], result["chosen"]["perplexity"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -84,7 +83,7 @@ def _of_transformers(source: str) -> nn.Module:
 
     try:
         return AutoModelForCausalLM.from_pretrained(source, dtype="float32")
-    except (OSError, ValueError, json.JSONDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(
             f"--teacher {source}: expected the folder of a training or a model, or a hub id ({_first_line(error)})"
         ) from error

@@ -16,6 +16,7 @@ from mimar.cli._study_file import is_study, open_study, split_reference
 from mimar.cli._teacher import read_teacher, require_same_tokens
 from mimar.cli._training import TextSource
 from mimar.errors import InputError
+from mimar.export import weights_written, written_aside
 from mimar.hardware import device_here
 from mimar.space import Architecture, architecture_to_json
 from mimar.training import Recipe, TokenData, Tokenizer, read_texts
@@ -233,13 +234,15 @@ def _facts(arch: Architecture, request: TrainRequest, result: TrainingResult) ->
 def _write(
     out: Path, model: nn.Module, tokenizer: Tokenizer, result: TrainingResult, facts: dict[str, Any]
 ) -> dict[str, Any]:
-    """model.safetensors, architecture.json, train.json, log.csv and the tokenizer."""
+    """model.safetensors, architecture.json, train.json, log.csv and the tokenizer, each whole or not at all."""
     from safetensors.torch import save_file
 
-    save_file({name: value.contiguous() for name, value in model.state_dict().items()}, out / "model.safetensors")
-    (out / "architecture.json").write_text(json.dumps(facts["architecture"], indent=2) + "\n", encoding="utf-8")
-    (out / "train.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
-    with (out / "log.csv").open("w", encoding="utf-8", newline="") as file:
+    with written_aside(out / "model.safetensors") as aside, weights_written():
+        save_file({name: value.contiguous() for name, value in model.state_dict().items()}, aside)
+    for name, data in (("architecture.json", facts["architecture"]), ("train.json", facts)):
+        with written_aside(out / name) as aside:
+            aside.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
+    with written_aside(out / "log.csv") as aside, aside.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, ["step", "tokens", "seconds", "rate", "train_loss", "validation_loss"])
         writer.writeheader()
         writer.writerows(result.rows)

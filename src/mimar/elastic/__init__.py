@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mimar.elastic._extract import extract
     from mimar.elastic._forward import model_logits
     from mimar.elastic._importance import Refit, elimination_order
-    from mimar.elastic._judged import Judged, Keep, among_the_best, everyone, judge, on_the_front
+    from mimar.elastic._judged import Judged, Keep, among_the_best, everyone, judge, on_the_front, parent_stream
     from mimar.elastic._knapsack import best_within
     from mimar.elastic._likelihood import log_likelihoods
     from mimar.elastic._load import load_parent, local_files
@@ -53,6 +53,7 @@ _HOME = {
     "local_files": "_load",
     "model_logits": "_forward",
     "on_the_front": "_judged",
+    "parent_stream": "_judged",
     "random_within": "_baselines",
     "short_gpt": "_baselines",
     "state_dict": "_checkpoint",
@@ -92,6 +93,7 @@ __all__ = [
     "log_likelihoods",
     "model_logits",
     "on_the_front",
+    "parent_stream",
     "random_within",
     "short_gpt",
     "state_dict",

@@ -151,6 +151,12 @@ def _surely_worse(losses: Losses) -> NDArray[np.bool_]:
     return np.asarray(difference.mean(axis=2) > stdtrit(count - 1, 1 - DOUBT) * error + 1e-12)
 
 
+def parent_stream(network: SuperNetwork, ids: Tensor) -> Tensor:
+    """Of the parent behind its last layer, (sequences, tokens, hidden), for `judge` to be given again and again."""
+    with torch.no_grad():
+        return torch.cat([final_stream(network.original, batch) for batch in ids.split(SEQUENCES)])
+
+
 def judge(
     network: SuperNetwork,
     subs: Sequence[SubNetwork],
@@ -158,22 +164,26 @@ def judge(
     keep: Keep = everyone,
     by: int = DIVERGENCE,
     *,
+    parent: Tensor | None = None,
     loss_alone: bool = False,
 ) -> Judged:
     """KL from the parent of each of `subs` on `ids` (sequences, tokens), and the loss of that text.
 
     Layers that several candidates begin with are run once. keep: gives up candidates on the way, by their `DIVERGENCE`
-    or their `LOSS`. loss_alone: the parent is not run, and nothing is known of the divergence.
+    or their `LOSS`. parent: its `parent_stream` on `ids`, computed where it is not given. loss_alone: the parent is not
+    asked, and nothing is known of the divergence.
     """
     alive = np.ones(len(subs), dtype=np.bool_)
     found = np.full((len(subs), len(ids), 2), np.inf)
     turn = rotary(network.parent.facts, network.parent.config, ids.shape[1])
     run, done = 0, 0
+    if parent is None and not loss_alone:
+        parent = parent_stream(network, ids)
     with torch.no_grad():
         for batch in ids.split(SEQUENCES):
-            judged = (
-                _unjudged if loss_alone else Answers.of(network.original, final_stream(network.original, batch)).judged
-            )
+            judged = _unjudged
+            if parent is not None:
+                judged = Answers.of(network.original, parent[done : done + len(batch)]).judged
             begin = F.embedding(batch, network.parent.embedding)
             live = [number for number in range(len(subs)) if alive[number]]
             walk = _Walk(network, turn, subs)

@@ -103,7 +103,12 @@ def _from_folder(folder: Path) -> Parent:
         raise InputError(f"{folder} is no model of transformers that can be read: {error}") from error
 
     def take(name: str) -> Tensor | None:
-        return files[names[name]].get_tensor(name).float() if name in names else None
+        if name not in names:
+            return None
+        try:
+            return files[names[name]].get_tensor(name).float()
+        except SafetensorError as error:  # an index and shards of different versions
+            raise InputError(f"{folder / names[name]} does not hold what its index says: {error}") from error
 
     return _assembled(config, take)
 

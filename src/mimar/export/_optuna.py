@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -27,12 +28,12 @@ def export_optuna(
     metrics, reasons, the architecture as JSON. What was written is read back: the same best trials.
 
     InputError: no such storage, or a study of that name in it. ExportError: it does not read back, or the storage takes
-    no more.
+    no more. Neither they nor the result show a password in `url`.
     """
     optuna = _imported()
     from sqlalchemy.exc import SQLAlchemyError
 
-    created = _created(optuna, objectives, url, name)
+    created, place = _created(optuna, objectives, url, name), _place(url)
     try:
         _name_metrics(optuna, created, objectives)
         params = [_params(trial, space) for trial in trials]
@@ -42,15 +43,15 @@ def export_optuna(
         best = {trial.user_attrs["id"] for trial in created.best_trials}
         expected = {trial.id for trial in front_trials(trials, objectives)}
         if best != expected:
-            raise ExportError(f"expected the best trials {sorted(expected)} in {url}, got {sorted(best)}")
+            raise ExportError(f"expected the best trials {sorted(expected)} in {place}, got {sorted(best)}")
     except BaseException as error:
         with suppress(Exception):  # a full storage may refuse that as well
             optuna.delete_study(study_name=name, storage=url)
         if isinstance(error, optuna.exceptions.StorageInternalError | SQLAlchemyError):
             reason = visible(str(error.__cause__ or error)).partition("\n")[0]
-            raise ExportError(f"{url} takes no more ({reason}): perhaps a part of {name!r} is left in it") from error
+            raise ExportError(f"{place} takes no more ({reason}): perhaps a part of {name!r} is left in it") from error
         raise
-    return ExportResult("optuna", url, (name,), {"optuna": f"ok: {len(trials)} trials, the same best ones read back"})
+    return ExportResult("optuna", place, (name,), {"optuna": f"ok: {len(trials)} trials, the same best ones read back"})
 
 
 def _created(optuna: Any, objectives: Sequence[Objective], url: str, name: str) -> Any:
@@ -62,11 +63,24 @@ def _created(optuna: Any, objectives: Sequence[Objective], url: str, name: str) 
             storage=url, study_name=name, directions=[words[objective.direction] for objective in objectives]
         )
     except optuna.exceptions.DuplicatedStudyError as error:
-        raise InputError(f"{url} holds a study {name!r} already: choose another storage, or delete that one") from error
+        raise InputError(
+            f"{_place(url)} holds a study {name!r} already: choose another storage, or delete that one"
+        ) from error
     except (SQLAlchemyError, ImportError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"expected a storage such as sqlite:///studies.db, got {url} ({reason})") from error
+        reason = str(error).splitlines()[0].replace(url, _place(url))
+        raise InputError(f"expected a storage such as sqlite:///studies.db, got {_place(url)} ({reason})") from error
     return study
+
+
+def _place(url: str) -> str:
+    """The URL as it is shown: without a password."""
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        return make_url(url).render_as_string(hide_password=True)
+    except (ArgumentError, ValueError):
+        return re.sub(r":[^:@/]*@", ":***@", url)
 
 
 def _name_metrics(optuna: Any, study: Any, objectives: Sequence[Objective]) -> None:

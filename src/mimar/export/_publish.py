@@ -103,10 +103,15 @@ def _write_manifest(directory: Path, arch: Architecture, facts: dict[str, Any]) 
 
 
 def require_free(target: Path, form: str) -> None:
-    """InputError where `target` is there and is no empty directory nor an earlier export of this form."""
-    if not target.exists():
-        return
+    """InputError: `target` is there and is no empty directory nor an earlier export of this form. ExportError: none can
+    be made there.
+    """
     advice = "choose a new or empty directory"
+    if not target.exists():
+        above = next(path for path in target.absolute().parents if path.exists())
+        if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
+            raise ExportError(f"expected to write to {target}, got {above}, where nothing can be put; {advice}")
+        return
     if not target.is_dir():
         raise InputError(f"expected a directory to export to, got the file {target}; {advice}")
     known = _known_files(target, form)
@@ -122,7 +127,7 @@ def _known_files(target: Path, form: str) -> set[str]:
     """The files of an earlier export of this form; empty when there is none."""
     try:
         facts = json.loads((target / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return set()
     if not isinstance(facts, dict) or facts.get("form") != form or not isinstance(facts.get("files"), list):
         return set()

@@ -97,7 +97,7 @@ def _settings(file: Path) -> dict[str, Any]:
         return {}
     try:
         found = json.loads(beside.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"expected JSON in {beside}, got: {error}") from error
     return found if isinstance(found, dict) else {}
 

@@ -188,7 +188,7 @@ def read_profile(name_or_path: str) -> DeviceProfile:
         raise UnknownNameError("device", name_or_path, (THIS, *shipped_profile_names(), "the path of a .toml file"))
     try:
         data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # RecursionError: nested deeper than any real profile
         raise InputError(f"device profile {name} is not TOML: {error}") from None
     return profile_from_json(data, f"device profile {name}")
 

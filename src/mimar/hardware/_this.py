@@ -65,7 +65,7 @@ def measured_profile() -> DeviceProfile | None:
         if not isinstance(kept, dict) or kept.get("machine") != fingerprint():
             return None
         return profile_from_json(kept.get("profile"))
-    except (OSError, json.JSONDecodeError, UnicodeDecodeError, InputError):
+    except (OSError, ValueError, RecursionError, InputError):
         return None  # A cache may be lost, damaged or of another version; measuring anew costs seconds.
 
 

@@ -103,6 +103,6 @@ def _revive(stored: str, schema: Mapping[str, Any] | None) -> Reply | None:
         value = json.loads(stored)
         usage = replace(Usage(**value["usage"]), seconds=0.0, cached=True)
         return read_reply(value["text"], schema, usage, value["model"])
-    except (ValueError, KeyError, TypeError, ReplyError) as error:
+    except (ValueError, RecursionError, KeyError, TypeError, ReplyError) as error:
         _LOG.warning("an entry of the reply cache is not used: %s", error)
         return None

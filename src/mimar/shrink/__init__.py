@@ -19,7 +19,7 @@ from mimar.shrink._task import (
     shrink_task,
 )
 from mimar.shrink._texts import calibration_windows, learning_text, windows
-from mimar.shrink._within import Known
+from mimar.shrink._within import Known, Within
 
 __all__ = [
     "DEFAULT_OBJECTIVES",
@@ -40,6 +40,7 @@ __all__ = [
     "ShrinkEvaluator",
     "ShrinkTask",
     "Tuned",
+    "Within",
     "answered",
     "calibration_windows",
     "finals",

@@ -70,15 +70,22 @@ def _is_hub_id(source: str) -> bool:
 
 
 def _table(parent: ModelRow, chosen: ModelRow, use: str) -> list[str]:
+    both = (parent, chosen)
     rows = [
-        ("parameters", *(f"{each.params:,}" for each in (parent, chosen))),
-        ("weights of all layers", *(f"{each.block_params:,}" for each in (parent, chosen))),
-        (f"bytes of memory, {use}", *(f"{each.memory_at_context:,}" for each in (parent, chosen))),
+        ("parameters", *(f"{each.params:,}" for each in both)),
+        ("weights of all layers", *(f"{each.block_params:,}" for each in both)),
+        (f"bytes of memory, {use}", *(f"{each.memory_at_context:,}" for each in both)),
         *(
             (f"perplexity, {_name(text)}", f"{value:.2f}", f"{chosen.perplexities[text]:.2f}")
             for text, value in parent.perplexities.items()
         ),
-        *((f"accuracy, {name}", _accuracy(parent, name), _accuracy(chosen, name)) for name in parent.tasks),
+        *(
+            (
+                f"accuracy, {name} (by chance {parent.tasks[name]['chance']:.3f})",
+                *(_accuracy(each, name) for each in both),
+            )
+            for name in parent.tasks
+        ),
     ]
     return ["| | parent | this model |", "|---|---:|---:|", *(f"| {' | '.join(row)} |" for row in rows)]
 

@@ -39,12 +39,15 @@ POINTS: Final = 8
 """Validations on the way, so that it can be seen what more tokens would bring."""
 
 
+SAVE_EVERY: Final = 60.0
+
+
 @dataclass(frozen=True)
 class Lessons:
     """How long and how. text: ids to learn on; judged: windows (windows, tokens) to see how far it got.
 
     teacher_weight: of the parent's probabilities, beside the tokens of the text; with 1 the text only says where to
-    ask the parent, and nothing of it is learnt.
+    ask the parent, and nothing of it is learnt. save_every: seconds between checkpoints.
     """
 
     tokens: int
@@ -55,6 +58,7 @@ class Lessons:
     judged: NDArray[np.int64]
     seed: int = 0
     micro_batch: int = 0
+    save_every: float = SAVE_EVERY
 
     def recipe(self) -> Recipe:
         """Of the project's training loop: no decay, since the weights are good ones already."""
@@ -169,7 +173,7 @@ def _taught(
     data = TokenData(lessons.text, judged, teacher.arch.vocab_size, 1.0)
     every = max(1, recipe.steps // POINTS)
     points = range(every, recipe.steps, every)
-    habits = Habits(validate_at=points, validation_tokens=lessons.judged.size, log_every=1)
+    habits = Habits(points, lessons.judged.size, log_every=1, save_every=lessons.save_every)
     taught = Distillation(lambda ids: model_logits(teacher, ids), lessons.teacher_weight)
     return train(
         module, data, recipe, teacher=taught, folder=folder, habits=habits, on_row=on_row, before_pass=choose,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -53,7 +54,8 @@ class ShrinkEvaluator:
     Candidates that it hears of together (`prepare`) are judged together: what they begin with is run once, and one that
     is surely worse than another and no better in any of `objectives` is given up on the way, its figures estimated.
     Where a task is an objective nobody is. asked: tasks by name.
-    spent, naive: layers run over the whole text so far, and what one by one would have run.
+    spent, naive: layers run so far, each over one window, and what one by one would have run; the parent's own pass is
+    in both once.
     """
 
     network: SuperNetwork
@@ -61,8 +63,8 @@ class ShrinkEvaluator:
     known: Callable[[SubNetwork], Mapping[str, float]]
     objectives: tuple[Objective, ...] = ()
     asked: Mapping[str, Ask] = field(default_factory=dict[str, Ask])
-    spent: float = 0.0
-    naive: float = 0.0
+    spent: int = 0
+    naive: int = 0
     _judged: dict[SubNetwork, Mapping[str, float]] = field(default_factory=dict[SubNetwork, Mapping[str, float]])
     _recalled: dict[SubNetwork, Mapping[str, float]] = field(default_factory=dict[SubNetwork, Mapping[str, float]])
 
@@ -74,11 +76,19 @@ class ShrinkEvaluator:
             return
         from mimar.elastic import judge
 
-        judged = judge(self.network, fresh, self.ids, *self._race(fresh))
+        judged = judge(self.network, fresh, self.ids, *self._race(fresh), parent=self._parent)
         for sub, (divergence, loss) in zip(fresh, judged.estimates().tolist(), strict=True):
             self._judged[sub] = {DIVERGENCE: divergence, LOSS: loss}
-        self.spent += judged.spent
-        self.naive += judged.naive
+        self.spent += round(judged.spent * len(self.ids))
+        self.naive += round(judged.naive * len(self.ids))
+
+    @cached_property
+    def _parent(self) -> Tensor:
+        from mimar.elastic import parent_stream
+
+        layers = len(self.network.parent.layers) * len(self.ids)
+        self.spent, self.naive = self.spent + layers, self.naive + layers
+        return parent_stream(self.network, self.ids)
 
     def _race(self, candidates: Sequence[SubNetwork]) -> tuple[Keep, int]:
         """Who is given up, and by which figure; nobody where both figures are objectives, or none is."""

@@ -54,6 +54,15 @@ class Within:
 
         return best_within(self.known.space, scores, [*self._limits, *map(self._limit, more)])
 
+    def require_some(self) -> None:
+        """BudgetError where nothing of the space keeps the budgets, which is a matter of sizes alone."""
+        from mimar.elastic import BlockScores
+
+        space = self.known.space
+        sizes = [space.sizes_of(number) for number in range(space.parent.num_layers)]
+        attention, mlp = (tuple(dict.fromkeys(options, 0.0) for options in part) for part in zip(*sizes, strict=True))
+        self.best(BlockScores(attention, mlp, spent=0.0, naive=0.0))
+
     @cached_property
     def _limits(self) -> Sequence[tuple[Callable[[int, tuple[int, int]], float], float]]:
         return [self._limit(budget) for budget in self.budgets]

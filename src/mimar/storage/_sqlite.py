@@ -152,7 +152,7 @@ def _checked_version(db: sqlite3.Connection, path: Path) -> int:
 def _read_body(path: Path, body: str) -> dict[str, Any]:
     try:
         read = json.loads(body)
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise ForeignFileError(f"{path} is damaged: an entry is not JSON ({error}); restore a backup") from error
     if not isinstance(read, dict):
         raise ForeignFileError(f"{path} is damaged: an entry is no JSON object; restore a backup")

@@ -20,26 +20,23 @@ class Request:
     continuation: tuple[int, ...]
 
 
-def requests(
-    task: Task, items: Sequence[Item], encode: Encode, prefix: int | None = None
-) -> tuple[tuple[Request, ...], ...]:
+def requests(task: Task, items: Sequence[Item], encode: Encode) -> tuple[tuple[Request, ...], ...]:
     """For each item, a request for each of its choices.
 
-    prefix: the token to start from where a context is empty, as it is in none of `TASKS`.
-    InputError, with the id of the item, where the tokenizer leaves nothing to ask.
+    InputError, with the id of the item, where the tokenizer leaves nothing to ask, or nothing to ask it after.
     """
     remembered = lru_cache(maxsize=2)(encode)  # the choices of an item mostly share their context
-    return tuple(_of_item(task, item, remembered, prefix) for item in items)
+    return tuple(_of_item(task, item, remembered) for item in items)
 
 
-def _of_item(task: Task, item: Item, encode: Encode, prefix: int | None) -> tuple[Request, ...]:
+def _of_item(task: Task, item: Item, encode: Encode) -> tuple[Request, ...]:
     try:
-        return tuple(encoded(context, continuation, encode, prefix) for context, continuation in task.prompts(item))
+        return tuple(encoded(context, continuation, encode) for context, continuation in task.prompts(item))
     except InputError as error:
         raise InputError(f"{task.name}, item {item.id}: {error}") from error
 
 
-def encoded(context: str, continuation: str, encode: Encode, prefix: int | None = None) -> Request:
+def encoded(context: str, continuation: str, encode: Encode) -> Request:
     """The tokens of a prompt, as the harness splits them (`TemplateLM._encode_pair`).
 
     White space at the end of the context goes to the continuation, since tokens mostly hold the space before a word.
@@ -49,9 +46,7 @@ def encoded(context: str, continuation: str, encode: Encode, prefix: int | None 
     start = tuple(map(int, encode(kept))) if kept else ()
     rest = tuple(map(int, encode(context + continuation)))[len(start) :]
     if not start:
-        if prefix is None:
-            raise InputError("expected a context, got no token; give a prefix, the token to start from")
-        start, rest = (prefix,), rest[1:] if rest[:1] == (prefix,) else rest
+        raise InputError("expected a context, got no token")
     if not rest:
         raise InputError(f"the tokenizer leaves no token of {continuation!r} after its context")
     return Request(start, rest)

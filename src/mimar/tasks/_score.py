@@ -26,7 +26,7 @@ class TaskScore:
     tasks for which the harness has none.
     The errors are standard errors, sqrt(p (1 - p) / (n - 1)); None with a single item. For all of `mmlu` the harness
     gives the same accuracy, subjects weighted by their items, but pools the errors within subjects instead.
-    headline: which of the two stands for the task.
+    headline: which of the two stands for the task. chance: the accuracy of a blind guess.
     """
 
     name: str
@@ -35,7 +35,8 @@ class TaskScore:
     accuracy_error: float | None
     normalised: float
     normalised_error: float | None
-    headline: Headline = "accuracy"
+    headline: Headline
+    chance: float
 
     @property
     def headline_value(self) -> float:
@@ -74,7 +75,14 @@ def score(
     count = len(items)
     accuracy, normal = plain / count, (normalised if task.headline == "normalised" else plain) / count
     return TaskScore(
-        task.name, count, accuracy, _error(accuracy, count), normal, _error(normal, count), headline=task.headline
+        task.name,
+        count,
+        accuracy,
+        _error(accuracy, count),
+        normal,
+        _error(normal, count),
+        task.headline,
+        _chance(items),
     )
 
 
@@ -99,8 +107,6 @@ def _error(share: float, count: int) -> float | None:
     return math.sqrt(share * (1.0 - share) / (count - 1)) if count > 1 else None
 
 
-def chance(items: Sequence[Item]) -> float:
-    """The accuracy of a blind guess: the mean of one over the number of choices."""
-    if not items:
-        raise InputError("expected at least one item")
+def _chance(items: Sequence[Item]) -> float:
+    """The mean of one over the number of choices."""
     return sum(1.0 / len(item.choices) for item in items) / len(items)

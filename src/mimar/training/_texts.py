@@ -63,7 +63,7 @@ def _lines(text: str, path: Path) -> Iterator[str]:
             continue
         try:
             yield _field(json.loads(line))
-        except (ValueError, InputError) as error:
+        except (ValueError, RecursionError, InputError) as error:
             raise InputError(f'{path}, line {number}: expected an object with "text", got {error}') from error
 
 
