@@ -100,5 +100,6 @@ def test_exported_names():
         "require_onnx",
         "require_shrinkable_to_gguf",
         "save_shrunk_gguf",
+        "weights_written",
         "written_aside",
     ]

@@ -13,8 +13,7 @@ from mimar.export._hf import export_hf
 from mimar.export._int8 import INT8, int8_rounded, require_int8
 from mimar.export._json import export_json
 from mimar.export._optuna import export_optuna
-from mimar.export._publish import ExportResult, require_free, written_aside
-from mimar.export._reload import weights_written
+from mimar.export._publish import ExportResult, require_free, weights_written, written_aside
 from mimar.export._shrunk import export_shrunk_gguf, require_shrinkable_to_gguf, save_shrunk_gguf
 from mimar.export._shrunk_hf import export_shrunk_hf
 from mimar.export._shrunk_onnx import export_shrunk_onnx, require_onnx

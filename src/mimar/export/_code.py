@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from mimar.export._publish import ExportResult, publish
+from mimar.export._publish import ExportResult, publish, weights_written
 from mimar.space import Architecture
 
 _LOAD = """
@@ -36,7 +36,7 @@ def export_code(arch: Architecture, directory: Path, *, class_name: str = "Model
     def write(aside: Path) -> dict[str, str]:
         from safetensors.torch import save_file
 
-        from mimar.export._reload import Expected, check_logits, weights_written
+        from mimar.export._reload import Expected, check_logits
 
         expected = Expected.of(arch, seed)
         (aside / "model.py").write_text(code, encoding="utf-8")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mimar.errors import ArchitectureError
-from mimar.export._publish import ExportResult, publish
+from mimar.export._publish import ExportResult, publish, weights_written
 from mimar.export._tokenizer import copy_tokenizer, read_tokenizer
 from mimar.space import Architecture, architecture_to_json, illegal_reasons
 
@@ -61,7 +61,7 @@ def export_hf(
     special = {} if tokenizer is None else read_tokenizer(tokenizer, arch.vocab_size)
 
     def write(aside: Path) -> dict[str, str]:
-        from mimar.export._reload import Expected, check_logits, weights_written
+        from mimar.export._reload import Expected, check_logits
         from mimar.models import MODEL_CLASSES, stock_family
 
         family = stock_family(arch)

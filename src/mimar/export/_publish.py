@@ -97,6 +97,17 @@ def written_aside(target: Path) -> Iterator[Path]:
         ) from error
 
 
+@contextmanager
+def weights_written() -> Iterator[None]:
+    """Around code that writes weights: a full disk is an OSError here too, which safetensors makes its own error."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except SafetensorError as error:
+        raise OSError(str(error)) from error
+
+
 def _write_manifest(directory: Path, arch: Architecture, facts: dict[str, Any]) -> None:
     text = json.dumps(facts | {"architecture": architecture_to_json(arch)}, indent=2)
     (directory / MANIFEST).write_text(text + "\n", encoding="utf-8")

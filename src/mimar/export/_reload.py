@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -78,15 +77,6 @@ def _load(model: nn.Module, weights: Path) -> None:
         model.load_state_dict(load_file(weights))
     except (OSError, RuntimeError, SafetensorError) as error:
         raise ForeignFileError(f"{weights} does not hold the weights of its architecture: {error}") from error
-
-
-@contextmanager
-def weights_written() -> Iterator[None]:
-    """Around code that writes weights: a full disk is an OSError here too, which safetensors makes its own error."""
-    try:
-        yield
-    except SafetensorError as error:
-        raise OSError(str(error)) from error
 
 
 def check_logits(load: str, directory: Path, arguments: tuple[str, ...], expected: Expected) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from mimar.export._hf import LOAD_HF, write_stock
-from mimar.export._publish import ExportResult, publish
+from mimar.export._publish import ExportResult, publish, weights_written
 from mimar.export._tokenizer import accompany, read_tokenizer
 from mimar.space import Architecture
 
@@ -41,7 +41,7 @@ def export_shrunk_hf(model: Parent, directory: Path, tokenizer: Path, *, card: s
 
     def write(aside: Path) -> dict[str, str]:
         from mimar.elastic import model_logits, state_dict
-        from mimar.export._reload import Expected, check_logits, weights_written
+        from mimar.export._reload import Expected, check_logits
 
         tokens, state, stock = checked_tokens(model.arch), state_dict(model), is_stock(model)
         with weights_written():
