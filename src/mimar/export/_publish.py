@@ -121,9 +121,8 @@ def require_free(target: Path, form: str) -> None:
     if not target.exists():
         above = next(path for path in target.absolute().parents if path.exists())
         if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
-            raise ExportError(
-                f"expected to write to {target}, got {above}, where nothing can be put; make room or choose another directory"
-            )
+            came = f"{above}, where nothing can be put"
+            raise ExportError(f"expected to write to {target}, got {came}; make room or choose another directory")
         return
     if not target.is_dir():
         raise InputError(f"expected a directory to export to, got the file {target}; {advice}")
