@@ -243,7 +243,7 @@ def shrinking() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         opened = open_model(str(fetch_default_model().path), Path(scratch))
         text = [file.read_text(encoding="utf-8") for file in sorted(Path(__file__).parents[1].glob("docs/*.md"))]
-        ids = torch.from_numpy(windows(text, opened.reader, 64, 64))
+        ids = torch.from_numpy(windows(text, opened.reader, 48, 64))
     network = SuperNetwork.of(opened.parent, ids[:32])
     space = ElasticSpace.of(opened.parent.arch, "G", steps=8, protected=(0, 1, 28, 29))
     subs = spread(space, 50)

@@ -86,7 +86,7 @@ def settings_for(request: ShrinkRequest, opened: Opened, stage: Stage) -> Shrink
         raise UnknownNameError("form", request.form, FORMS)
     if not request.calibration:
         raise InputError("the order of channels and the search need text: add --calibration FILE")
-    for source in request.calibration:
+    for source in request.calibration:  # to be refused before llama.cpp is timed
         read_texts([source])
     parent = opened.parent.arch
     space, texts, objectives = _space(request, parent), _texts(request, parent), objective_names(request.objectives)
