@@ -64,10 +64,13 @@ tables: $(READY)
 bench: $(READY)
 	$(BIN)/python benchmarks/run.py
 
-# Killed, damaged and lost on purpose, a hundred times and more; the tests do it a few times.
+# Killed, damaged and lost on purpose, a hundred times and more, which the tests do a few times; then the speed of two Ray
+# nodes, and a study of a hundred thousand trials.
 drill: $(READY)
 	$(BIN)/python drills/run.py --kills 100
 	MIMAR_FUZZ=10000 $(BIN)/python -m pytest -n 2 -q tests/fuzz
+	$(BIN)/python benchmarks/run.py executors
+	$(BIN)/python benchmarks/load.py
 
 clean:
 	rm -rf $(VENV) $(DEMO) .pytest_cache .ruff_cache .hypothesis

@@ -100,6 +100,27 @@ def overhead_of(db: sqlite3.Connection, first: int, end: int) -> float:
     return (rows[-1][0] - rows[0][0] - sum(seconds for _, seconds in rows[1:])) / (len(rows) - 1)
 
 
+BOUNDS = {"shown_s": 1.0, "report_s": 10.0, "page_mb": 15.0, "show_mb": 1000.0, "report_mb": 1000.0}
+"""What a study costs at most, whatever its size."""
+
+STEADY = 2.0
+"""How much more a trial costs in one study than in another, from 3,000 trials on: the first meet every size anew."""
+
+
+def broken_bounds(rows: Sequence[Row]) -> list[str]:
+    """A sentence for each."""
+    found = [
+        f"{each.trials:,} trials: {name} is {getattr(each, name):.2f}, at most {most:g}"
+        for each in rows
+        for name, most in BOUNDS.items()
+        if getattr(each, name) > most
+    ]
+    overheads = [each.overhead_ms for each in rows if each.trials >= 3000]
+    if overheads and max(overheads) > STEADY * min(overheads):
+        found.append(f"overhead from {min(overheads):.1f} to {max(overheads):.1f} ms a trial")
+    return found
+
+
 def sizes_up_to(trials: int) -> list[int]:
     """1,000, 3,000, 10,000 and so on, and all."""
     steps = [first * 10**power for power in range(3, 7) for first in (1, 3)]
@@ -158,6 +179,8 @@ def main() -> None:
         asked.json.write_text(json.dumps([asdict(each) for each in rows], indent=2) + "\n")
     if asked.out:
         asked.out.write_text(drawn(rows), encoding="utf-8")
+    if broken := broken_bounds(rows):
+        raise SystemExit("\n".join(["beyond its bounds:", *broken]))
 
 
 if __name__ == "__main__":

@@ -266,12 +266,14 @@ def executors() -> None:
     found = ray_nodes.compared()
     same = "the same trials" if found.same else "OTHER TRIALS"
     row("two Ray nodes / serial", found.ratio, f"at least 1.6; a second a candidate, {same}")
+    if not found.same or found.ratio < 1.6:
+        raise SystemExit("not what two nodes are for")
 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
     print(f"{'ratio':<34} {'value':>10}   meaning")
-    parts = (command_line, closed_forms, proxies, models, training, searches, executors, shrinking)
+    parts = (command_line, closed_forms, proxies, models, training, searches, shrinking, executors)
     for part in parts:
         if part.__name__ in (sys.argv[1:] or [each.__name__ for each in parts]):
             part()

@@ -116,6 +116,24 @@ def test_a_file_that_is_no_readable_study(mimar, finished: Path, tmp_path: Path,
     assert path.read_bytes() == before
 
 
+def test_weights_and_figures_that_are_none(mimar, finished: Path, tmp_path: Path) -> None:
+    path = tmp_path / "bad.db"
+    shutil.copy(finished, path)
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("UPDATE events SET body = json_set(body, '$.weights', json(?)) WHERE kind = 'study'", ('{"a": "x"}',))
+    for command in (("show", path), ("compare", path, finished)):
+        mimar(*command).refused(3, "bad.db is damaged")
+    number = mimar("show", finished, "--json").json["front"][0]["id"]
+    for figure, value in (("flops", None), ("decode_tokens_per_second", 0)):
+        shutil.copy(finished, path)
+        with closing(sqlite3.connect(path)) as db, db:
+            change = "json_remove(body, ?)" if value is None else "json_set(body, ?, 0)"
+            where = "WHERE kind = 'trial' AND json_extract(body, '$.id') = ?"
+            assert db.execute(f"UPDATE events SET body = {change} {where}", (f"$.metrics.{figure}", number)).rowcount
+        done = mimar("export", f"{path}#{number}", tmp_path / "out", "--to", "json")
+        done.refused(3, "bad.db is damaged", "lacks its figures")
+
+
 def test_a_score_without_what_it_needs(mimar, finished: Path, tmp_path: Path) -> None:
     """The sample that its parts are held to is not in the study."""
     path = tmp_path / "bad.db"

@@ -180,7 +180,8 @@ def test_export_of_a_rejected_trial_says_why(mimar, design, serve) -> None:
 def test_a_whole_study_takes_no_id(mimar, study: Path) -> None:
     mimar("export", f"{study}#3", "--to", "csv").refused(2, "csv is of a whole study: leave out #3")
     mimar("export", f"{study}#3", "--to", "optuna").refused(2, "optuna is of a whole study")
-    mimar("export", study, f"sqlite:///{study}", "--to", "optuna").refused(2, "is the study itself")
+    for url in (f"sqlite:///{study}", f"sqlite+pysqlite:///{study}", f"sqlite:///{study}?timeout=5"):
+        mimar("export", study, url, "--to", "optuna").refused(2, "is the study itself")
 
 
 def test_a_study_of_another_kind_is_named(mimar, design, tmp_path: Path) -> None:

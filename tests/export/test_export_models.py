@@ -79,6 +79,19 @@ def tokenizer(tmp_path):
     return home
 
 
+def test_code_that_a_tokenizer_names_stays_behind(tokenizer, tmp_path):
+    """Own code is trusted when it is loaded again: that of others must not come along."""
+    (tokenizer / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\nclass T: pass\n")
+    config = tokenizer / "tokenizer_config.json"
+    theirs = {"AutoTokenizer": [f"{tokenizer}--evil.T", None]}
+    config.write_text(json.dumps({**json.loads(config.read_text()), "auto_map": theirs}))
+    export_hf(MIXED, tmp_path / "out", tokenizer=tokenizer)
+    written = json.loads((tmp_path / "out" / "tokenizer_config.json").read_text())
+    assert "auto_map" not in written
+    assert written["eos_token"]["content"] == "</s>"
+    assert not (tmp_path / "ran").exists()
+
+
 def _leftovers(directory):
     return [path.name for path in directory.iterdir() if path.name.startswith(".")]
 

@@ -104,10 +104,14 @@ def test_a_storage_that_takes_no_more_is_a_sentence(trials, url, monkeypatch):
         export_optuna(trials, TOY.problem.objectives, TOY.problem.space, url, "mine")
 
 
-SECRET = "postgresql://me:hunter2@nowhere/db"
+SECRET = "postgresql://me:hunter2@nowhere/db?password=hunter2"
+ERRORS = (
+    ValueError(f"no driver for {SECRET}"), optuna.exceptions.DuplicatedStudyError(),
+    optuna.exceptions.StorageInternalError("read-only"), RuntimeError("of another version of Optuna"),
+)  # fmt: skip
 
 
-@pytest.mark.parametrize("error", [ValueError(f"no driver for {SECRET}"), optuna.exceptions.DuplicatedStudyError()])
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
 def test_a_password_is_not_shown(trials, monkeypatch, error):
     def refused(**_):
         raise error

@@ -75,7 +75,31 @@ def test_cuts_text_as_llama_cpp_does(split, tmp_path):
     assert gguf_tokenizer(read_gguf(path)).encode(TEXT).ids == tokens_of(path, TEXT)
 
 
-@pytest.mark.parametrize(("key", "value"), [("tokenizer.ggml.model", "llama"), ("tokenizer.ggml.pre", "viking")])
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("merges", None),
+        ("merges", ["nospace"]),
+        ("merges", 3),
+        ("tokens", None),
+        ("tokens", 7),
+        ("bos_token_id", 10**9),
+    ],
+)
+def test_a_damaged_tokenizer_is_a_sentence(tmp_path, key, value):
+    path, _ = written(tmp_path, "gpt-2")
+    file = read_gguf(path)
+    keys = {**file.keys, "tokenizer.ggml.add_bos_token": True, f"tokenizer.ggml.{key}": value}
+    if value is None:
+        del keys[f"tokenizer.ggml.{key}"]
+    with pytest.raises(InputError, match=r"model\.gguf is damaged: its tokenizer makes no sense"):
+        gguf_tokenizer(replace(file, keys=keys))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("tokenizer.ggml.model", "llama"), ("tokenizer.ggml.pre", "viking"), ("tokenizer.ggml.pre", [1, 2])],
+)
 def test_another_kind_is_a_sentence(tmp_path, key, value):
     path, _ = written(tmp_path, "gpt-2")
     file = read_gguf(path)

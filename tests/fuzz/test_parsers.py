@@ -21,8 +21,9 @@ from hypothesis import strategies as st
 from mimar.cli._report import report_data, study_summary
 from mimar.cli._shrink_report import shrink_report, shrink_summary
 from mimar.cli._study_file import open_study
+from mimar.elastic._parent import architecture_of, facts_of
 from mimar.errors import MimarError, ReplyError
-from mimar.formats import read_gguf
+from mimar.formats import gguf_tokenizer, read_gguf
 from mimar.hardware import load_profile
 from mimar.llm import complete_items, parse_reply
 from mimar.models import architecture_from_hf_config
@@ -150,7 +151,13 @@ def gguf_bytes(tmp_path_factory):
     writer = gguf.GGUFWriter(path, "llama")
     writer.add_string("general.name", "naïve")
     writer.add_uint32("llama.block_count", 2)
-    writer.add_array("tokenizer.ggml.tokens", ["a", "b", "née"])
+    writer.add_string("tokenizer.ggml.model", "gpt2")
+    writer.add_string("tokenizer.ggml.pre", "gpt-2")
+    writer.add_array("tokenizer.ggml.tokens", ["a", "b", "ab", "née"])
+    writer.add_array("tokenizer.ggml.merges", ["a b"])
+    writer.add_array("tokenizer.ggml.token_type", [1, 1, 1, 3])
+    writer.add_uint32("tokenizer.ggml.bos_token_id", 0)
+    writer.add_bool("tokenizer.ggml.add_bos_token", True)
     for name in ("Q8_0", "F16", "F32"):
         kind = gguf.GGMLQuantizationType[name]
         writer.add_tensor(name, gguf.quantize(np.ones((2, 32), np.float32), kind), raw_dtype=kind)
@@ -168,6 +175,8 @@ def test_gguf_files(gguf_bytes, tmp_path, data):
     path.write_bytes(data.draw(damaged_bytes(gguf_bytes)))
     with suppress(MimarError):
         file = read_gguf(path)
+        with suppress(MimarError):
+            gguf_tokenizer(file)
         for name in file.tensors:
             with suppress(MimarError):
                 assert np.isfinite(file.weights(name)).all()
@@ -273,6 +282,13 @@ CONFIG = {
     "max_position_embeddings": 64, "rope_theta": 10000.0, "tie_word_embeddings": True, "hidden_act": "silu",
     "rms_norm_eps": 1e-5, "rope_scaling": None, "sliding_window": None,
 }  # fmt: skip
+
+
+@fuzzed
+@given(damaged_json(CONFIG))
+def test_configurations_of_models_to_shrink(config):
+    with suppress(MimarError):
+        facts_of(config, architecture_of(config))
 
 
 @fuzzed

@@ -56,6 +56,7 @@ def test_any_text_gives_a_value_or_a_reply_error(text):
         ("[12]", r"\$: expected object, got \[12\]"),
         ("[" * 100_000, "expected JSON"),
         ("9" * 10_000, "expected JSON"),
+        ("```" + "\n" * 300_000, "expected JSON"),  # in a moment, not in hours
     ],
 )
 def test_unusable_replies_say_what_came(text, reason):

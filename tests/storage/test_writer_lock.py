@@ -1,5 +1,7 @@
 """A study has one writer at a time and any number of readers; whatever ends the writer frees the study."""
 
+import errno
+import fcntl
 import os
 import signal
 import sqlite3
@@ -13,7 +15,7 @@ import pytest
 from mimar.errors import ForeignFileError, InputError, StorageError
 from mimar.storage import Event, SQLiteStorage
 
-REFUSED = r"another process is writing to .*study.db, or another SQLiteStorage of this one: wait for it to end"
+REFUSED = r"another process is writing to .*study.db, or this one already: wait for it to end"
 WRITER = """
 import sys
 from pathlib import Path
@@ -29,6 +31,17 @@ for line in sys.stdin:
 storage.close()
 """
 TRIALS = [Event("trial", {"id": number}) for number in range(3)]
+
+
+def test_a_folder_whose_system_has_no_locks_is_written_all_the_same(tmp_path, monkeypatch):
+    def refused(*_):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", refused)
+    storage = SQLiteStorage(tmp_path / "study.db")
+    storage.append(Event("trial", {"id": 0}))
+    storage.close()
+    assert len(read(tmp_path / "study.db")) == 1
 
 
 @pytest.fixture

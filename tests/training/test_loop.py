@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import nn
 
-from mimar.errors import CandidateError, ForeignFileError, InputError, StorageFullError
+from mimar.errors import CandidateError, ForeignFileError, InputError, MimarError, StorageFullError
 from mimar.models import build
 from mimar.training import Habits, Recipe, TokenData, train, validation_loss
 
@@ -137,6 +137,21 @@ def test_a_damaged_checkpoint_is_refused(model, data, tmp_path, content):
     (tmp_path / "checkpoint.pt").write_bytes(content)
     with pytest.raises(ForeignFileError, match=r"checkpoint\.pt"):
         train(model, data, RECIPE, folder=tmp_path)
+
+
+def test_a_checkpoint_is_refused_wherever_it_is_cut_or_overwritten(arch, data, tmp_path):
+    """Or it is whole: some bytes of the archive say nothing."""
+    train(build(arch), data, RECIPE, folder=tmp_path, until=10)
+    file, rng = tmp_path / "checkpoint.pt", np.random.default_rng(0)
+    whole, refused = file.read_bytes(), 0
+    for turn in range(60):
+        at = int(rng.integers(0, len(whole)))
+        file.write_bytes(whole[:at] if turn % 2 else whole[:at] + rng.bytes(64) + whole[at + 64 :])
+        try:
+            train(build(arch), data, RECIPE, folder=tmp_path, until=10)
+        except MimarError as error:
+            refused += "checkpoint.pt" in str(error)
+    assert refused >= 30  # all those that were cut
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a full device")

@@ -33,6 +33,8 @@ def test_every_form_gives_its_texts_in_order(tmp_path, name):
     ("half.jsonl", b'{"text": "go', "line 1: expected an object"),
     ("surrogate.jsonl", b'{"text": "half \\ud800"}\n', "line 1: .* half of a character"),
     ("number.jsonl", b'{"text": 3}\n', "line 1: expected an object"),
+    ("digits.jsonl", b'{"text": ' + b"9" * 5000 + b"}\n", "line 1: expected an object"),
+    ("deep.jsonl", b'{"text": ' + b"[" * 100_000 + b"\n", "line 1: expected an object"),
 ])  # fmt: skip
 def test_what_is_no_text_is_refused_in_a_sentence(tmp_path, name, data, said):
     if data is not None:

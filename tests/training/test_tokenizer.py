@@ -1,5 +1,7 @@
 """Token ids of each kind of tokenizer, and what stands between texts."""
 
+import os
+
 import numpy as np
 import pytest
 from tokenizers import Tokenizer
@@ -45,13 +47,24 @@ def test_a_file_that_cuts_and_fills_up_texts_reads_them_whole(tmp_path):
     assert np.array_equal(tokenizer_named(str(tmp_path), []).encode(TEXTS), tokenizer.encode(TEXTS))
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a full device")
+def test_a_full_disk_leaves_the_file_that_was_there(tmp_path):
+    tokenizer = tokenizer_named("train:300", TEXTS)
+    (tmp_path / "tokenizer.json").write_text("earlier")
+    (tmp_path / ".tokenizer.json.new").symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left"):
+        tokenizer.save(tmp_path)
+    assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("tokenizer.json", "earlier")]
+
+
 @pytest.mark.parametrize("spec", ["train:100", "train:", "nowhere", "Byte"])
 def test_what_is_no_tokenizer_is_refused(spec):
     with pytest.raises(InputError):
         tokenizer_named(spec, TEXTS)
 
 
-def test_a_file_of_another_kind_is_refused(tmp_path):
-    (tmp_path / "tokenizer.json").write_text("{}")
+@pytest.mark.parametrize("content", ["{}", "[" * 100_000, '{"version": ' + "9" * 5000 + "}"])
+def test_a_file_of_another_kind_is_refused(tmp_path, content):
+    (tmp_path / "tokenizer.json").write_text(content)
     with pytest.raises(InputError, match="not a tokenizer"):
         tokenizer_named(str(tmp_path), TEXTS)

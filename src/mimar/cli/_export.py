@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,15 +10,17 @@ from typing import Any
 from mimar.cli._output import say
 from mimar.cli._start import read_architecture
 from mimar.cli._study_file import StudyFile, open_study, split_reference
-from mimar.errors import InputError, UnknownNameError
+from mimar.errors import ForeignFileError, InputError, UnknownNameError
 from mimar.export import ExportResult, export_code, export_csv, export_gguf, export_hf, export_json, export_optuna
 from mimar.objectives import front_trials
 from mimar.space import Architecture, architecture_to_json
 from mimar.trial import Trial
 
 WHOLE = ("csv", "optuna")
-FILE = "sqlite:///"
 FORMS = ("json", "code", "hf", "gguf", *WHOLE)
+
+_DATABASE = re.compile(r"sqlite(?:\+\w+)?:///(?:file:)?([^?]+)(?:\?.*)?")
+"""SQLAlchemy's URL of an SQLite file, which may name a driver and options."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,8 @@ def export_study(reference: str, typed: str | None, form: str, weights: Weights)
         return _as_json(export_csv(study.trials, out or path.with_suffix(".csv"), architecture_to_json), None)
     if form == "optuna":
         url = typed or f"sqlite:///{path.with_name(f'{path.stem}-optuna.db')}"
-        if url.startswith(FILE) and (file := Path(url.removeprefix(FILE))).exists() and file.samefile(path):
+        found = _DATABASE.fullmatch(url)
+        if found and (file := Path(found[1])).exists() and file.samefile(path):
             raise InputError(f"{url} is the study itself: choose another file")
         return _as_json(export_optuna(study.trials, study.objectives, study.settings.space, url, path.stem), None)
     trial = _best(study) if number is None else study.trial(number)
@@ -90,6 +94,8 @@ def _export(study: StudyFile, trial: Trial[Architecture], target: Path, form: st
     metrics = dict(trial.metrics)
     if not metrics:
         raise InputError(f"trial {trial.id} was not evaluated: {'; '.join(trial.reasons)}")
+    if not metrics.keys() >= {"params", "flops"} or not metrics.get("decode_tokens_per_second"):
+        raise ForeignFileError(f"{study.path} is damaged: trial {trial.id} lacks its figures; restore a backup")
     estimates = {
         "params": metrics["params"],
         "flops": metrics["flops"],

@@ -53,9 +53,8 @@ def ignored_options(context: typer.Context, started: str, obeyed: Set[str] = OBE
 def as_started(context: typer.Context, started: str, name: str) -> Any:
     """The parameter `name` as typed in `context`, else as in the command `started`, else its default: a limit on
     spending holds for the resumed run too."""
-    return (
-        context.params[name] if _is_typed(context, name) else _values(context, started).get(name, context.params[name])
-    )
+    found = None if _is_typed(context, name) else _values(context, started).get(name)  # None: as good as not given
+    return context.params[name] if found is None else found
 
 
 def _is_typed(context: typer.Context, name: str) -> bool:

@@ -26,9 +26,9 @@ from mimar.cli._shrink_plan import Plan
 from mimar.cli._shrink_request import ShrinkRequest, settings_for
 from mimar.cli._shrink_settings import ShrinkSettings
 from mimar.cli._strategies import Options, strategy_named
-from mimar.cli._study_file import ledger_of, read_calls
+from mimar.cli._study_file import ledger_of, read_calls, sensible
 from mimar.elastic import ElasticSpace, SubNetwork
-from mimar.errors import ForeignFileError, InputError
+from mimar.errors import InputError
 from mimar.llm import LLM, CallRecord
 from mimar.objectives import front_trials
 from mimar.shrink import (
@@ -149,7 +149,7 @@ def _file_names(sources: Sequence[str]) -> str:
 
 
 def _past(storage: Storage, path: Path, resume: bool) -> ShrinkSettings | None:
-    """The settings of the study that goes on."""
+    """The settings of the study that goes on; ForeignFileError where they or another entry make no sense."""
     stored = read_journal(storage, "study").settings
     if stored is None:
         if resume:
@@ -157,10 +157,11 @@ def _past(storage: Storage, path: Path, resume: bool) -> ShrinkSettings | None:
         return None
     if not resume:
         raise InputError(f"{path} already holds a study: add --resume to continue it, or choose another --study")
-    try:
-        return ShrinkSettings.from_json(stored)
-    except (KeyError, TypeError, ValueError) as error:
-        raise ForeignFileError(f"{path} is damaged: its settings lack fields ({error!r}); restore a backup") from error
+    with sensible(path):
+        settings = ShrinkSettings.from_json(stored)
+        read_journal(storage)
+        read_trials(storage, settings.space.from_json)
+        return settings
 
 
 def _questioned(settings: ShrinkSettings) -> tuple[ShrinkSettings, list[Items]]:

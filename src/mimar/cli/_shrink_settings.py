@@ -159,9 +159,16 @@ class ShrinkSettings:
             learnt=data["learnt"],
             scores=None if data["scores"] is None else BlockScores.from_json(data["scores"]),
             reference=None if frame is None else Reference(tuple(frame["point"]), tuple(frame["ideal"])),
-            writes=data.get("writes", "gguf"),
+            writes=_written(data.get("writes", "gguf")),
             command=data["command"],
         )
+
+
+def _written(form: str) -> str:
+    """As reports quote it in a command; ValueError for what no study of ours has."""
+    if form not in ("hf", "gguf"):
+        raise ValueError(f"it would be written as {form!r}")
+    return form
 
 
 def _space(data: Mapping[str, Any]) -> ElasticSpace:

@@ -90,6 +90,9 @@ def _require_sense(study: StudyFile) -> None:
     for text in (settings.score, settings.strategy, settings.arm, settings.llm, settings.command):
         if not isinstance(text, str):
             raise TypeError(f"expected text, got {text!r}")
+    for weight in dict(settings.weights).values():
+        if not isinstance(weight, int | float):
+            raise TypeError(f"expected a number, got {weight!r}")
     require_frame(settings.reference, study.objectives)
     evaluated = complete_trials(study.trials)
     losses([trial.metrics for trial in evaluated], study.objectives)
@@ -111,11 +114,19 @@ def reading(path: Path) -> Generator[SQLiteStorage]:
     """The study at `path`, to read from; an entry that makes no sense is a ForeignFileError."""
     storage = SQLiteStorage(path, read_only=True)
     try:
-        yield storage
-    except (ArithmeticError, ArchitectureError, KeyError, TypeError, ValueError) as error:
-        raise ForeignFileError(f"{path} is damaged: an entry makes no sense ({error!r}); restore a backup") from error
+        with sensible(path):
+            yield storage
     finally:
         storage.close()
+
+
+@contextmanager
+def sensible(path: Path) -> Generator[None]:
+    """Around code that reads entries of the study at `path`: one that makes no sense is a ForeignFileError."""
+    try:
+        yield
+    except (ArithmeticError, ArchitectureError, KeyError, TypeError, ValueError) as error:
+        raise ForeignFileError(f"{path} is damaged: an entry makes no sense ({error!r}); restore a backup") from error
 
 
 def architecture_of(data: Any) -> Architecture:

@@ -58,7 +58,7 @@ def _tokenizer(source: str) -> Tokenizer:
     from transformers import AutoTokenizer
 
     try:
-        return SubwordTokenizer(AutoTokenizer.from_pretrained(source).backend_tokenizer)
+        return SubwordTokenizer(AutoTokenizer.from_pretrained(source, trust_remote_code=False).backend_tokenizer)
     except (OSError, ValueError, AttributeError) as error:
         raise InputError(f"the teacher {source} has no tokenizer that can be read: {_first_line(error)}") from error
 
@@ -79,11 +79,13 @@ def _own(folder: Path) -> nn.Module:
 
 
 def _of_transformers(source: str) -> nn.Module:
+    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
 
+    careful = {"trust_remote_code": False, "use_safetensors": True}
     try:
-        return AutoModelForCausalLM.from_pretrained(source, dtype="float32")
-    except (OSError, ValueError, RecursionError) as error:
+        return AutoModelForCausalLM.from_pretrained(source, dtype="float32", **careful)
+    except (OSError, ValueError, RecursionError, SafetensorError) as error:
         raise InputError(
             f"--teacher {source}: expected the folder of a training or a model, or a hub id ({_first_line(error)})"
         ) from error

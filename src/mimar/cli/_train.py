@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,10 +16,11 @@ from mimar.cli._start import read_architecture
 from mimar.cli._study_file import is_study, open_study, split_reference
 from mimar.cli._teacher import read_teacher, require_same_tokens
 from mimar.cli._training import TextSource
-from mimar.errors import InputError
+from mimar.errors import InputError, StorageError
 from mimar.export import weights_written, written_aside
 from mimar.hardware import device_here
 from mimar.space import Architecture, architecture_to_json
+from mimar.storage import WriterLock
 from mimar.training import Recipe, TokenData, Tokenizer, read_texts
 
 if TYPE_CHECKING:
@@ -65,10 +67,30 @@ def run_train(request: TrainRequest) -> dict[str, Any] | None:
         f"{sum(each.numel() for each in model.parameters()):,} parameters, {len(data.train):,} tokens of text, "
         f"{request.recipe.steps:,} steps"
     )
-    result = _trained(model, data, arch, request)
+    with _alone(request.out):
+        result = _trained(model, data, arch, request)
+        if not team().is_first:
+            return None
+        return _write(request.out, model, tokenizer, result, _facts(arch, request, result))
+
+
+@contextmanager
+def _alone(out: Path) -> Generator[None]:
+    """The folder, into which no other command trains meanwhile; StorageError where one does, or nothing can be put."""
+    from mimar.training import team
+
     if not team().is_first:
-        return None
-    return _write(request.out, model, tokenizer, result, _facts(arch, request, result))
+        yield
+        return
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        lock = WriterLock(out / "checkpoint.pt")
+    except OSError as error:
+        raise StorageError(f"{out} cannot be written: {error}") from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _trained(model: nn.Module, data: TokenData, arch: Architecture, request: TrainRequest) -> TrainingResult:

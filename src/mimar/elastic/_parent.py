@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -76,6 +76,9 @@ class Parent:
     head: Tensor | None
 
 
+MOST_LAYERS: Final = 1024
+"""No model has as many; a damaged file may say more than memory holds."""
+
 FAMILY: Final = ("llama", "mistral", "qwen2", "qwen3")
 
 
@@ -93,6 +96,8 @@ def architecture_of(config: Mapping[str, Any]) -> Architecture:
     if family != "mistral" and config.get("use_sliding_window"):
         raise InputError("models with attention windows of some layers only (use_sliding_window) are not shrunk here")
     hidden, layers, heads, inner, vocab = (_number(config, name) for name in _SIZES)
+    if layers > MOST_LAYERS:
+        raise InputError(f"num_hidden_layers must be at most {MOST_LAYERS}, got {layers}")
     kv_heads = _number(config, "num_key_value_heads", heads)
     if heads % kv_heads:
         raise InputError(f"num_attention_heads must be divisible by num_key_value_heads, got {heads} and {kv_heads}")
@@ -146,6 +151,6 @@ _ROPES: Final = ("default", "linear", "dynamic", "yarn", "longrope", "llama3")
 def _positive(config: Mapping[str, Any], name: str, default: float) -> float:
     found = config.get(name)
     found = default if found is None else found
-    if isinstance(found, bool) or not isinstance(found, int | float) or not 0 < found < math.inf:
+    if isinstance(found, bool) or not isinstance(found, int | float) or not 0 < found < sys.float_info.max:
         raise InputError(f"{name} of the model must be a number above 0, got {found!r}")
     return float(found)

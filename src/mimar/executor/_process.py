@@ -193,14 +193,15 @@ class _Worker:
         self._process.join()
         code = self._process.exitcode or 0
         self.end()
-        if code in FROM_OUTSIDE and job.attempts < ATTEMPTS:
+        again = code in FROM_OUTSIDE or (not begun and self._done > 0)  # what an earlier candidate left behind
+        if again and job.attempts < ATTEMPTS:
             raise _KilledError
-        if not begun and code not in FROM_OUTSIDE:
+        if not begun and not again:
             raise MimarError(
                 f"a worker process ended before it began ({_ending(code)}): see what it printed; a script that starts "
                 'a search needs `if __name__ == "__main__":` before what does so'
             )
-        often = f"{ATTEMPTS} times " if code in FROM_OUTSIDE else ""
+        often = f"{ATTEMPTS} times " if again else ""
         return Outcome(failure=f"its process ended {often}({_ending(code)})", seconds=self._seconds())
 
     def _given_up(self, limits: Limits) -> Outcome | None:

@@ -130,13 +130,15 @@ class RayExecutor:
 
 
 def _require_somebody(address: str) -> None:
-    """InputError where nobody listens: Ray itself would go on trying for minutes."""
-    host, _, port = address.removeprefix("ray://").rpartition(":")
+    """InputError where nobody listens: Ray itself would go on trying for minutes. Its client's addresses (``ray://``)
+    are for programs outside the cluster.
+    """
+    host, _, port = address.rpartition(":")
     try:
         socket.create_connection((host, int(port)), timeout=10).close()
     except (OSError, ValueError, OverflowError) as error:
         raise InputError(
-            f"no Ray cluster at {address} ({error}): expected auto, HOST:PORT or ray://HOST:PORT of a running one"
+            f"no Ray cluster at {address} ({error}): expected auto, or HOST:PORT of one that this machine belongs to"
         ) from error
 
 

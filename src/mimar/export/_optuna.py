@@ -66,21 +66,21 @@ def _created(optuna: Any, objectives: Sequence[Objective], url: str, name: str) 
         raise InputError(
             f"{_place(url)} holds a study {name!r} already: choose another storage, or delete that one"
         ) from error
-    except (SQLAlchemyError, ImportError, ValueError) as error:
+    except (SQLAlchemyError, ImportError, ValueError, RuntimeError, optuna.exceptions.StorageInternalError) as error:
         reason = str(error).splitlines()[0].replace(url, _place(url))
         raise InputError(f"expected a storage such as sqlite:///studies.db, got {_place(url)} ({reason})") from error
     return study
 
 
 def _place(url: str) -> str:
-    """The URL as it is shown: without a password."""
+    """The URL as it is shown: without a password, and without options, among which there may be one."""
     from sqlalchemy.engine import make_url
     from sqlalchemy.exc import ArgumentError
 
     try:
-        return make_url(url).render_as_string(hide_password=True)
+        return make_url(url).set(query={}).render_as_string(hide_password=True)
     except (ArgumentError, ValueError):
-        return re.sub(r":[^:@/]*@", ":***@", url)
+        return re.sub(r":[^:@/]*@", ":***@", url.partition("?")[0])
 
 
 def _name_metrics(optuna: Any, study: Any, objectives: Sequence[Objective]) -> None:

@@ -74,7 +74,8 @@ def is_stock(model: Parent) -> bool:
 def _kept_config(model: Parent) -> dict[str, Any]:
     """Of the parent's config.json what does not go by layers."""
     by_layer = {"layer_types", "architectures", "transformers_version", "_name_or_path", "max_window_layers"}
-    kept = {key: value for key, value in model.config.items() if key not in by_layer}
+    foreign = {"auto_map"}  # names code of others
+    kept = {key: value for key, value in model.config.items() if key not in by_layer | foreign}
     return {**kept, "num_hidden_layers": model.arch.num_layers, "head_dim": model.facts.head_size}
 
 

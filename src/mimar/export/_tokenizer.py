@@ -46,16 +46,19 @@ def read_tokenizer(source: Path, vocab_size: int) -> dict[str, int]:
 
 
 def copy_tokenizer(source: Path, directory: Path) -> None:
-    """Copy the tokenizer's files; without a configuration of its own it gets the plainest one that loads."""
+    """Copy the tokenizer's files; without a configuration of its own it gets the plainest one that loads. Code that its
+    configuration names (``auto_map``) stays behind: whoever trusts ours has not said that they trust that.
+    """
     home = tokenizer_file(source).parent
     for name in _FILES if source.is_dir() else ("tokenizer.json",):
         if name == "tokenizer.json":
             shutil.copyfile(tokenizer_file(source), directory / name)
         elif (home / name).is_file():
             shutil.copyfile(home / name, directory / name)
-    if not (directory / "tokenizer_config.json").exists():
-        plain = json.dumps({"tokenizer_class": "PreTrainedTokenizerFast"})
-        (directory / "tokenizer_config.json").write_text(plain + "\n", encoding="utf-8")
+    config = directory / "tokenizer_config.json"
+    settings = _settings(config) if config.exists() else {"tokenizer_class": "PreTrainedTokenizerFast"}
+    if not config.exists() or settings.pop("auto_map", None) is not None:
+        config.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
 
 
 def accompany(directory: Path, source: Path, card: str) -> None:

@@ -32,16 +32,25 @@ TEXT_SPLITS: Final[Mapping[str, str | None]] = {
 
 
 def gguf_tokenizer(file: GGUFFile) -> Tokenizer:
-    """Byte-level BPE with the tokens, merges and cuts of `file`. InputError: it has another kind of tokenizer."""
-    from tokenizers import Tokenizer, decoders
-    from tokenizers.models import BPE
-
-    kind, split = file.keys.get("tokenizer.ggml.model"), file.keys.get("tokenizer.ggml.pre")
-    if kind != "gpt2" or split not in TEXT_SPLITS:
+    """Byte-level BPE with the tokens, merges and cuts of `file`. InputError: it has another kind of tokenizer, or what
+    says it makes no sense.
+    """
+    kind, split = (file.keys.get(f"tokenizer.ggml.{name}") for name in ("model", "pre"))
+    if not (isinstance(kind, str) and isinstance(split, str)) or kind != "gpt2" or split not in TEXT_SPLITS:
         raise InputError(
             f"the tokenizer of {file.path} ({kind}, {split}) cannot be read: expected gpt2 with "
             f"{', '.join(TEXT_SPLITS)}; give the tokenizer.json of its model"
         )
+    try:
+        return _tokenizer(file, split)
+    except Exception as error:  # the library raises no narrower one
+        raise InputError(f"{file.path} is damaged: its tokenizer makes no sense ({error})") from error
+
+
+def _tokenizer(file: GGUFFile, split: str) -> Tokenizer:
+    from tokenizers import Tokenizer, decoders
+    from tokenizers.models import BPE
+
     tokens: Sequence[str] = file.keys["tokenizer.ggml.tokens"]
     merges = [tuple(pair.split(" ", 1)) for pair in file.keys["tokenizer.ggml.merges"]]
     found = Tokenizer(BPE({token: number for number, token in enumerate(tokens)}, merges, ignore_merges=_whole(split)))
@@ -57,7 +66,8 @@ def gguf_tokenizer(file: GGUFFile) -> Tokenizer:
 
 def save_gguf_tokenizer(file: GGUFFile, folder: Path) -> None:
     """Write tokenizer.json and tokenizer_config.json, with the special tokens and the chat template of `file`."""
-    gguf_tokenizer(file).save(str(folder / "tokenizer.json"))
+    text = gguf_tokenizer(file).to_str(pretty=True)
+    (folder / "tokenizer.json").write_text(text, encoding="utf-8")  # the library's `save` names no error
     tokens: Sequence[str] = file.keys["tokenizer.ggml.tokens"]
     settings: dict[str, Any] = {"tokenizer_class": "PreTrainedTokenizerFast"}
     for name, theirs in (("bos", "bos"), ("eos", "eos"), ("pad", "padding"), ("unk", "unknown")):

@@ -13,7 +13,7 @@ from ._errors import BilledReplyError
 from ._protocol import JSONValue, Reply, Usage
 from ._schema import schema_error
 
-_FENCE = re.compile(r"```[\w-]*\s*\n(.*?)```", re.DOTALL)
+_FENCE = re.compile(r"```[\w-]*[^\S\n]*\n(.*?)```", re.DOTALL)
 _OPENING = re.compile(r"[{\[]")
 _MAX_DEPTH = 50
 _MAX_STARTS = 200

@@ -1,12 +1,13 @@
-"""One writer a study: an advisory lock on a file of its own beside the study."""
+"""One writer a file: an advisory lock on a file of its own beside it."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sys
 from pathlib import Path
-from typing import IO, final
+from typing import IO, Final, final
 
 from mimar.errors import StorageError
 
@@ -15,15 +16,15 @@ from mimar.errors import StorageError
 class WriterLock:
     """Held from construction to `release`; the system drops it when the process ends, however that happens.
 
-    The lock lies on ``STUDY-lock`` and not on the study itself: a process that closes any second handle of an SQLite
+    The lock lies on ``FILE-lock`` and not on the file itself: a process that closes any second handle of an SQLite
     file loses SQLite's own locks on it (https://sqlite.org/howtocorrupt.html, section 2.2). It keeps out other handles
-    of the same process as well. On Windows there is none: a second writer is noticed when it writes.
+    of the same process as well. There is none on Windows and in folders whose system has no locks.
     Raises StorageError when the lock is taken, OSError when its file cannot be made.
     """
 
-    def __init__(self, study: Path) -> None:
-        self._path = study.with_name(f"{study.name}-lock")
-        self._file: IO[bytes] | None = None if sys.platform == "win32" else _locked(self._path, study)
+    def __init__(self, target: Path) -> None:
+        self._path = target.with_name(f"{target.name}-lock")
+        self._file: IO[bytes] | None = None if sys.platform == "win32" else _locked(self._path, target)
 
     def release(self) -> None:
         """Let the next writer in and leave no file."""
@@ -34,12 +35,12 @@ class WriterLock:
         self._file.close()
 
 
-def _locked(path: Path, study: Path) -> IO[bytes]:
+def _locked(path: Path, target: Path) -> IO[bytes]:
     """The file at `path`, opened and locked."""
     while True:
         file = path.open("ab")
         try:
-            _lock(file, study)
+            _lock(file, target)
             if _is_at(file, path):
                 return file
         except BaseException:
@@ -55,13 +56,19 @@ def _is_at(file: IO[bytes], path: Path) -> bool:
         return False
 
 
-def _lock(file: IO[bytes], study: Path) -> None:
+NO_LOCKS: Final = (errno.ENOTSUP, errno.ENOLCK, errno.ENOSYS)
+"""What some network folders answer."""
+
+
+def _lock(file: IO[bytes], target: Path) -> None:
     import fcntl
 
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         raise StorageError(
-            f"another process is writing to {study}, or another SQLiteStorage of this one: "
-            "wait for it to end, or use another file"
+            f"another process is writing to {target}, or this one already: wait for it to end, or use another file"
         ) from error
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise

@@ -120,8 +120,14 @@ class SubwordTokenizer:
         return np.asarray(found, dtype=np.int32)
 
     def save(self, directory: Path) -> None:
-        """tokenizer.json."""
-        self._library.save(str(directory / "tokenizer.json"))
+        """tokenizer.json, whole or not at all; OSError where the disk does not take it."""
+        target = directory / "tokenizer.json"
+        aside = target.with_name(f".{target.name}.new")
+        try:
+            aside.write_text(self._library.to_str(pretty=True), encoding="utf-8")  # its own `save` names no error
+            aside.replace(target)
+        finally:
+            aside.unlink(missing_ok=True)
 
 
 def tokenizer_named(spec: str, texts: Sequence[str]) -> Tokenizer:
