@@ -75,6 +75,10 @@ def no_metrics(path: Path, finished: Path) -> None:
     reworded(path, finished, "metrics", "{}")
 
 
+def no_objective(path: Path, finished: Path) -> None:
+    reworded(path, finished, "objectives[0]", "7")
+
+
 def wordy_metric(path: Path, finished: Path) -> None:
     reworded(path, finished, "metrics.params", '"many"')
 
@@ -99,7 +103,7 @@ def wordless_stop(path: Path, finished: Path) -> None:
 
 DAMAGES = [
     newer, foreign, noise, truncated, overwritten, edited, not_json, no_frame, no_metrics, wordy_metric,
-    odd_architecture, deep, no_context, wordless_stop,
+    odd_architecture, deep, no_context, wordless_stop, no_objective,
 ]  # fmt: skip
 
 
@@ -120,7 +124,9 @@ def test_weights_and_figures_that_are_none(mimar, finished: Path, tmp_path: Path
     path = tmp_path / "bad.db"
     shutil.copy(finished, path)
     with closing(sqlite3.connect(path)) as db, db:
-        db.execute("UPDATE events SET body = json_set(body, '$.weights', json(?)) WHERE kind = 'study'", ('{"a": "x"}',))
+        db.execute(
+            "UPDATE events SET body = json_set(body, '$.weights', json(?)) WHERE kind = 'study'", ('{"a": "x"}',)
+        )
     for command in (("show", path), ("compare", path, finished)):
         mimar(*command).refused(3, "bad.db is damaged")
     number = mimar("show", finished, "--json").json["front"][0]["id"]

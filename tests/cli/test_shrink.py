@@ -605,3 +605,12 @@ def test_options_that_a_resumed_study_does_not_follow_are_named(shrink):
     assert "keeps the settings it was started with and ignores --max-block-params, --seed: to use them" in again.err
     same = shrink("--max-block-params", "0.8x", "--quantized", "Q8_0", "--resume")
     assert "ignores" not in same.err
+
+
+@pytest.mark.parametrize("value", ["json('[1]')", "'many'", "1e999", "json('true')"])
+def test_figures_that_are_none_are_not_drawn(shrink, mimar, tmp_path, value):
+    assert shrink("--max-block-params", "0.8x").code == 0
+    with closing(sqlite3.connect(tmp_path / "s.db")) as database, database:
+        change = f"json_set(body, '$.parent.bytes', {value})"
+        assert database.execute(f"UPDATE events SET body = {change} WHERE kind = 'measured'").rowcount == 1
+    mimar("report", tmp_path / "s.db").refused(3, "s.db is damaged")

@@ -97,15 +97,23 @@ def _rounded_name(row: Mapping[str, Any]) -> str:
 
 
 def _model(name: str, row: Mapping[str, Any], foretold: bool) -> MeasuredModel:
-    texts = {short_name(text, row["perplexities"]): (value, 0.0) for text, value in row["perplexities"].items()}
+    texts = {short_name(text, row["perplexities"]): (_number(each), 0.0) for text, each in row["perplexities"].items()}
     tasks = {
-        task: (score[score["headline"]], score[f"{score['headline']}_error"] or 0.0)
+        task: (_number(score[score["headline"]]), _number(score[f"{score['headline']}_error"] or 0.0))
         for task, score in row["tasks"].items()
     }
     measured, rounded = row["decode_tokens_per_second"], ":" in row["kind"]
     expected = row["expected"].get("decode_tokens_per_second") if foretold and not rounded else None
-    speeds = None if measured is None else (measured, expected)
-    return MeasuredModel(name, row["kind"] in ("chosen", "front"), rounded, row["bytes"], texts | tasks, speeds)
+    speeds = None if measured is None else (_number(measured), None if expected is None else _number(expected))
+    size = int(_number(row["bytes"]))
+    return MeasuredModel(name, row["kind"] in ("chosen", "front"), rounded, size, texts | tasks, speeds)
+
+
+def _number(value: Any) -> float:
+    """TypeError or OverflowError for what a study of ours has nowhere among its figures."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"expected a number, got {value!r}")
+    return float(value)
 
 
 def _as_architecture(trial: Trial[SubNetwork], settings: ShrinkSettings) -> Trial[Any]:

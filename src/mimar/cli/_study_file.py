@@ -125,7 +125,7 @@ def sensible(path: Path) -> Generator[None]:
     """Around code that reads entries of the study at `path`: one that makes no sense is a ForeignFileError."""
     try:
         yield
-    except (ArithmeticError, ArchitectureError, KeyError, TypeError, ValueError) as error:
+    except (ArithmeticError, ArchitectureError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise ForeignFileError(f"{path} is damaged: an entry makes no sense ({error!r}); restore a backup") from error
 
 
