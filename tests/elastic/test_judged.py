@@ -10,7 +10,7 @@ from tests.elastic.test_supernetwork import run_layers
 from torch.nn import functional as F
 
 from mimar.elastic import ElasticSpace, SubNetwork
-from mimar.elastic._judged import among_the_best, judge, on_the_front
+from mimar.elastic._judged import PIECES, among_the_best, judge, on_the_front
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +80,26 @@ def test_a_race_for_the_front_keeps_what_no_smaller_one_beats(network, text):
     ]
     assert [race.divergences[a] for a in front] == pytest.approx([whole.divergences[a] for a in front])
     assert race.spent < whole.spent
+
+
+def losses(rng, means, sequences):
+    """Of candidates by what they lose on the whole: with long tails, and alike within a sequence."""
+    alike, own = rng.exponential(size=(len(means), sequences, 1)), rng.exponential(size=(len(means), sequences, PIECES))
+    return np.asarray(means)[:, None, None] + alike + own
+
+
+@pytest.mark.parametrize("sequences", [4, 8, 16])
+def test_an_equal_is_hardly_ever_given_up(sequences):
+    rng, keep = np.random.default_rng(0), among_the_best(1)
+    kept = [keep(losses(rng, [0.0, 0.0], sequences), range(2)) for _ in range(2000)]
+    assert np.mean(kept) > 0.99
+
+
+def test_four_sequences_tell_what_is_far_behind():
+    rng, keep = np.random.default_rng(0), among_the_best(1)
+    kept = np.array([keep(losses(rng, [0.0, 4.0], 4), range(2)) for _ in range(500)])
+    assert kept[:, 0].all()
+    assert kept[:, 1].mean() < 0.5  # by the means of whole sequences most are kept
 
 
 def test_losses_alone_are_the_same_without_the_parent(network, text):

@@ -22,8 +22,13 @@ from mimar.elastic._supernetwork import SuperNetwork
 SEQUENCES: Final = 4
 """Judged at a time; after each so many it is asked which candidates are worth going on with."""
 
-DOUBT: Final = 0.001
-"""Chance at most, by Student's t test, that a candidate that is called worse than another is not."""
+PIECES: Final = 4
+"""Of each sequence, by which candidates are compared: means of a few whole sequences tell little about their spread."""
+
+DOUBT: Final = 0.0001
+"""Chance by Student's t test that a candidate is called worse than another that is its equal. It is far below
+what is meant, 0.01 at most, since losses have longer tails than the test knows and a few sequences only hint at the
+design effect."""
 
 DIVERGENCE: Final = 0
 LOSS: Final = 1
@@ -31,7 +36,7 @@ LOSS: Final = 1
 
 Losses = NDArray[np.float64]
 Keep = Callable[[Losses, Sequence[int]], NDArray[np.bool_]]
-"""Losses so far of those that are left, (candidates, sequences), and their numbers → which of them to go on with."""
+"""Losses so far of those that are left, (candidates, sequences, pieces), and their numbers → who goes on."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -49,8 +54,8 @@ class Answers:
         return Answers(probabilities, (found * probabilities).sum(-1))
 
     def judged(self, parent: Parent, stream: Tensor, ids: Tensor) -> Tensor:
-        """Of each sequence, means over tokens in nats: KL(parent ‖ sub-network), and the loss of the text `ids`,
-        (sequences, 2). stream: that of the sub-network.
+        """KL(parent ‖ sub-network) and the loss of the text `ids`, nats a token, (sequences, pieces, 2): see `_pieces`.
+        stream: that of the sub-network.
 
         Sequence by sequence, the KL as Σ p log p − Σ p z + log Σ eᶻ over its logits z: the fewest passes over the
         vocabulary.
@@ -60,19 +65,25 @@ class Answers:
             found = logits(parent, own)
             norm = found.logsumexp(-1)
             agreed = torch.bmm(probabilities[:, None], found[:, :, None]).flatten()
-            rows.append(torch.stack([(certainty - agreed + norm).mean(), _loss(found, norm, text)]))
+            rows.append(torch.stack([_pieces(certainty - agreed + norm), _loss(found, norm, text)], dim=-1))
         return torch.stack(rows)
 
 
 def _loss(found: Tensor, norm: Tensor, text: Tensor) -> Tensor:
-    """Of the ids `text` (tokens,) by logits (tokens, vocab) and the log Σ eᶻ of each."""
-    return (norm[:-1] - found[:-1].gather(1, text[1:, None])[:, 0]).mean()
+    """Of the ids `text` (tokens,) by logits (tokens, vocab) and the log Σ eᶻ of each, (pieces,)."""
+    return _pieces(norm[:-1] - found[:-1].gather(1, text[1:, None])[:, 0])
+
+
+def _pieces(tokens: Tensor) -> Tensor:
+    """Sums of (tokens,) over its pieces, scaled so that the mean of these, (pieces,), is the mean of the tokens."""
+    return torch.stack([piece.sum() for piece in tokens.tensor_split(PIECES)]) * (PIECES / len(tokens))
 
 
 def _unjudged(parent: Parent, stream: Tensor, ids: Tensor) -> Tensor:
     """As `Answers.judged`, where nobody knows what the parent says: the loss alone, beside NaN."""
     rows = [(found := logits(parent, own), found.logsumexp(-1), text) for own, text in zip(stream, ids, strict=True)]
-    return torch.stack([torch.stack([torch.tensor(math.nan), _loss(*row)]) for row in rows])
+    losses = torch.stack([_loss(*row) for row in rows])
+    return torch.stack([torch.full_like(losses, math.nan), losses], dim=-1)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -140,15 +151,24 @@ def on_the_front(sizes: Sequence[float] | NDArray[np.float64]) -> Keep:
 
 
 def _surely_worse(losses: Losses) -> NDArray[np.bool_]:
-    """[a, b]: whether a is worse than b by more than chance, compared sequence by sequence."""
+    """[a, b]: whether a is worse than b by more than chance, compared piece by piece.
+
+    Pieces of one sequence are alike, so that their spread understates the error of a mean. By how much (the design
+    effect of Kish, Survey Sampling, 1965) is a matter of the text: it is taken from all pairs together.
+    """
     from scipy.special import stdtrit
 
-    count = losses.shape[1]
-    if count < 2:
+    sequences, pieces = losses.shape[1:]
+    if sequences < 2:
         return np.zeros((len(losses), len(losses)), dtype=np.bool_)
-    difference: Losses = losses[:, None, :] - losses[None, :, :]
-    error = difference.std(axis=2, ddof=1) / math.sqrt(count)
-    return np.asarray(difference.mean(axis=2) > stdtrit(count - 1, 1 - DOUBT) * error + 1e-12)
+    count = sequences * pieces
+    difference: Losses = losses[:, None] - losses[None]
+    apart = difference.var(axis=(2, 3), ddof=1) / count
+    clustered = difference.mean(axis=3).var(axis=2, ddof=1) / sequences
+    differ = apart > 0
+    effect = max(1.0, float((clustered[differ] / apart[differ]).mean())) if differ.any() else 1.0
+    bound = stdtrit(count - 1, 1 - DOUBT) * np.sqrt(effect * apart)
+    return np.asarray(difference.mean(axis=(2, 3)) > bound + 1e-12)
 
 
 def parent_stream(network: SuperNetwork, ids: Tensor) -> Tensor:
@@ -174,7 +194,7 @@ def judge(
     asked, and nothing is known of the divergence.
     """
     alive = np.ones(len(subs), dtype=np.bool_)
-    found = np.full((len(subs), len(ids), 2), np.inf)
+    found = np.full((len(subs), len(ids), PIECES, 2), np.inf)
     turn = rotary(network.parent.facts, network.parent.config, ids.shape[1])
     run, done = 0, 0
     if parent is None and not loss_alone:
@@ -191,9 +211,9 @@ def judge(
                 found[number, done : done + len(batch)] = judged(network.parent, stream, batch).numpy()
             run += walk.layers * len(batch)
             done += len(batch)
-            alive[live] = keep(found[live, :done, by], live)
+            alive[live] = keep(found[live, :done, :, by], live)
     naive = sum(len(sub.kept_layers) for sub in subs)
-    return Judged(found, run / len(ids), float(naive))
+    return Judged(found.mean(axis=2), run / len(ids), float(naive))
 
 
 class _Walk:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mimar.elastic._block_scores import BlockScores, Curve
 from mimar.elastic._forward import Rotary, rotary, run_layer, streams_of
-from mimar.elastic._judged import SEQUENCES, Answers
+from mimar.elastic._judged import DIVERGENCE, SEQUENCES, Answers
 from mimar.elastic._space import ElasticSpace
 from mimar.elastic._subnetwork import SubNetwork
 from mimar.elastic._supernetwork import SuperNetwork
@@ -38,7 +38,7 @@ def block_scores(network: SuperNetwork, space: ElasticSpace, ids: Tensor) -> Blo
             run += len(batch) * (len(streams) - 1)
             for at, (number, sizes) in enumerate(subs):
                 stream = _from(network, streams[number], turn, (number, sizes))
-                sums[at] += float(answers.judged(network.parent, stream, batch)[:, 0].sum())
+                sums[at] += float(answers.judged(network.parent, stream, batch)[:, :, DIVERGENCE].mean(1).sum())
                 run += len(batch) * (len(streams) - 1 - number)
     measured = dict(zip(subs, (sums / len(ids)).tolist(), strict=True))
     return _curves(network, space, measured, run / len(ids))
