@@ -319,9 +319,10 @@ def test_what_no_sub_network_can_be_written_as_is_refused_before_anything_is_com
     config = Qwen2Config(**{name: size for name, size in SIZES.items() if name != "head_dim"})
     Qwen2ForCausalLM(config).save_pretrained(model)
     options = ("--max-block-params", "0.75x", "--protect", 0, "--out", tmp_path / "out", "--json")
-    done = shrink(*options, "--export", "gguf,hf")
-    done.refused(2, "only for Llama, not for qwen2", "--form U")
-    assert "order channels" not in done.err
+    for asked in (("--export", "gguf,hf"), ("--quantized", "Q8_0")):
+        done = shrink(*options, *asked)
+        done.refused(2, "only for Llama, not for qwen2", "--form U")
+        assert "order channels" not in done.err
     assert not (tmp_path / "s.db").exists()
     done = shrink(*options, "--export", "hf")
     assert done.code == 0, done.err
@@ -375,6 +376,7 @@ def test_writing_alone_leaves_what_was_measured_in_the_report(shrink, mimar, tmp
     done = mimar("shrink", tmp_path / "model", *written)
     assert done.code == 0, done.err
     assert done.json["chosen"]["id"] == member
+    assert mimar("shrink", tmp_path / "model", "--study", study, "--resume", "--trials", 22).code == 0
     assert mimar("report", study, "--out", tmp_path / "s.html").code == 0
     assert "shortgpt" in (tmp_path / "s.html").read_text(encoding="utf-8")
 
@@ -506,6 +508,10 @@ def test_a_damaged_study_is_refused_whatever_reads_it(shrink, mimar, tmp_path, d
         (("--max-block-params", "0.8x", "--calibration", "none.txt"), ("none.txt",)),
         (("--max-block-params", "0.8x", "--objectives", "params"), ("knapsack", "divergence or loss")),
         (("--max-block-params", "0.8x", "--objectives", "", "--strategy", "random"), ("--objectives", "got none")),
+        (("--device", "llama.cpp"), ("at least one budget",)),
+        (("--device", "llama.cpp", "--max-block-params", "much"), ("--max-block-params", "much")),
+        (("--device", "llama.cpp", "--max-block-params", "0.8x", "--prompt-tokens", "0"), ("prompt_tokens", "0")),
+        (("--device", "llama.cpp", "--max-block-params", "0.8x", "--prompt-tokens", "65"), ("prompt_tokens", "65")),
     ],
 )
 def test_bad_options_are_one_sentence(shrink, tmp_path, options, words):
@@ -513,6 +519,7 @@ def test_bad_options_are_one_sentence(shrink, tmp_path, options, words):
     done = shrink(*options)
     done.refused(2, *words)
     assert "order channels" not in done.err
+    assert "time llama.cpp" not in done.err
     assert not (tmp_path / "s.db").exists()
 
 

@@ -27,6 +27,8 @@ def test_one_width_for_all(parent):
     assert uniform_width(parent, whole.block_params(arch)) == whole
     kept = uniform_width(parent, int(0.8 * whole.block_params(arch)), protected=(0,))
     assert kept.intermediate == (128, 64, 32)
+    alike = uniform_width(parent, int(0.8 * whole.block_params(arch)), filled=False)
+    assert alike == SubNetwork((3, 3, 3), (64, 64, 64))
     with pytest.raises(BudgetError, match="no uniform width leaves at most 10"):
         uniform_width(parent, 10)
 

@@ -95,6 +95,16 @@ def test_an_equal_is_hardly_ever_given_up(sequences):
     assert np.mean(kept) > 0.99
 
 
+def test_an_equal_that_differs_by_sequence_alone_is_hardly_ever_given_up():
+    """What most pairs show of the text is not true of its own, and fewer are kept where only that is asked."""
+    rng, keep, kept = np.random.default_rng(0), among_the_best(1), list[np.bool_]()
+    for _ in range(1000):
+        found = rng.standard_normal((8, 4, PIECES))
+        found[0] += 3 * rng.standard_normal((4, 1))
+        kept.append(keep(found, range(8))[0])
+    assert np.mean(kept) > 0.975
+
+
 def test_four_sequences_tell_what_is_far_behind():
     rng, keep = np.random.default_rng(0), among_the_best(1)
     kept = np.array([keep(losses(rng, [0.0, 4.0], 4), range(2)) for _ in range(500)])

@@ -12,7 +12,7 @@ from mimar.elastic import Layer, SubNetwork, load_parent
 from mimar.elastic._extract import extract
 from mimar.elastic._forward import logits, rotary, run_layer
 from mimar.elastic._importance import Refit, elimination_order
-from mimar.elastic._supernetwork import SuperNetwork
+from mimar.elastic._supernetwork import SuperNetwork, _of_each
 
 
 @pytest.fixture
@@ -136,3 +136,11 @@ def test_an_extracted_model_has_the_logits_of_the_sub_network(network, ids):
     assert model.arch == sub.architecture(net.parent.arch)
     assert len(model.layers) == model.arch.num_layers == 2
     torch.testing.assert_close(run(model, ids), run_layers(net.parent, net.layers(sub), ids))
+
+
+@pytest.mark.parametrize(("texts", "each"), [(1, 16), (2, 8), (3, 5), (4, 4), (40, 1)])
+def test_gradients_are_taken_on_as_many_windows_of_each_text(texts, each):
+    """Texts take turns in what is given, so that every eighth window may be of the same one."""
+    some = _of_each(torch.arange(128)[:, None], texts)
+    assert torch.bincount(some[:, 0] % texts, minlength=texts).tolist() == [each] * texts
+    assert some[-1] - some[0] >= 128 / 2 or texts == 40

@@ -24,7 +24,7 @@ from mimar.cli._shrink_heal import learning_curve, lesson_reporter, lessons_fold
 from mimar.cli._shrink_measure import measured
 from mimar.cli._shrink_plan import Plan
 from mimar.cli._shrink_request import ShrinkRequest, settings_for
-from mimar.cli._shrink_settings import ShrinkSettings
+from mimar.cli._shrink_settings import ShrinkSettings, Texts
 from mimar.cli._strategies import Options, strategy_named
 from mimar.cli._study_file import ledger_of, read_calls, sensible
 from mimar.elastic import ElasticSpace, SubNetwork
@@ -197,16 +197,17 @@ def _prepare(
     settings = replace(settings, texts=replace(texts, sha256=sha256))
     first, second, third = map(torch.from_numpy, rows)
     with stages("order channels and heads"):
-        network = SuperNetwork.of(opened.parent, first)
+        network = SuperNetwork.of(opened.parent, first, len(texts.calibration))
+    few = second[: _scored(texts)]
     if settings.finetune.tokens:
         with stages("fine-tune"):
             tuned = _tuned(settings, opened, (network, second), kept)
             if settings.learnt is None:
-                settings = replace(settings, learnt=_learnt(tuned, network, settings.space, second[:SCORED]))
+                settings = replace(settings, learnt=_learnt(tuned, network, settings.space, few))
             network = tuned.network
     if settings.scores is None:
         with stages("score the parts of each layer"):
-            settings = replace(settings, scores=block_scores(network, settings.space, second[:SCORED]))
+            settings = replace(settings, scores=block_scores(network, settings.space, few))
     return settings, _Prepared(network, second, third)
 
 
@@ -264,6 +265,11 @@ def _identity(settings: ShrinkSettings) -> dict[str, Any]:
 
 SCORED = 2
 """Windows that block scores are measured on: there are many, and candidates are judged on more."""
+
+
+def _scored(texts: Texts) -> int:
+    """As many windows, or one of each calibration text."""
+    return max(SCORED, len(texts.calibration))
 
 
 def _task(settings: ShrinkSettings, prepared: _Prepared, questions: Sequence[Items], encode: Encode) -> ShrinkTask:
@@ -331,7 +337,7 @@ def _summary(settings: ShrinkSettings, task: ShrinkTask, storage: Storage, stage
     assert settings.scores is not None
     trials, calls = _trials(storage, task), read_journal(storage, "call").calls
     members = front_trials(trials, task.problem.objectives)
-    scored = min(SCORED, len(task.evaluator.ids))
+    scored = min(_scored(settings.texts), len(task.evaluator.ids))
     return {
         "model": settings.model,
         "form": settings.space.form,

@@ -63,7 +63,8 @@ def shrink(
     form: Annotated[
         str,
         typer.Option(
-            help="U: all layers of the same sizes, for any tool. G: each its own, for llama.cpp. R: the same."
+            help="U: all layers of the same sizes, for any tool. G: each its own, for llama.cpp. R: as G, and the "
+            "first layer may be without attention, which llama.cpp does not run."
         ),
     ] = "G",
     steps: Annotated[int, typer.Option(min=1, help="Widths that a layer can have.")] = 48,

@@ -88,7 +88,7 @@ def saved_gguf(subject: Subject, candidate: Candidate, file: Path, kind: str) ->
         model = save_shrunk_gguf(candidate.model, file, opened.tokenizer, kind, licence=opened.licence)
         return replace(candidate, model=model)
     except MimarError as error:
-        say(f"not run in llama.cpp: {error}")
+        say(f"{candidate.row.kind} is not run in llama.cpp: {error}")
         return None
 
 
@@ -120,12 +120,18 @@ def _weighed_like(listed: Sequence[Candidate], files: Sequence[Path | None], can
     return replace(candidate, row=replace(row, bytes=round(row.params * rows[0].bytes / rows[0].params)))
 
 
-def speeds_of(subject: Subject, files: Sequence[Path]) -> list[Speed]:
-    """In llama.cpp, with the prompt of the workload."""
-    return run_in_llama_cpp(files, subject.opened.parent.arch.context_length, subject.known.workload.prompt_tokens)
+def speeds_of(subject: Subject, files: Sequence[Path]) -> list[Speed] | list[None]:
+    """In llama.cpp, with the prompt of the workload; of none where it fails, as it may for want of memory."""
+    try:
+        return run_in_llama_cpp(files, subject.opened.parent.arch.context_length, subject.known.workload.prompt_tokens)
+    except MimarError as error:
+        say(f"not timed: {error}")
+        return [None] * len(files)
 
 
-def with_speed(row: ModelRow, speed: Speed) -> ModelRow:
-    """As measured."""
+def with_speed(row: ModelRow, speed: Speed | None) -> ModelRow:
+    """As measured, if it was."""
+    if speed is None:
+        return row
     prefill, decode = speed.prefill_tokens_per_second, speed.decode_tokens_per_second
     return replace(row, prefill_tokens_per_second=prefill, decode_tokens_per_second=decode)

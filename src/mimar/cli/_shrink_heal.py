@@ -58,9 +58,9 @@ def _lessons(subject: Subject, plan: Plan) -> Lessons:
     recovery = plan.recovery
     sources = [read_texts([source]) for source in recovery.texts or subject.calibration]
     opened = subject.opened
-    text = learning_text(sources, opened.reader, recovery.tokens, plan.window, opened.begin)
     ids = plan.ids(opened)
     judged = next(iter(ids.values())) if ids else subject.task.evaluator.ids
+    text = learning_text(sources, opened.reader, recovery.tokens, judged.shape[1], opened.begin)
     return Lessons(
         recovery.tokens, recovery.learning_rate, recovery.teacher_weight, recovery.precision, text, judged.numpy(),
         save_every=recovery.save_every,

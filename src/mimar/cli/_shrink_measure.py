@@ -84,9 +84,11 @@ def measured(subject: Subject, trials: Sequence[Trial[SubNetwork]], plan: Plan, 
 
 
 def _say_ranked(ranked: Sequence[Finalist], first: Objective, ids: Tensor) -> None:
+    """What was given up was not read to the end: what is known of it is how far it is behind."""
     if ranked:
-        values = ", ".join(f"{each.value:.4f} of #{each.trial.id}" for each in ranked)
-        say(f"{first.metric} on {ids.numel():,} tokens more: {values}")
+        best, *others = ranked
+        behind = (f"; #{each.trial.id} {each.behind:.4f} ± {each.error:.4f} behind" for each in others)
+        say(f"{first.metric} on {ids.numel():,} tokens more: {best.value:.4f} of #{best.trial.id}{''.join(behind)}")
 
 
 def _chosen(
@@ -164,11 +166,11 @@ def _baselines(subject: Subject, chosen: SubNetwork) -> Iterator[Candidate]:
 
     space, parent = subject.space, subject.opened.parent
     most = chosen.block_params(parent.arch)
-    protected = _protected(subject)
+    even = partial(uniform_width, parent, most, _protected(subject), filled=space.form != "U")
     subs = {
-        "uniform_width": lambda: uniform_width(parent, most, protected),
+        "uniform_width": even,
         "shortgpt": lambda: short_gpt(parent, block_influences(parent, subject.task.evaluator.ids), most),
-        "magnitude": lambda: uniform_width(parent, most, protected),
+        "magnitude": even,
         "random": lambda: random_within(space, most, np.random.default_rng(0)),
     }
     for kind, choose in subs.items():

@@ -83,15 +83,14 @@ class Plan:
 
     @property
     def measures(self) -> bool:
-        """Whether there is more to it than writing files."""
-        asked = self.texts or self.tasks or self.baselines or self.quantized or self.recovery.tokens
-        return bool(asked or not self.exports)
+        """Whether anything beside sizes and speeds is asked for."""
+        return bool(self.texts or self.tasks or self.baselines or self.quantized or self.recovery.tokens)
 
     def require_readable(self, opened: Opened, form: str) -> None:
         """InputError or ArchitectureError before anything is computed where something is missing or too short, or
         cannot be written of sub-networks of this form.
         """
-        if any(name == "gguf" for name, _ in self.exports):
+        if any(name == "gguf" for name, _ in self.exports) or set(self.quantized) - {INT8}:
             require_shrinkable_to_gguf(opened.parent, opened.tokenizer, uniform=form == "U")
         self.ids(opened)
         _ = self.questions

@@ -8,7 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from mimar.cli._output import say
 from mimar.cli._shrink_files import Candidate, Judge, Subject, saved_gguf, speeds_of, with_speed
+from mimar.errors import MimarError
 from mimar.export import INT8, int8_rounded
 from mimar.formats import Speed
 from mimar.formats import text_loss as llama_cpp_loss
@@ -99,17 +101,21 @@ def _weighing(subject: Subject, row: ModelRow, kind: str, size: int) -> ModelRow
 
 def _in_llama_cpp(file: Path, model: Parent, ids: Mapping[str, Tensor]) -> dict[str, dict[str, float]]:
     """The perplexities that it finds itself, on the first tokens of each text, beside ours on these: it rounds
-    activations as well.
+    activations as well. Nothing where it fails.
     """
     from mimar.elastic import text_loss
 
     few = {text: rows[: max(1, QUANTIZED_TOKENS // rows.shape[1])] for text, rows in ids.items()}
-    theirs = {text: math.exp(llama_cpp_loss(file, rows.tolist())) for text, rows in few.items()}
+    try:
+        theirs = {text: math.exp(llama_cpp_loss(file, rows.tolist())) for text, rows in few.items()}
+    except MimarError as error:
+        say(f"{file.stem} was not judged in llama.cpp: {error}")
+        return {}
     return {
         "perplexities": theirs,
         "same_tokens": {text: math.exp(text_loss(model, rows)) for text, rows in few.items()},
     }
 
 
-def _told(file: _File, speed: Speed) -> dict[str, Any]:
+def _told(file: _File, speed: Speed | None) -> dict[str, Any]:
     return {**with_speed(file.row, speed).to_json(), "llama_cpp": file.found}

@@ -86,7 +86,7 @@ def settings_for(request: ShrinkRequest, opened: Opened, stage: Stage) -> Shrink
         raise UnknownNameError("form", request.form, FORMS)
     if not request.calibration:
         raise InputError("the order of channels and the search need text: add --calibration FILE")
-    for source in request.calibration:  # to be refused before llama.cpp is timed
+    for source in request.calibration:  # as budgets: to be refused before llama.cpp is timed
         read_texts([source])
     parent = opened.parent.arch
     space, texts, objectives = _space(request, parent), _texts(request, parent), objective_names(request.objectives)
@@ -95,6 +95,7 @@ def settings_for(request: ShrinkRequest, opened: Opened, stage: Stage) -> Shrink
         raise InputError("--objectives needs at least one metric, got none")
     if request.strategy == Knapsack.name and not set(objectives) & {*FIGURES}:
         raise InputError(f"strategy {Knapsack.name} needs {' or '.join(FIGURES)} among --objectives")
+    _budgets(request.budgets, dict.fromkeys(_READERS, 1.0))
     profile, workload, speed = _use(request, opened, space, stage)
     known = Known(space, profile, workload, speed)
     whole = known(SubNetwork.whole(parent))
@@ -134,9 +135,10 @@ def _use(
         return profile, Workload(context, 1, prompt, cast("Dtype", request.dtype or profile.default_dtype)), None
     if request.dtype not in (None, "int8"):
         raise InputError(f"device {LLAMA_CPP} has weights of 8 bits: drop --dtype {request.dtype}")
+    workload = Workload(context, 1, prompt, "int8")
     with stage("time llama.cpp"):
         profile, speed = time_in_llama_cpp(opened.parent, opened.tokenizer, space, prompt)
-    return profile, Workload(context, 1, prompt, "int8"), speed
+    return profile, workload, speed
 
 
 def _asked(request: ShrinkRequest, objectives: Sequence[str]) -> Asked:

@@ -128,8 +128,8 @@ class ShrinkSettings:
             "learnt": self.learnt,
             "scores": self.scores and self.scores.to_json(),
             "reference": self.reference and asdict(self.reference),
-            "writes": self.writes,
             "command": self.command,
+            **({} if self.writes == "gguf" else {"writes": self.writes}),  # which older studies do not have
         }
 
     @staticmethod

@@ -22,9 +22,9 @@ from mimar.errors import BudgetError
 ATTEMPTS: Final = 200
 
 
-def uniform_width(parent: Parent, most: int, protected: Sequence[int] = ()) -> SubNetwork:
-    """Every feed-forward part but for `protected` layers at the same width, the largest within `most` block parameters;
-    what is left of these makes some layers, spread evenly, one step wider.
+def uniform_width(parent: Parent, most: int, protected: Sequence[int] = (), *, filled: bool = True) -> SubNetwork:
+    """Every feed-forward part but for `protected` layers at the same width, the largest within `most` block parameters.
+    filled: what is left of these makes some layers, spread evenly, one step wider.
 
     BudgetError: even the least width is too much.
     """
@@ -36,7 +36,7 @@ def uniform_width(parent: Parent, most: int, protected: Sequence[int] = ()) -> S
         )
         sub = replace(whole, intermediate=sizes)
         if sub.block_params(parent.arch) <= most:
-            return _filled(parent, sub, most)
+            return _filled(parent, sub, most) if filled else sub
     raise BudgetError(f"no uniform width leaves at most {most:,} block parameters")
 
 

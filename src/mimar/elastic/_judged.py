@@ -19,13 +19,13 @@ from mimar.elastic._parent import Parent
 from mimar.elastic._subnetwork import SubNetwork
 from mimar.elastic._supernetwork import SuperNetwork
 
-SEQUENCES: Final = 4
-"""Judged at a time; after each so many it is asked which candidates are worth going on with."""
+LOOK: Final = 4
+"""Sequences after which it is asked which candidates are worth going on with, and again after as many."""
 
 PIECES: Final = 4
 """Of each sequence, by which candidates are compared: means of a few whole sequences tell little about their spread."""
 
-DOUBT: Final = 0.0001
+DOUBT: Final = 0.0003
 """Chance by Student's t test that a candidate is called worse than another that is its equal. It is far below
 what is meant, 0.01 at most, since losses have longer tails than the test knows and a few sequences only hint at the
 design effect."""
@@ -154,7 +154,8 @@ def _surely_worse(losses: Losses) -> NDArray[np.bool_]:
     """[a, b]: whether a is worse than b by more than chance, compared piece by piece.
 
     Pieces of one sequence are alike, so that their spread understates the error of a mean. By how much (the design
-    effect of Kish, Survey Sampling, 1965) is a matter of the text: it is taken from all pairs together.
+    effect of Kish, Survey Sampling, 1965) is mostly a matter of the text: it is taken from all pairs together, and from
+    the pair itself where there it is more.
     """
     from scipy.special import stdtrit
 
@@ -167,14 +168,14 @@ def _surely_worse(losses: Losses) -> NDArray[np.bool_]:
     clustered = difference.mean(axis=3).var(axis=2, ddof=1) / sequences
     differ = apart > 0
     effect = max(1.0, float((clustered[differ] / apart[differ]).mean())) if differ.any() else 1.0
-    bound = stdtrit(count - 1, 1 - DOUBT) * np.sqrt(effect * apart)
+    bound = stdtrit(count - 1, 1 - DOUBT) * np.sqrt(np.maximum(effect * apart, clustered))
     return np.asarray(difference.mean(axis=(2, 3)) > bound + 1e-12)
 
 
 def parent_stream(network: SuperNetwork, ids: Tensor) -> Tensor:
     """Of the parent behind its last layer, (sequences, tokens, hidden), for `judge` to be given again and again."""
     with torch.no_grad():
-        return torch.cat([final_stream(network.original, batch) for batch in ids.split(SEQUENCES)])
+        return torch.cat([final_stream(network.original, batch) for batch in ids.split(LOOK)])
 
 
 def judge(
@@ -200,7 +201,7 @@ def judge(
     if parent is None and not loss_alone:
         parent = parent_stream(network, ids)
     with torch.no_grad():
-        for batch in ids.split(SEQUENCES):
+        for batch in ids.split(LOOK):
             judged = _unjudged
             if parent is not None:
                 judged = Answers.of(network.original, parent[done : done + len(batch)]).judged

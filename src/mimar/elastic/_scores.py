@@ -11,10 +11,10 @@ from torch import Tensor
 
 from mimar.elastic._block_scores import BlockScores, Curve
 from mimar.elastic._forward import Rotary, rotary, run_layer, streams_of
-from mimar.elastic._judged import DIVERGENCE, SEQUENCES, Answers
+from mimar.elastic._judged import DIVERGENCE, Answers
 from mimar.elastic._space import ElasticSpace
 from mimar.elastic._subnetwork import SubNetwork
-from mimar.elastic._supernetwork import SuperNetwork
+from mimar.elastic._supernetwork import SEQUENCES, SuperNetwork
 
 MEASURED: Final = 2
 """Sizes of each part that are measured, none at all among them."""

@@ -44,11 +44,11 @@ class SuperNetwork:
         return self.tuned_from or self.parent
 
     @staticmethod
-    def of(parent: Parent, ids: Tensor) -> SuperNetwork:
+    def of(parent: Parent, ids: Tensor, texts: int = 1) -> SuperNetwork:
         """Order the layers of `parent` by what the text `ids` (sequences, tokens) makes of them: first come those whose
-        loss would change the model's answers most.
+        loss would change the model's answers most. texts: how many take turns in `ids`.
         """
-        some = ids[:: -(-len(ids) // DIFFERENTIATED)]
+        some = _of_each(ids, texts)
         with torch.no_grad():
             found = list(_ordered(parent, ids, sensitivities(parent, some)))
         layers, outputs, downs, expected = zip(*found, strict=True)
@@ -62,6 +62,12 @@ class SuperNetwork:
     def layers(self, sub: SubNetwork) -> Iterator[Layer]:
         """Of `sub`, those that are dropped left out."""
         return (self.layer(number, *sub.sizes[number]) for number in sub.kept_layers)
+
+
+def _of_each(ids: Tensor, texts: int) -> Tensor:
+    """About `DIFFERENTIATED` of the sequences, as many of each text, from all over it."""
+    share = max(1, DIFFERENTIATED // texts)
+    return torch.cat([own[:: -(-len(own) // share)] for own in (ids[text::texts] for text in range(texts))])
 
 
 class Weights(Protocol):

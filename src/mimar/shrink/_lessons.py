@@ -124,8 +124,9 @@ def tune(
 ) -> Tuned:
     """One fine-tune of all sub-networks of `space` together, each learning from the untouched parent.
 
-    Each step has the whole network, the least one that is drawn, and two more drawn at random (the sandwich of Yu et
-    al., "BigNAS", 2020), of sizes spread evenly from half of the parent to all of it. The rest is as in `heal`.
+    Each step has the whole network, the least one that is drawn, and others drawn at random (the sandwich of Yu et al.,
+    "BigNAS", 2020), of sizes spread evenly from half of the parent to all of it: four passes in all, up to seven by how
+    windows fill a step. The rest is as in `heal`.
     """
     from mimar.elastic import TrainableNetwork
 

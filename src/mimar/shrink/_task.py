@@ -156,8 +156,6 @@ def shrink_task(
     BudgetError where nothing of the space keeps the budgets, InputError for unknown objectives or figures that the
     device does not have.
     """
-    from mimar.elastic import text_loss
-
     space = known.space
     whole = known(SubNetwork.whole(space.parent))
     asks = dict(asked or {})
@@ -176,9 +174,8 @@ def shrink_task(
     within = Within(known, kept)
     starts = _starts(within, scores)
     if reference is None:
-        begin = text_loss(network.original, ids) if any(each.metric == LOSS for each in wanted) else 0.0
         least = min(starts, key=lambda sub: known(sub)["block_params"])
-        reference = _frame(wanted, whole, known(least), (begin, scores.foretold(least)))
+        reference = _frame(wanted, {**whole, **_uncut(network, ids)}, known(least), scores.foretold(least))
     problem = Problem(
         space, wanted, check, excess, known, reference,
         anchor=starts[0], axes=(Axis("block_params", lambda sub: known(sub)["block_params"], cells=4),),
@@ -245,22 +242,27 @@ def _starts(within: Within, scores: BlockScores) -> tuple[SubNetwork, ...]:
     return tuple(dict.fromkeys(found))
 
 
+def _uncut(network: SuperNetwork, ids: Tensor) -> dict[str, float]:
+    """What the whole network costs on `ids`; once it was tuned, it is itself some way from the original."""
+    from mimar.elastic import judge, text_loss
+
+    if network.original is network.parent:
+        return {DIVERGENCE: 0.0, LOSS: text_loss(network.parent, ids)}
+    judged = judge(network, [SubNetwork.whole(network.parent.arch)], ids)
+    return {DIVERGENCE: judged.divergences[0], LOSS: judged.losses[0]}
+
+
 def _frame(
-    objectives: Sequence[Objective],
-    whole: Mapping[str, float],
-    least: Mapping[str, float],
-    losses: tuple[float, float],
+    objectives: Sequence[Objective], whole: Mapping[str, float], least: Mapping[str, float], worst: float
 ) -> Reference:
-    """From the whole parent to the smallest start, with twice the divergence that the scores foretell of that. The
-    text is taken to cost the parent `begin` nats a token, and sub-networks as much more as they are away from it.
+    """From the whole network to the smallest start, with twice the divergence `worst` that the scores foretell of that;
+    a text is taken to cost sub-networks as much more than the whole as they are away from it.
     """
-    begin, worst = losses
     points, ideals = list[float](), list[float]()
     for each in objectives:
         if each.metric in FIGURES:
-            base = begin if each.metric == LOSS else 0.0
-            points.append(base + 2 * worst + 1e-6)
-            ideals.append(base)
+            points.append(whole[each.metric] + 2 * worst + 1e-6)
+            ideals.append(whole[each.metric])
         elif each.metric in TASKS:
             points.append(0.0)
             ideals.append(-1.0)
