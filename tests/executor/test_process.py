@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing, suppress
 from multiprocessing import active_children
 from pathlib import Path
@@ -60,6 +61,16 @@ def test_processes_share_the_cores_and_end_before_the_search_where_memory_runs_o
     for workers in (1, 2):
         (found,) = run(surroundings, [None], workers=workers)
         assert found.metrics == {"expendable": 1000.0, "threads": float(max(1, usable_cores() // workers))}
+
+
+def with_help(number):
+    with ProcessPoolExecutor(1) as pool:
+        return {"found": pool.submit(abs, number).result()}
+
+
+def test_an_evaluator_may_begin_processes_of_its_own(run):
+    (found,) = run(with_help, [-3.0])
+    assert found.metrics == {"found": 3.0}
 
 
 class Delicate:

@@ -1,5 +1,6 @@
 """The loss with shared weights: trained once, when it is asked for, and the same for the same seed."""
 
+import pickle
 from dataclasses import replace
 
 import numpy as np
@@ -40,6 +41,19 @@ def test_it_stands_for_the_trained_loss_at_its_fidelity():
     metrics = evaluator.evaluate(ARCHS[0], ONE_SHOT)
     assert metrics == {"params": 1.0, "score": 2.0, trained.metric: inherited(ARCHS[0])}
     assert evaluator.evaluate(ARCHS[0], "full")[trained.metric] == trained(ARCHS[0], "full")
+
+
+def test_what_a_process_is_sent_again_has_kept_its_weights():
+    """As where a judge has learnt something, so that its evaluator is sent anew."""
+    drawn = []
+    loss = InheritedLoss(lambda: drawn.append(1) or ARCHS, DATA, RECIPE)
+    sent = [pickle.dumps(loss) for _ in range(2)]
+    first, second = map(pickle.loads, sent)
+    assert first is second
+    assert first(ARCHS[0]) == loss(ARCHS[0])
+    assert drawn == [1]
+    other = pickle.loads(pickle.dumps(replace(loss, device="cpu")))
+    assert other is not first
 
 
 def test_what_is_larger_than_the_sample_is_judged_too():

@@ -38,6 +38,17 @@ VERTEX = """() => {
 """In the page: the bend of the front's lines in the parallel plot that lies farthest from all other lines' bends, and
 which architecture it stands for."""
 
+STEP = """() => {
+  const plot = document.getElementById("hypervolume-plot");
+  plot.scrollIntoView({ block: "center" });
+  const { x, y, customdata } = plot.data[0];
+  const k = customdata.findLastIndex((index) => index !== null);
+  const box = plot.querySelector(".nsewdrag").getBoundingClientRect();
+  const { xaxis, yaxis } = plot._fullLayout;
+  return [box.x + xaxis.d2p(x[k]), box.y + yaxis.d2p(y[k]), customdata[k]];
+}"""
+"""In the page: the last step of the hypervolume that a drawn architecture made, and which one that is."""
+
 CHOSEN = """() => ({
   panel: document.querySelector("#selected h3").textContent,
   ring: document.getElementById("front-plot").data.filter((each) => each.name === "selected").map((t) => t.customdata),
@@ -128,6 +139,37 @@ def test_clicking_a_point_or_a_line_selects_it_everywhere(data, opened):
     assert trial_of(page, data) == members(data)[index]
     shows_everywhere(page, data, members(data)[index])
     assert page.console == []
+
+
+def test_a_step_of_the_hypervolume_is_told_and_selected_too(data, opened):
+    page = opened(data)
+    x, y, index = page.evaluate(STEP)
+    page.mouse.move(x, y)
+    number = page.evaluate("(k) => JSON.parse(document.getElementById('study-data').textContent).ids[k]", index)
+    assert f"#{number} by " in page.locator("#hypervolume-plot .hoverlayer").text_content(timeout=5000)
+    page.mouse.click(x, y)
+    page.wait_for_selector("#selected h3")
+    assert trial_of(page, data).id == number
+    assert page.console == []
+
+
+def test_what_the_reader_zoomed_stays_when_a_point_is_selected(data, opened):
+    page = opened(data)
+    shown = "[...document.getElementById('front-plot').layout.xaxis.range]"
+    whole, box = page.evaluate(shown), page.locator("#front-plot .nsewdrag").first.bounding_box()
+    corner = box["x"] + box["width"] / 4, box["y"] + box["height"] / 4
+    page.mouse.move(*corner)
+    page.mouse.down()
+    page.mouse.move(corner[0] + box["width"] / 2, corner[1] + box["height"] / 2, steps=5)
+    page.mouse.up()
+    page.wait_for_function(f"(whole) => {shown}[0] !== whole[0]", arg=whole)
+    zoomed = page.evaluate(shown)
+    page.locator("#front-table .select").first.click()
+    page.wait_for_selector("#selected h3")
+    assert page.evaluate(shown) == zoomed
+    page.locator("#x-axis").select_option("3")
+    page.wait_for_function("document.querySelector('#front-plot .xtitle').textContent === 'parameters (M)'")
+    assert page.evaluate(shown) != zoomed
 
 
 def trial_of(page, data):

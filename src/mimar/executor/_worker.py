@@ -5,6 +5,7 @@ What comes in is pickled by the driver that started this process, and nobody els
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import pickle
 import signal
@@ -30,6 +31,7 @@ def serve(pipe: Connection) -> None:
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group, and it is the driver that decides
     _die_before_the_driver()
+    multiprocessing.current_process().daemon = False  # else an evaluator could not begin processes of its own
     inbox = _received(pipe)
     evaluate: Callable[[Any], Mapping[str, float]] | None = None
     while True:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from mimar.errors import CandidateError, InputError, memory_explained
 from mimar.hardware import device_here, memory_bytes
@@ -46,8 +47,10 @@ class InheritedLoss:
     device: str = "cpu"
 
     def __reduce__(self) -> tuple[object, ...]:
-        """A copy in another process is sent the sample, and trains its own weights, which come out the same."""
-        return InheritedLoss, (partial(tuple, self._sample), self.data, self.recipe, self.device)
+        """A copy in another process is sent the sample, and trains its own weights, which come out the same; all copies
+        that come there are one.
+        """
+        return _copied, (self._key, partial(tuple, self._sample), self.data, self.recipe, self.device)
 
     def __call__(self, arch: Architecture) -> float:
         """The loss.
@@ -60,6 +63,11 @@ class InheritedLoss:
             raise CandidateError(shared)
         with memory_explained(f"a candidate among {SHARING}"):
             return shared.inherited_loss(arch, self._batches)
+
+    @cached_property
+    def _key(self) -> str:
+        """By which processes know their copies of it."""
+        return uuid.uuid4().hex
 
     @cached_property
     def _sample(self) -> Sequence[Architecture]:
@@ -92,3 +100,14 @@ class InheritedLoss:
     @cached_property
     def _batches(self) -> list[Batch]:
         return self.data.validation_batches(JUDGED_ON, self.recipe.sequences, self.recipe.context_length)
+
+
+_copies: dict[str, InheritedLoss] = {}
+
+
+def _copied(key: str, *parts: Any) -> InheritedLoss:
+    """The copy of this process, with the weights that it has trained: one at a time, as these are large."""
+    if key not in _copies:
+        _copies.clear()
+        _copies[key] = InheritedLoss(*parts)
+    return _copies[key]

@@ -40,6 +40,7 @@
       hoverlabel: { align: "left", bgcolor: color("card"), bordercolor: color("line"), font: { color: color("ink") } },
       modebar: { bgcolor: "rgba(0,0,0,0)", color: color("soft"), activecolor: color("accent") },
       margin: { l: 60, r: 16, t: 30, b: 50 }, dragmode: coarse ? false : "zoom",
+      uirevision: "same",  // what the reader zoomed or hid stays so when a plot is drawn anew
       legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0 },
       ...extra, xaxis: { ...axis, ...extra.xaxis }, yaxis: { ...axis, ...extra.yaxis },
     };
@@ -143,6 +144,7 @@
       title: { text: plain(axis.title) }, type: log ? "log" : "linear", range, ...ticks,
     });
     draw("front-plot", traces, {
+      uirevision: `${x.title} ${y.title}`,
       annotations: familiarNames(x, y, across, up),
       shapes: [...budgetShapes(x, across, "x"), ...budgetShapes(y, up, "y")],
       xaxis: scaled(x, across),
@@ -170,7 +172,7 @@
     const line = (i) => axes.map((axis, k) => (present(axis.values[i]) ? scales[k].place(axis.values[i]) : null));
     const across = axes.map((_, k) => k);
     const many = (name, members, stroke) => ({
-      name, type: "scatter", mode: "lines", line: stroke, hoverinfo: members === dominated ? "skip" : "text",
+      name, type: "scatter", mode: "lines", line: stroke, hoverinfo: "text",
       x: members.flatMap(() => [...across, null]), y: members.flatMap((i) => [...line(i), null]),
       text: members.flatMap((i) => [...across.map(() => hover(i)), null]),
       customdata: members.flatMap((i) => [...across.map(() => i), null]),
@@ -178,7 +180,7 @@
     const faint = spread(dominated, FAINT_LINES);
     const bright = spread(onFront, FRONT_LINES);
     const traces = [
-      { ...many("dominated", faint, { color: color("faint"), width: 1 }), opacity: 0.3, hoverinfo: "skip" },
+      { ...many("dominated", faint, { color: color("faint"), width: 1 }), opacity: 0.3 },
       { ...many("Pareto front", bright, { color: color("front"), width: 1.5 }), opacity: 0.75 },
     ].filter((trace) => trace.x.length);
     if (chosen !== null) traces.push(many("selected", [chosen], { color: color("chosen"), width: 4 }));
@@ -198,7 +200,7 @@
     });
     at("parallel-note").textContent =
       `${bright.length} of ${onFront.length} front members and ${faint.length} of ${dominated.length} dominated ` +
-      "architectures, each axis from its least to its largest value. Click a line of the front to select.";
+      "architectures, each axis from its least to its largest value. Click a line to select it.";
   }
 
   // Where over the evaluations the chosen architecture came.
@@ -209,9 +211,12 @@
 
   function drawHypervolume() {
     const { evaluations, values } = study.hypervolume;
+    const came = evaluations.map((number) => study.order.indexOf(number));  // -1 where that one is not drawn
     draw("hypervolume-plot", [{
       type: "scatter", mode: "lines", line: { shape: "hv", color: color("front"), width: 2 },
-      x: [0, ...evaluations], y: [0, ...values], hovertemplate: "%{y:.4g} after %{x}<extra></extra>",
+      x: [0, ...evaluations], y: [0, ...values], customdata: [null, ...came.map((i) => (i < 0 ? null : i))],
+      text: ["", ...came.map((i) => (i < 0 ? "" : `<br>${hover(i)}`))],
+      hovertemplate: "%{y:.4g} after %{x}%{text}<extra></extra>",
     }], {
       shapes: chosenLine(), xaxis: { title: { text: "evaluations" } },
       yaxis: { title: { text: "hypervolume" }, rangemode: "tozero" },
@@ -304,7 +309,7 @@
   }
   offerAxes();
   drawAll();
-  for (const id of ["front-plot", "parallel-plot"]) {
+  for (const id of ["front-plot", "parallel-plot", "hypervolume-plot"]) {
     at(id).on("plotly_click", (event) => {
       const index = event.points[0].customdata;
       if (Number.isInteger(index)) choose(index);
