@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -100,7 +101,10 @@ def overhead_of(db: sqlite3.Connection, first: int, end: int) -> float:
     return (rows[-1][0] - rows[0][0] - sum(seconds for _, seconds in rows[1:])) / (len(rows) - 1)
 
 
-BOUNDS = {"shown_s": 1.0, "report_s": 10.0, "page_mb": 15.0, "show_mb": 1000.0, "report_mb": 1000.0}
+MEMORY_MB = 1000.0
+"""At most, of any command."""
+
+BOUNDS = {"shown_s": 1.0, "report_s": 10.0, "page_mb": 15.0, "show_mb": MEMORY_MB, "report_mb": MEMORY_MB}
 """What a study costs at most, whatever its size."""
 
 STEADY = 2.0
@@ -154,6 +158,15 @@ def drawn(rows: Sequence[Row]) -> str:
     return lines_svg(f"What a study costs, beside one of {rows[0].trials:,} trials", "trials", "times", lines)
 
 
+AGAIN = 8
+"""Trials more, of a search that goes on."""
+
+
+def until(trials: int, study: Path) -> list[str]:
+    """Options of a search."""
+    return ["--trials", str(trials), "--study", str(study)]
+
+
 def main() -> None:
     """Search, measure, tell."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -164,22 +177,27 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
-        study = asked.study or Path(scratch, "s.db")
+        study, memories = asked.study or Path(scratch, "s.db"), dict[str, float]()
         if not study.exists():
             wanted = ["--strategy", asked.strategy, "--device", "laptop-cpu", "--max-params", "60M"]
-            _, memory = measured([*MIMAR, "design", *wanted, "--trials", str(asked.trials), "--study", str(study)])
-            print(f"the search of {asked.trials:,} trials took {memory:.0f} MB of memory\n")
+            seconds, memory = measured([*MIMAR, "design", *wanted, *until(asked.trials, study)])
+            memories["the search"] = memory
+            print(f"the search of {asked.trials:,} trials took {seconds:.0f} s and {memory:.0f} MB of memory")
         with closing(sqlite3.connect(study)) as db:
             (held,) = db.execute("SELECT count(*) FROM events WHERE kind = 'trial'").fetchone()
         if held < max(asked.trials, 1000):
             parser.error(f"at least 1,000 trials, and as many as the study holds: it has {held:,}")
         rows = [row(study, size, Path(scratch)) for size in sizes_up_to(asked.trials)]
+        more = Path(shutil.copy(study, Path(scratch, "more.db")))
+        seconds, memories["going on"] = measured([*MIMAR, "design", "--resume", *until(asked.trials + AGAIN, more)])
+        print(f"going on with {AGAIN} trials took {seconds:.0f} s and {memories['going on']:.0f} MB of memory\n")
     print(table(rows))
     if asked.json:
         asked.json.write_text(json.dumps([asdict(each) for each in rows], indent=2) + "\n")
     if asked.out:
         asked.out.write_text(drawn(rows), encoding="utf-8")
-    if broken := broken_bounds(rows):
+    large = [f"{name} took {memory:.0f} MB of memory" for name, memory in memories.items() if memory > MEMORY_MB]
+    if broken := [*broken_bounds(rows), *large]:
         raise SystemExit("\n".join(["beyond its bounds:", *broken]))
 
 

@@ -7,8 +7,9 @@
     python drills/run.py [NAME…] [--kills 100] [--seed 0] [--json FILE]
 
 Each kill is a SIGKILL that comes a random time after something new was stored (a trial, a step), or after a while in
-which nothing was, so that exports are hit as well; one before anything was stored does not count. Work that is over
-before enough kills is begun anew in another folder. A drill fails where an end differs in anything but times.
+which nothing was; one before anything was stored does not count. Work of several phases is killed as often in each.
+Work that is over before enough kills is begun anew in another folder. A drill fails where an end differs in anything
+but times, or where a phase was hit too seldom.
 """
 
 from __future__ import annotations
@@ -37,73 +38,96 @@ STRIDE = 0.5
 """Most seconds between something new and the kill."""
 
 PATIENCE = 20.0
-"""Most seconds of a run in which nothing new is stored: an export is killed as well."""
+"""Most seconds of a run before the kill comes, whatever was stored by then."""
 
 
 @dataclass(frozen=True)
 class Told:
-    """What became of a drill: seconds of all disturbed runs together, and of the one that was not."""
+    """What became of a drill: kills by phase of the work, whether these were all that were wanted, seconds of all
+    disturbed runs together, and of the one that was not.
+    """
 
     name: str
-    kills: int
+    kills: dict[str, int]
+    complete: bool
     same: bool
     seconds: float
     undisturbed_seconds: float
 
 
+class Tally:
+    """Kills by phase of the work: `wanted`, which are spread evenly, and those that fell by now."""
+
+    def __init__(self, kills: int, phases: Sequence[str] = ("work",)) -> None:
+        each, more = divmod(kills, len(phases))
+        self.wanted = {phase: each + (number < more) for number, phase in enumerate(phases)}
+        self.fell = dict.fromkeys(phases, 0)
+
+    @property
+    def missing(self) -> dict[str, int]:
+        """Of the phases that were not hit often enough: how many more."""
+        return {phase: left for phase, most in self.wanted.items() if (left := most - self.fell[phase]) > 0}
+
+
 def killed_whole(name: str, kills: int, rng: random.Random) -> Told:
     """The command is killed and resumed."""
     drill = KILLED[name]
+    tally = Tally(kills, drill.phases)
 
-    def hurt(folder: Path, left: int) -> int:
-        return disturbed(drill, folder, drill.prepare(folder, kills), left, rng)
+    def hurt(folder: Path) -> None:
+        disturbed(drill, folder, drill.prepare(folder, kills), tally, rng)
 
-    return against_calm(name, kills, lambda folder: finish(drill.prepare(folder, kills)), hurt, drill.result)
+    return against_calm(name, tally, lambda folder: finish(drill.prepare(folder, kills)), hurt, drill.result)
 
 
 def against_calm(
-    name: str,
-    kills: int,
-    calm: Callable[[Path], None],
-    hurt: Callable[[Path, int], int],
-    result: Callable[[Path], Any],
+    name: str, tally: Tally, calm: Callable[[Path], None], hurt: Callable[[Path], None], result: Callable[[Path], Any]
 ) -> Told:
     """The work once without kills, then with them until there were enough, and whether all of it ended alike.
 
-    calm: does the work in a folder. hurt: the same under at most so many kills, and returns how many fell into it.
+    calm: does the work in a folder. hurt: the same under kills, which it counts in `tally`.
     """
     with tempfile.TemporaryDirectory(prefix="drill-") as scratch:
         folder = Path(scratch, "calm")
         folder.mkdir()
         begin = time.perf_counter()
         calm(folder)
-        middle, expected, done, same = time.perf_counter(), result(folder), 0, True
-        for turn in range(4 * kills):  # most often one is enough; a fast machine ends the work early
+        middle, expected, same = time.perf_counter(), result(folder), True
+        for turn in range(
+            4 * sum(tally.wanted.values())
+        ):  # most often one is enough; a fast machine ends the work early
             folder = Path(scratch, f"hurt-{turn}")
             folder.mkdir()
-            done += hurt(folder, kills - done)
+            hurt(folder)
             same = same and result(folder) == expected
-            if done == kills:
+            if not tally.missing:
                 break
-        return Told(name, done, same, time.perf_counter() - middle, middle - begin)
+        return Told(name, tally.fell, not tally.missing, same, time.perf_counter() - middle, middle - begin)
 
 
-def disturbed(drill: Drill, folder: Path, command: Sequence[str], kills: int, rng: random.Random) -> int:
-    """Do the work to its end; how many of at most `kills` kills fell into it."""
-    done, nothing = 0, drill.progress(folder)
-    while done < kills:
-        if not killed(drill, command, folder, rng):
-            return done
-        done += drill.progress(folder) != nothing
+def disturbed(drill: Drill, folder: Path, command: Sequence[str], tally: Tally, rng: random.Random) -> None:
+    """Do the work to its end under the kills that are missing."""
+    nothing = drill.progress(folder)
+    while aim := [phase for phase in ahead(drill, folder) if phase in tally.missing]:
+        if not killed(drill, command, folder, aim[0], rng):
+            return
+        if drill.progress(folder) != nothing:
+            tally.fell[drill.phase(folder)] += 1
     finish([*command, *resuming(folder)])
-    return kills
 
 
-def killed(drill: Drill, command: Sequence[str], folder: Path, rng: random.Random) -> bool:
-    """Start or resume the work and kill it; False where it was over before."""
+def ahead(drill: Drill, folder: Path) -> tuple[str, ...]:
+    """The phase in which the work is, and those that are to come."""
+    return drill.phases[drill.phases.index(drill.phase(folder)) :]
+
+
+def killed(drill: Drill, command: Sequence[str], folder: Path, aim: str, rng: random.Random) -> bool:
+    """Start or resume the work and kill it in the phase `aim`, or where it is when `PATIENCE` ends; False where it was
+    over before.
+    """
     process = started([*command, *resuming(folder)])
     try:
-        after_progress(process, lambda: drill.progress(folder), rng)
+        after_progress(process, lambda: drill.progress(folder), rng, lambda: ahead(drill, folder)[0] == aim)
     finally:  # of Ctrl-C as well
         process.kill()
     ended(process, -signal.SIGKILL)
@@ -112,12 +136,13 @@ def killed(drill: Drill, command: Sequence[str], folder: Path, rng: random.Rando
 
 def in_parts(name: str, kills: int, rng: random.Random) -> Told:
     """The evaluating processes or nodes of a search are killed one by one, the oldest each time."""
+    tally = Tally(kills)
     with tempfile.TemporaryDirectory(prefix="site-") as site, helpers_of(name, Path(site)) as helpers:
 
-        def hurt(folder: Path, left: int) -> int:
-            return struck([*waiting_command(folder), *helpers.options], folder, helpers, left, rng)
+        def hurt(folder: Path) -> None:
+            struck([*waiting_command(folder), *helpers.options], folder, helpers, tally, rng)
 
-        return against_calm(name, kills, lambda folder: finish(waiting_command(folder)), hurt, trials)
+        return against_calm(name, tally, lambda folder: finish(waiting_command(folder)), hurt, trials)
 
 
 def waiting_command(folder: Path) -> list[str]:
@@ -125,16 +150,15 @@ def waiting_command(folder: Path) -> list[str]:
     return [*design_command(folder, 300), "--score", "waited"]
 
 
-def struck(command: Sequence[str], folder: Path, helpers: Workers | Nodes, kills: int, rng: random.Random) -> int:
-    """Search to the end; how many of at most `kills` kills fell into it."""
-    process, done = started(command), 0
+def struck(command: Sequence[str], folder: Path, helpers: Workers | Nodes, tally: Tally, rng: random.Random) -> None:
+    """Search to the end under the kills that are missing."""
+    process = started(command)
     try:
-        while done < kills and after_progress(process, lambda: stored_trials(folder), rng):
-            done += helpers.kill_oldest(process.pid) and process.poll() is None
+        while tally.missing and after_progress(process, lambda: stored_trials(folder), rng):
+            tally.fell["work"] += helpers.kill_oldest(process.pid) and process.poll() is None
         ended(process)
     finally:
         process.kill()
-    return done
 
 
 class Workers:
@@ -196,10 +220,17 @@ DRILLS: dict[str, Callable[[str, int, random.Random], Told]] = {
 }
 
 
-def after_progress(process: subprocess.Popen[str], progress: Callable[[], object], rng: random.Random) -> bool:
-    """Wait until something new is stored and a random time longer; False where the work was over before."""
+def after_progress(
+    process: subprocess.Popen[str],
+    progress: Callable[[], object],
+    rng: random.Random,
+    is_there: Callable[[], bool] = lambda: True,
+) -> bool:
+    """Wait until something new is stored and the work is where it shall be, and a random time longer; False where it
+    was over before.
+    """
     before, patience = progress(), time.monotonic() + rng.uniform(0.5, 1) * PATIENCE
-    while process.poll() is None and progress() == before and time.monotonic() < patience:
+    while process.poll() is None and time.monotonic() < patience and (progress() == before or not is_there()):
         time.sleep(0.01)
     time.sleep(rng.uniform(0, STRIDE))
     return process.poll() is None
@@ -244,10 +275,18 @@ def main() -> int:
         told.append(DRILLS[name](name, asked.kills, random.Random(f"{name} {asked.seed}")))
         last = told[-1]
         verdict = "nothing lost" if last.same else "THE END DIFFERS"
-        print(f"{name}: {last.kills} kills, {verdict}, {last.seconds:.0f} s", flush=True)
+        print(
+            f"{name}: {sum(last.kills.values())} kills{where(last.kills)}, {verdict}, {last.seconds:.0f} s", flush=True
+        )
     if asked.json:
         asked.json.write_text(json.dumps([asdict(each) for each in told], indent=2) + "\n")
-    return int(any(not each.same or each.kills < asked.kills for each in told))
+    return int(not all(each.same and each.complete for each in told))
+
+
+def where(kills: dict[str, int]) -> str:
+    """Phase by phase, where there are several."""
+    told = ", ".join(f"{count} in {phase}" for phase, count in kills.items())
+    return f" ({told})" if len(kills) > 1 else ""
 
 
 if __name__ == "__main__":

@@ -6,12 +6,17 @@ import hashlib
 import json
 import sqlite3
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 TEXT = "The cat sat on the mat. A dog ran after the cat, and the mat was wet. It's naïve – isn't it? 1984 was long.\n"
+
+
+def one_phase(_: Path) -> str:
+    """Of work that has no more."""
+    return "work"
 
 
 @dataclass(frozen=True)
@@ -20,11 +25,14 @@ class Drill:
 
     prepare: writes into a folder what the work needs, and returns its command for a number of kills, without
     --resume. progress: something that changes whenever more is stored. result: everything that came out but times.
+    phases: of the work, in order; each has to be hit. phase: the one in which the work of a folder is by what it holds.
     """
 
     prepare: Callable[[Path, int], list[str]]
     progress: Callable[[Path], object]
     result: Callable[[Path], Any]
+    phases: tuple[str, ...] = ("work",)
+    phase: Callable[[Path], str] = one_phase
 
 
 def search_command(folder: Path, kills: int) -> list[str]:
@@ -137,7 +145,11 @@ def trials(folder: Path) -> list[dict[str, Any]]:
 
 def stamps(folder: Path, pattern: str) -> list[int]:
     """When the files of that pattern were last written."""
-    return [path.stat().st_mtime_ns for path in sorted(folder.glob(pattern))]
+    found = list[int]()
+    for path in sorted(folder.glob(pattern)):
+        with suppress(FileNotFoundError):  # it was put in its place just now
+            found.append(path.stat().st_mtime_ns)
+    return found
 
 
 def digests(folder: Path, pattern: str) -> dict[str, str]:
@@ -151,6 +163,15 @@ def measured(folder: Path) -> dict[str, Any]:
     return {name: found["chosen"][name] for name in ("id", "layers", "perplexity")}
 
 
+def shrink_phase(folder: Path) -> str:
+    """The last one of which something is stored."""
+    if any((folder / "out").glob("*")):
+        return "export"
+    if stamps(folder, "s.db.chosen-*/checkpoint.pt"):
+        return "recovery"
+    return "search" if stored_trials(folder) else "fine-tune"
+
+
 KILLED = {
     "search": Drill(search_command, stored_trials, trials),
     "training": Drill(
@@ -160,7 +181,9 @@ KILLED = {
     ),
     "shrink": Drill(
         shrink_command,
-        lambda folder: (stored_trials(folder), stamps(folder, "*/checkpoint.pt")),
+        lambda folder: (stored_trials(folder), stamps(folder, "*/checkpoint.pt"), stamps(folder, "out/*")),
         lambda folder: (trials(folder), measured(folder), digests(folder / "out", "*/model.safetensors")),
+        ("fine-tune", "search", "recovery", "export"),
+        shrink_phase,
     ),
 }

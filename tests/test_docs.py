@@ -19,7 +19,11 @@ from mimar.space import Architecture, Block, FeedForward, Mixer
 from mimar.training import ByteTokenizer, Recipe, TokenData, train
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def examples_of(page):
+    return re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
 
 
 def test_generated_pages_are_current():
@@ -28,27 +32,17 @@ def test_generated_pages_are_current():
         assert path.read_text(encoding="utf-8") == text, f"{path.name} is out of date: run `make docs`"
 
 
-@pytest.mark.parametrize(
-    "page",
-    [
-        "README.md",
-        "docs/design.md",
-        "docs/study.md",
-        "docs/predictors.md",
-        "docs/executors.md",
-        "docs/extending.md",
-    ],
-)
+@pytest.mark.parametrize("page", [page for page in PAGES if examples_of(page)], ids=lambda page: page.name)
 def test_python_examples_run(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    examples = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL)
-    assert examples
-    for number, example in enumerate(examples):
-        shown, name = io.StringIO(), f"<{page} {number}>"
+    for number, example in enumerate(examples_of(page)):
+        if "search_truth" in example and "MIMAR_DATA" not in os.environ:
+            pytest.skip("MIMAR_DATA names no folder with the published tables")
+        shown, name = io.StringIO(), f"<{page.name} {number}>"
         linecache.cache[name] = len(example), None, example.splitlines(keepends=True), name  # some look at the source
         with contextlib.redirect_stdout(shown):
             exec(compile(example, name, "exec"), {"__name__": "__main__"})
-        assert "score" in shown.getvalue() or len(shown.getvalue()) > 20
+        assert shown.getvalue().strip()
 
 
 @pytest.mark.slow

@@ -128,6 +128,9 @@ def test_one_fine_tune_brings_all_sub_networks_nearer(parts, tmp_path):
     (whole,) = judge(tuned, [SubNetwork.whole(space.parent)], judged).divergences
     assert whole < 0.15 * before
     assert tuned.original is network.parent
+    wanted = (DIVERGENCE, "block_params")
+    task = shrink_task(tuned, Known(space, *USE), block_scores(tuned, space, judged), judged, objectives=wanted)
+    assert task.problem.reference.ideal[0] == pytest.approx(whole)  # what cuts cost comes on top of that
     again = tune(network, space, lessons, tmp_path, identity={}, on_row=rows.append).network
     assert torch.equal(again.parent.layers[1].mlp.down, tuned.parent.layers[1].mlp.down)
 

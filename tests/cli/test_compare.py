@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
+from mimar.cli._compare import _group
+from mimar.cli._study_file import open_study
 
 ASKED = ("--trials", 24, "--max-params", "60M")
 
@@ -44,6 +48,23 @@ def test_what_else_differs_is_said(mimar, studies, design) -> None:
     done = mimar("compare", studies[0], "small.db", "--json")
     assert done.json["differ_in"] == ["budgets"]
     assert "differ in budgets as well" in done.err
+
+
+def test_searches_from_different_starts_are_different_groups(mimar, studies, design) -> None:
+    for number, trial in enumerate((3, 3, 7)):
+        start = f"{number}.json"
+        assert mimar("export", f"{studies[0]}#{trial}", start).code == 0
+        asked = ("--strategy", "nsga2", "--start", start, "--study", f"start-{number}.db", "--seed", number)
+        assert design(*ASKED, *asked).code == 0
+    groups = mimar("compare", *(f"start-{number}.db" for number in range(3)), "--json").json["groups"]
+    assert sorted(row["studies"] for row in groups) == [1, 2]
+    assert all(row["group"].startswith("nsga2 · from ") for row in groups)
+
+
+def test_an_arm_that_is_the_default_is_the_same_group_typed_or_not(studies) -> None:
+    settings = replace(open_study(Path(studies[0])).settings, strategy="rz-nas", llm="local")
+    assert _group(settings) == _group(replace(settings, arm="batch")) == "rz-nas · batch · local"
+    assert _group(replace(settings, arm="mutation")) == "rz-nas · mutation · local"
 
 
 def test_scores_that_are_held_to_a_sample_of_their_own_are_not_compared_silently(mimar, design) -> None:

@@ -18,8 +18,11 @@ def text(tmp_path: Path) -> None:
     (tmp_path / "text.txt").write_text(TEXT)
 
 
-def test_gates_are_counted_and_only_whole_trainings_are_results(mimar) -> None:
+def test_gates_are_counted_and_only_whole_trainings_are_results(mimar, tmp_path) -> None:
+    left = tmp_path / "study.db.paused-trainings"  # by a search that was killed
+    (left / "0123").mkdir(parents=True)
     result = mimar("design", *OPTIONS, "--data", "text.txt", "--trials", 3).json
+    assert not left.exists()
     counts = {row["gate"]: (row["came"], row["passed"]) for row in result["gates"]}
     assert list(counts) == ["in budget", "score", "predictor", "25%", "full"]
     assert counts["score"] == (27, 9)
@@ -47,6 +50,19 @@ def test_gates_are_counted_and_only_whole_trainings_are_results(mimar) -> None:
 def test_trainings_of_later_gates_must_be_longer(mimar, gates) -> None:
     options = (*OPTIONS, "--data", "text.txt", "--trials", 2)
     mimar("design", *options, "--gates", gates).refused(2, "the first must be the shorter one")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("gates", ["score:3,25%:2", "score:2,one-shot:2"])
+def test_trainings_in_processes_give_the_same_trials(mimar, gates) -> None:
+    options = (*OPTIONS, "--data", "text.txt", "--trials", 2, "--gates", gates)
+    serial = mimar("design", *options).json
+    shared = mimar("design", *options, "--study", "shared.db", "--executor", "process", "--workers", 2).json
+    for result in (serial, shared):
+        assert (result["trials"], result["failed"]) == (2, 0)
+    assert [row["architecture"] for row in shared["front"]] == [row["architecture"] for row in serial["front"]]
+    assert [row["metrics"] for row in shared["front"]] == [row["metrics"] for row in serial["front"]]
+    assert shared["gates"] == serial["gates"]
 
 
 def test_without_gates_every_candidate_is_trained(mimar) -> None:

@@ -181,7 +181,11 @@ def test_a_whole_study_takes_no_id(mimar, study: Path) -> None:
     mimar("export", f"{study}#3", "--to", "csv").refused(2, "csv is of a whole study: leave out #3")
     mimar("export", f"{study}#3", "--to", "optuna").refused(2, "optuna is of a whole study")
     for url in (f"sqlite:///{study}", f"sqlite+pysqlite:///{study}", f"sqlite:///{study}?timeout=5"):
-        mimar("export", study, url, "--to", "optuna").refused(2, "is the study itself")
+        mimar("export", study, url, "--to", "optuna").refused(2, "is a study of mimar: choose another file")
+    other = study.with_name("other.db")
+    shutil.copy(study, other)
+    mimar("export", study, f"sqlite:///{other}", "--to", "optuna").refused(2, "is a study of mimar")
+    assert other.read_bytes() == study.read_bytes()
 
 
 def test_a_study_of_another_kind_is_named(mimar, design, tmp_path: Path) -> None:

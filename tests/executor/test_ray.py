@@ -105,6 +105,23 @@ def test_a_resource_decides_where(cluster):
     cluster.remove_node(node)
 
 
+def gpu_seen(seconds):
+    begun = time.time()
+    time.sleep(seconds)
+    return {"gpu": float(os.environ["CUDA_VISIBLE_DEVICES"]), "begun": begun, "ended": time.time()}
+
+
+def test_two_candidates_share_a_gpu_and_see_it(cluster):
+    node = cluster.add_node(num_cpus=3, num_gpus=1)
+    cluster.wait_for_nodes()
+    with RayExecutor(resources={"CPU": 1, "GPU": 0.5}) as executor:
+        outcomes = dict(executor.map(gpu_seen, [3.0] * 3))
+    first, second, third = sorted((each.metrics for each in outcomes.values()), key=lambda found: found["begun"])
+    assert [found["gpu"] for found in (first, second, third)] == [0.0] * 3
+    assert second["begun"] < first["ended"] <= third["begun"]
+    cluster.remove_node(node)
+
+
 def test_a_node_that_cannot_load_mimar_is_a_sentence(cluster, monkeypatch):
     """As Ray tells of it: that a module is missing shows when the task comes to the node."""
     told = "The remote function failed to import on the worker. This may be because needed modules are missing"

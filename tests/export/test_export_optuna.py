@@ -50,6 +50,7 @@ def test_trials_come_over_with_parameters_values_and_states(trials, url):
         assert theirs.user_attrs["metric params"] == trial.metrics["params"]
     assert [found[number].state.name for number in (90, 91, 92)] == ["FAIL", "FAIL", "PRUNED"]
     assert found[90].user_attrs["reasons"] == ["no JSON"]
+    assert found[90].user_attrs["note"] == "<script>"
     front = {trial.id for trial in front_trials(trials, TOY.problem.objectives)}
     assert front == {trial.user_attrs["id"] for trial in loaded.best_trials}
 

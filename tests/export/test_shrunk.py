@@ -56,6 +56,14 @@ def test_a_uniform_sub_network_is_a_stock_llama(folder, tmp_path):
     assert AutoTokenizer.from_pretrained(tmp_path / "out")("a year")["input_ids"]
 
 
+@pytest.mark.parametrize("sub", [UNIFORM, PER_LAYER])
+def test_code_that_the_parents_configuration_names_does_not_come_along(folder, tmp_path, sub):
+    model = cut(folder, sub, auto_map={"AutoModelForCausalLM": "theirs.Model"})
+    assert "theirs" in (folder / "config.json").read_text()
+    export_shrunk_hf(model, tmp_path / "out", folder)
+    assert "theirs" not in (tmp_path / "out" / "config.json").read_text()
+
+
 @pytest.mark.parametrize("sub", [PER_LAYER, SubNetwork((0, 2, 0, 3), (64, 0, 128, 128))])
 def test_layers_that_differ_load_after_registering_and_with_the_code_beside_them(folder, tmp_path, sub):
     """A layer without attention comes first in one: the length of the text is not read off it."""

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from mimar.cli._output import say
 from mimar.cli._settings import DesignSettings
+from mimar.cli._strategies import VARIANTS
 from mimar.cli._study_file import StudyFile, is_study, open_study
 from mimar.cli._tables import print_figures
 from mimar.errors import InputError
 from mimar.export import written_aside
 from mimar.report import Comparison, Contender, compare, format_metric, lines_svg
+from mimar.space import Architecture, architecture_to_json
 
 MAKES_THE_PROBLEM = ("space", "device", "workload", "budgets", "score", "score_data", "training")
 """Settings that say what is searched for; studies that differ in them are compared, and it is said."""
@@ -84,12 +88,18 @@ def _group(settings: DesignSettings) -> str:
     """How it searches, whatever the seed."""
     weights = ",".join(f"{name}={weight:g}" for name, weight in settings.weights.items())
     gates = "" if settings.training is None else ",".join(map(str, settings.training.gates))
+    arm = settings.arm or next(iter(VARIANTS.get(settings.strategy, ())), "")
     parts = (
-        settings.strategy, settings.arm, weights, "" if settings.llm == "none" else settings.llm,
-        "anonymised" if settings.anonymise else "", "from a start" if settings.start else "",
+        settings.strategy, arm, weights, "" if settings.llm == "none" else settings.llm,
+        "anonymised" if settings.anonymise else "", f"from {_short(settings.start)}" if settings.start else "",
         f"gates {gates}" if gates else "",
     )  # fmt: skip
     return " · ".join(part for part in parts if part)
+
+
+def _short(start: Architecture) -> str:
+    """A name of few letters, the same wherever its file lies."""
+    return hashlib.sha256(json.dumps(architecture_to_json(start), sort_keys=True).encode()).hexdigest()[:6]
 
 
 def _differing(studies: Sequence[StudyFile]) -> list[str]:

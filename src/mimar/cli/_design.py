@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,11 +53,12 @@ class _Asked:
 
 @dataclass(frozen=True)
 class _Means:
-    """What a run works with; `device` is that of trainings."""
+    """What a run works with; `device` is that of trainings, and `paused` where those lie that gates pause."""
 
     asked: _Asked
     device: str
     executor: Executor
+    paused: Path | None
 
 
 def run_design(
@@ -83,9 +86,26 @@ def run_design(
         asked = _Asked(open_llm(settings.llm, read_calls=read_calls, past=calls, max_cost=max_cost), calls)
         device = _device(train_on, executor) if settings.training else "cpu"
         settings = settings if resume else _settled(settings, asked)
-        return _run(settings, path, storage, trials, _Means(asked, device, executor))
+        with _paused(settings, path) as paused:
+            return _run(settings, path, storage, trials, _Means(asked, device, executor, paused))
     finally:
         storage.close()
+
+
+@contextmanager
+def _paused(settings: DesignSettings, study: Path) -> Generator[Path | None]:
+    """A folder for trainings that gates pause, beside the study, so that what a killed search left there is cleared."""
+    if settings.training is None or not settings.training.gates:
+        yield None
+        return
+    folder = study.absolute().with_name(f"{study.name}.paused-trainings")
+    shutil.rmtree(folder, ignore_errors=True)
+    with suppress(OSError):  # without it a training that comes again begins anew
+        folder.mkdir()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _device(name: str, executor: Executor) -> str:
@@ -108,8 +128,8 @@ def _score(settings: DesignSettings, llm: LLM | None) -> Proxy:
     return score_named(settings.score, settings.score_data, llm)
 
 
-def _task(settings: DesignSettings, score: Proxy, device: str = "cpu") -> DesignTask:
-    """device: of trainings."""
+def _task(settings: DesignSettings, score: Proxy, device: str = "cpu", paused: Path | None = None) -> DesignTask:
+    """device: of trainings. paused: where those lie that gates pause."""
     return design_task(
         settings.space,
         settings.profile,
@@ -117,7 +137,7 @@ def _task(settings: DesignSettings, score: Proxy, device: str = "cpu") -> Design
         score,
         budgets=settings.budgets,
         objectives=settings.objectives,
-        loss=settings.training and settings.training.loss(settings.seed, device),
+        loss=settings.training and settings.training.loss(settings.seed, device, paused),
         seed=settings.seed,
         reference=settings.reference,
     )
@@ -128,7 +148,8 @@ def _run(settings: DesignSettings, path: Path, storage: Storage, trials: int, me
     asked = means.asked
     llm, calls = asked.llm, asked.calls
     past_trials = sum(1 for _ in storage.events("trial"))
-    task = _task(settings, _score(settings, llm and journalled_judge(llm, storage, calls.append)), means.device)
+    score = _score(settings, llm and journalled_judge(llm, storage, calls.append))
+    task = _task(settings, score, means.device, means.paused)
     epochs: list[Epoch] = []
     strategy = _strategy(settings, task, llm and journalled(llm, storage, calls.append), epochs.append)
     problem = task.problem

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mimar.cli._output import say
 from mimar.cli._start import read_architecture
-from mimar.cli._study_file import StudyFile, open_study, split_reference
+from mimar.cli._study_file import StudyFile, open_study, reading, split_reference
 from mimar.errors import ForeignFileError, InputError, UnknownNameError
 from mimar.export import ExportResult, export_code, export_csv, export_gguf, export_hf, export_json, export_optuna
 from mimar.objectives import front_trials
@@ -53,13 +54,20 @@ def export_study(reference: str, typed: str | None, form: str, weights: Weights)
         return _as_json(export_csv(study.trials, out or path.with_suffix(".csv"), architecture_to_json), None)
     if form == "optuna":
         url = typed or f"sqlite:///{path.with_name(f'{path.stem}-optuna.db')}"
-        found = _DATABASE.fullmatch(url)
-        if found and (file := Path(found[1])).exists() and file.samefile(path):
-            raise InputError(f"{url} is the study itself: choose another file")
+        _require_no_study(url)
         return _as_json(export_optuna(study.trials, study.objectives, study.settings.space, url, path.stem), None)
     trial = _best(study) if number is None else study.trial(number)
     target = out or path.with_name(f"{path.stem}-{trial.id}-{form}")
     return _as_json(_export(study, trial, target, form, weights), trial.id)
+
+
+def _require_no_study(url: str) -> None:
+    """InputError where Optuna would write into a study of ours."""
+    found = _DATABASE.fullmatch(url)
+    if found is None or not (file := Path(found[1])).is_file() or not file.stat().st_size:
+        return
+    with suppress(ForeignFileError), reading(file):
+        raise InputError(f"{url} is a study of mimar: choose another file")
 
 
 def _export_training(folder: Path, target: Path, form: str, given: Weights) -> ExportResult:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 from mimar.cli._quantities import count
@@ -69,8 +70,8 @@ class TrainingSettings:
         context = min(CONTEXT, context)
         return TrainingSettings(source, tokens, context, batch_tokens, read_gates(gates), source.sha256)
 
-    def loss(self, seed: int, device: str) -> TrainedLoss:
-        """What trains; InputError where the text is not the one of the study."""
+    def loss(self, seed: int, device: str, kept_in: Path | None = None) -> TrainedLoss:
+        """What trains, and where it keeps what gates pause; InputError where the text is not the one of the study."""
         data = self.source.read[1]
         if self.source.sha256 != self.sha256:
             raise InputError(
@@ -80,7 +81,7 @@ class TrainingSettings:
         recipe = Recipe(self.tokens, self.context, self.batch_tokens, seed=seed)
         for gate in self.gates:
             _require_enough(gate, data, recipe)
-        return TrainedLoss(data, recipe, device)
+        return TrainedLoss(data, recipe, device, kept_in)
 
     def to_json(self) -> dict[str, Any]:
         """Plain data."""

@@ -25,7 +25,8 @@ def export_optuna(
 
     Variables of the space become parameters, numbers as ranges. Complete trials keep the values of the objectives;
     partial ones are pruned, failed and rejected ones failed. Everything else is a user attribute: id, origin, parents,
-    metrics, reasons, the architecture as JSON. What was written is read back: the same best trials.
+    metrics, reasons, what a language model said of it, the architecture as JSON. What was written is read back: the
+    same best trials.
 
     InputError: no such storage, or a study of that name in it. ExportError: it does not read back, or the storage takes
     no more. Neither they nor the result show a password in `url`.
@@ -130,6 +131,7 @@ def _frozen(
         "parents": list(trial.proposal.parents),
         "fidelity": trial.proposal.fidelity,
         "reasons": list(trial.reasons),
+        "note": trial.proposal.note,
         "seconds": trial.seconds,
         "architecture": None if arch is None else space.to_json(arch),
         **{f"metric {name}": value for name, value in trial.metrics.items()},
