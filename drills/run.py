@@ -64,9 +64,9 @@ class Tally:
         self.fell = dict.fromkeys(phases, 0)
 
     @property
-    def missing(self) -> dict[str, int]:
-        """Of the phases that were not hit often enough: how many more."""
-        return {phase: left for phase, most in self.wanted.items() if (left := most - self.fell[phase]) > 0}
+    def missing(self) -> list[str]:
+        """Phases that were not hit often enough."""
+        return [phase for phase, most in self.wanted.items() if self.fell[phase] < most]
 
 
 def killed_whole(name: str, kills: int, rng: random.Random) -> Told:
