@@ -9,16 +9,22 @@ import sys
 import time
 from contextlib import closing
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from transformers import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
 
+from mimar import elastic
+from mimar.cli._shrink_heal import _lessons
+from mimar.cli._shrink_plan import Plan, Recovery
 from mimar.cli._shrink_settings import Asked, Texts
 from mimar.elastic import SubNetwork, load_parent, text_loss
+from mimar.errors import InputError
 from mimar.formats import read_gguf
-from mimar.training import tokenizer_named
+from mimar.shrink import open_model
+from mimar.training import SubwordTokenizer, tokenizer_named
 
 WORDS = "The year 1984 was long. It's naïve – isn't it? A cat sat on the mat and the dog ran after the cat.\n"
 SIZES = {
@@ -152,6 +158,44 @@ def test_llama_cpp_as_the_device_is_timed_before_the_search(shrink, mimar, tmp_p
     assert again.json["parent"]["expected"] == found["parent"]["expected"]
 
 
+def test_a_llama_cpp_that_fails_costs_its_figures_alone(shrink, monkeypatch):
+    def failing(*_):
+        raise InputError("llama.cpp had no memory left")
+
+    monkeypatch.setattr("mimar.cli._shrink_files.run_in_llama_cpp", failing)
+    done = shrink("--max-block-params", "0.8x", "--quantized", "Q8_0", "--json")
+    assert done.code == 0, done.err
+    assert done.err.count("not timed: llama.cpp had no memory left") == 2  # the models, and those of fewer bits
+    rows = [done.json["parent"], done.json["chosen"], *done.json["quantized"]]
+    speeds = ("prefill_tokens_per_second", "decode_tokens_per_second")
+    assert {row[name] for row in rows for name in speeds} == {None}
+    assert all(row["bytes"] > 0 and row["perplexity"] > 1 for row in rows)
+
+
+def test_the_finals_are_told_as_they_ended(shrink):
+    """The winner with its loss, the others by how far they are behind, since they may not have read all of it."""
+    done = shrink("--max-block-params", "0.8x", "--json")
+    best, *others = done.json["finalists"]
+    (line,) = (line for line in done.err.splitlines() if line.startswith("loss on 128 tokens more: "))
+    told = line.removeprefix("loss on 128 tokens more: ").split("; ")
+    assert told[0] == f"{best['value']:.4f} of #{best['id']}"
+    assert told[1:] == [f"#{each['id']} {each['behind']:.4f} ± {each['error']:.4f} behind" for each in others]
+
+
+def test_each_calibration_text_has_a_say_in_the_scores_of_parts(shrink, model, text, tmp_path, monkeypatch):
+    given, scored = list[torch.Tensor](), elastic.block_scores
+    monkeypatch.setattr(elastic, "block_scores", lambda *parts: (given.append(parts[-1]), scored(*parts))[1])
+    others = {"small.txt": "xyz zyx yxz ", "figures.txt": "777 555 666 ", "large.txt": "CXK KXC XKC "}
+    for name, words in others.items():
+        (tmp_path / name).write_text(words * 2000, encoding="utf-8")
+    done = shrink("--max-block-params", "0.8x", *(part for name in others for part in ("--calibration", name)))
+    assert done.code == 0, done.err
+    reader, (windows,) = SubwordTokenizer.read(model), given
+    known = [set(reader.ids(words * 9)) for words in (text.read_text(encoding="utf-8")[:2000], *others.values())]
+    came_from = [[number for number, ids in enumerate(known) if set(row) <= ids] for row in windows.tolist()]
+    assert came_from == [[0], [1], [2], [3]]
+
+
 def test_what_was_cut_learns_from_its_parent(shrink, mimar, tmp_path):
     """With a control, a curve, and a second run that finds the work done."""
     wanted = ("--max-block-params", "0.5x", "--final-tokens", 0, "--trials", 8)
@@ -180,6 +224,19 @@ def test_what_was_cut_learns_from_its_parent(shrink, mimar, tmp_path):
     assert again["chosen"]["perplexity"] == result["chosen"]["perplexity"]
     faster = shrink(*options, "--heal-rate", "4e-3", "--resume").json
     assert faster["healing"]["curve"] != healing["curve"]
+
+
+def test_what_is_learnt_is_cut_as_what_is_judged(model, text, tmp_path):
+    """A model that reads fewer tokens than were asked for is taught in its own windows, each begun as it is used to."""
+    opened = replace(open_model(str(model), tmp_path), begin=(7, 8))
+    recovery = Recovery(1000, (), 1e-3, 1.0, "float32", control=False, save_every=60.0)
+    plan = Plan((str(text),), 256, 4 * SIZES["max_position_embeddings"], (), None, False, recovery, (), (), None)
+    lessons = _lessons(SimpleNamespace(opened=opened, calibration=(str(text),)), plan)
+    assert lessons.judged.shape == (4, SIZES["max_position_embeddings"])
+    step = lessons.judged.shape[1] - 1
+    assert set(lessons.text[::step]) == {7}
+    assert set(lessons.text[1::step]) == {8}
+    assert len(lessons.text) > 10 * step
 
 
 def test_settings_without_what_is_new_are_those_of_before_there_was_any():
