@@ -105,6 +105,8 @@ def test_what_cannot_be_is_a_sentence(parts):
         shrink_task(*given(parts), objectives=("beauty",))
     with pytest.raises(InputError, match="unknown metric 'beauty'"):
         shrink_task(*given(parts), budgets=[Budget("beauty", "max", 1.0)])
+    with pytest.raises(InputError, match="unknown metric 'loss'"):  # of which nothing is known before it is run
+        shrink_task(*given(parts), budgets=[Budget("loss", "max", 1.0)])
 
 
 def nearest_of_many(space, rng):

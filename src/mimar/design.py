@@ -329,8 +329,7 @@ def _axes(hardware: Callable[[Architecture], Mapping[str, float]]) -> tuple[Axis
 
 
 def _brief(profile: DeviceProfile, workload: Workload, budgets: Sequence[Budget], score: Proxy) -> Brief:
-    bounds = {"max": "at most", "min": "at least"}
-    listed = [f"{budget.metric} {bounds[budget.kind]} {budget.limit:.4g}" for budget in budgets]
+    listed = [f"{budget.metric} {budget.bound} {budget.limit:.4g}" for budget in budgets]
     return Brief(
         "; ".join(listed) or "none",
         device_advice(profile, workload),

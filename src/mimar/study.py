@@ -8,6 +8,7 @@ missing is done for real. So a resumed study gives the same trials as one that w
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -72,7 +73,7 @@ class Journal:
 def read_journal(storage: Storage, *kinds: EventKind) -> Journal:
     """Sort the events of `storage`, or only those of these `kinds`; an empty one gives an empty journal.
 
-    KeyError or TypeError: an event lacks what its kind has, or has another thing there.
+    KeyError, TypeError or ValueError: an event lacks what its kind has, or has another thing there.
     """
     trials = _TrialBodies()
     journal = Journal(trials=trials)
@@ -90,10 +91,16 @@ def read_journal(storage: Storage, *kinds: EventKind) -> Journal:
                 trials.add(event.body)
             case "stop":
                 journal.stops.append(_text(event.body["reason"]))
-                journal.seconds += event.body["seconds"]
+                journal.seconds += _finite(event.body["seconds"])
             case "measured":
                 journal.measured = event.body
     return journal
+
+
+def _finite(value: Any) -> float:
+    if not math.isfinite(value):
+        raise ValueError(f"expected a number, got {value!r}")
+    return value
 
 
 def _text(value: Any) -> str:

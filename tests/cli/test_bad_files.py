@@ -101,9 +101,17 @@ def wordless_stop(path: Path, finished: Path) -> None:
     reworded(path, finished, "reason", "null")
 
 
+def endless_stop(path: Path, finished: Path) -> None:
+    shutil.copy(finished, path)
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute(
+            "UPDATE events SET body = replace(body, '\"seconds\":', '\"seconds\": NaN, \"was\":') WHERE kind = 'stop'"
+        )
+
+
 DAMAGES = [
     newer, foreign, noise, truncated, overwritten, edited, not_json, no_frame, no_metrics, wordy_metric,
-    odd_architecture, deep, no_context, wordless_stop, no_objective,
+    odd_architecture, deep, no_context, wordless_stop, endless_stop, no_objective,
 ]  # fmt: skip
 
 

@@ -177,6 +177,10 @@ def test_export_of_a_rejected_trial_says_why(mimar, design, serve) -> None:
     mimar("export", f"study.db#{rejected['id']}").refused(2, "no architecture", "attention_type must be one of")
 
 
+def test_a_training_takes_no_id(mimar, tmp_path: Path) -> None:
+    mimar("export", f"{tmp_path}#3", "--to", "hf").refused(2, "is the folder of one training: leave out #3")
+
+
 def test_a_whole_study_takes_no_id(mimar, study: Path) -> None:
     mimar("export", f"{study}#3", "--to", "csv").refused(2, "csv is of a whole study: leave out #3")
     mimar("export", f"{study}#3", "--to", "optuna").refused(2, "optuna is of a whole study")

@@ -81,14 +81,15 @@ def test_a_killed_search_resumes_to_the_trials_of_one_never_stopped(mimar, tmp_p
 def test_ctrl_c_says_how_to_go_on_and_the_search_resumes(mimar, serve, good_llm, tmp_path: Path) -> None:
     stub = serve(good_llm)
     stopped, whole = tmp_path / "stopped.db", tmp_path / "whole.db"
-    options = (*OPTIONS, "--llm", stub.spec)
-    with running(stopped, *options, "--json") as process:
+    options, place = (*OPTIONS, "--llm", stub.spec), ("--executor", "process", "--candidate-time", "1.5e2")
+    with running(stopped, *options, *place, "--json") as process:
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert '"stopped": "interrupted"' in out
     assert "Traceback" not in err
     assert f"mimar design --study {stopped} --resume" in err
+    assert err.rstrip().endswith(" ".join(place))
     target = stored(stopped) + 16
     assert mimar("design", "--study", stopped, "--resume", "--trials", target, "--json").code == 0
     assert mimar("design", "--study", whole, *options, "--trials", target, "--json").code == 0

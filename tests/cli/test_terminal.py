@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from mimar.cli._quantities import count, seconds, size
+from mimar.cli._quantities import count, seconds, size, tokens
 from mimar.errors import InputError
 
 pty = pytest.importorskip("pty", reason="terminals exist on Unix only")
@@ -78,13 +78,16 @@ def test_a_reader_that_leaves_early_is_no_error(finished) -> None:
         (count, "30M", 30e6), (count, "1.5b", 1.5e9), (count, "12", 12), (count, "2e6", 2e6), (count, " 7 K ", 7000),
         (size, "80MB", 80e6), (size, "2GiB", 2 * 2**30), (size, ".5gb", 5e8), (size, "1024", 1024),
         (seconds, "250ms", 0.25), (seconds, "0.5", 0.5), (seconds, "2s", 2), (seconds, "80us", 80e-6),
+        (tokens, "200k", 200_000), (tokens, " 0 ", 0),
     ],
 )  # fmt: skip
 def test_quantities(reader: Callable[[str, str], float], text: str, value: float) -> None:
     assert reader(text, "--option") == pytest.approx(value)
 
 
-@pytest.mark.parametrize("text", ["", "M", "1,000", "3 0M", "1..5", "nan", "inf", "0", "-1", "1e", "٣", "30MM"])
+@pytest.mark.parametrize(
+    "text", ["", "M", "1,000", "3 0M", "1..5", "nan", "inf", "0", "-1", "1e", "٣", "30MM", "1e308M"]
+)
 @pytest.mark.parametrize("reader", [count, size, seconds])
 def test_text_that_is_no_quantity(reader: Callable[[str, str], float], text: str) -> None:
     with pytest.raises(InputError, match="--option must be"):

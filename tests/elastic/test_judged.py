@@ -72,7 +72,7 @@ def test_a_race_keeps_the_best_and_saves(network, text):
 def test_a_race_for_the_front_keeps_what_no_smaller_one_beats(network, text):
     subs = candidates(network, 20)
     sizes = [sub.block_params(network.parent.arch) for sub in subs]
-    whole, race = judge(network, subs, text), judge(network, subs, text, on_the_front(sizes))
+    whole, race = judge(network, subs, text), judge(network, subs, text, on_the_front(np.array(sizes)[:, None]))
     front = [
         a
         for a in range(20)

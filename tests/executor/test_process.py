@@ -8,7 +8,8 @@ import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing, suppress
-from multiprocessing import active_children
+from importlib import import_module
+from multiprocessing import active_children, get_context
 from pathlib import Path
 
 import psutil
@@ -71,6 +72,42 @@ def with_help(number):
 def test_an_evaluator_may_begin_processes_of_its_own(run):
     (found,) = run(with_help, [-3.0])
     assert found.metrics == {"found": 3.0}
+
+
+def begin_a_helper(folder):
+    """A process of its own that would wait for ever, told by a file."""
+    pool = ProcessPoolExecutor(1, get_context("fork"))
+    (Path(folder) / f"{pool.submit(os.getpid).result()}.pid").touch()
+    return pool
+
+
+def with_help_that_stays(how_and_folder):
+    how, folder = how_and_folder
+    pool = begin_a_helper(folder)
+    return {**behave(how), "helpers": float(pool.submit(int, 1).result())}
+
+
+def await_end_of_all(folder):
+    for file in folder.glob("*.pid"):
+        with suppress(psutil.NoSuchProcess):
+            psutil.Process(int(file.stem)).wait(timeout=30)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs forks")
+@pytest.mark.parametrize(
+    ("how", "limits", "reason"),
+    [
+        ("segfault", {}, "its process ended (SIGSEGV)"),
+        ("hang", {"seconds": 0.5}, "took longer than 0.5 s"),
+        ("fine", {}, None),
+    ],
+)
+def test_processes_that_an_evaluator_began_end_with_its_own(run, tmp_path, how, limits, reason):
+    """And do not hide that it ended."""
+    (found,) = run(with_help_that_stays, [(how, tmp_path)], **limits)
+    assert found.failure == reason
+    assert len(list(tmp_path.glob("*.pid"))) == 1
+    await_end_of_all(tmp_path)
 
 
 class Delicate:
@@ -216,6 +253,18 @@ def test_an_error_that_cannot_travel_is_told_in_words(run):
         run(raise_unportable, ["b"])
 
 
+class ElsewhereOnly:
+    """Of a package that the worker does not have."""
+
+    def __reduce__(self):
+        return import_module, ("no_such_package",)
+
+
+def test_what_a_worker_cannot_load_is_a_sentence(run):
+    with pytest.raises(InputError, match=r"cannot load what it is sent .*no_such_package.* the same versions"):
+        run(behave, [ElsewhereOnly()])
+
+
 def test_what_cannot_be_pickled_is_refused():
     with pytest.raises(InputError, match="cannot be sent to another process"):
         ProcessExecutor(1).map(lambda item: {"x": item}, [1])
@@ -251,9 +300,10 @@ if __name__ == "__main__":
 
 
 def tell_and_hang(folder):
+    helper = begin_a_helper(folder)
     (Path(folder) / f"{os.getpid()}.pid").touch()
     time.sleep(600)
-    return {}
+    return {"helper": helper}
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
@@ -263,11 +313,9 @@ def test_no_worker_outlives_its_driver(tmp_path, how):
         [sys.executable, tmp_path / "driver.py", tmp_path],
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}, stderr=subprocess.DEVNULL,
     )  # fmt: skip
-    while len(workers := list(tmp_path.glob("*.pid"))) < 2:
+    while len(list(tmp_path.glob("*.pid"))) < 4:  # two workers, each with a process of its own
         assert driver.poll() is None
         time.sleep(0.02)
     driver.send_signal(how)
     driver.wait(timeout=30)
-    for worker in workers:
-        with suppress(psutil.NoSuchProcess):
-            psutil.Process(int(worker.stem)).wait(timeout=30)
+    await_end_of_all(tmp_path)

@@ -124,6 +124,15 @@ def test_a_password_is_not_shown(trials, monkeypatch, error):
     assert "me:***@nowhere" in str(refusal.value)
 
 
+@pytest.mark.parametrize("password", ["p@ss", "pa/ss", "pa/s:s", "a@b/c"])
+def test_nothing_of_a_password_is_shown_that_no_url_may_hold(trials, password):
+    with pytest.raises(InputError) as refusal:
+        export_optuna(trials, TOY.problem.objectives, TOY.problem.space, f"cloud://me:{password}@host:x/db", "mine")
+    shown = str(refusal.value)
+    assert "://***@host:x/db" in shown
+    assert not any(part in shown for part in ("me:", "p@", "pa/", "ss@", "a@b"))
+
+
 @pytest.mark.parametrize("url", ["", "studies.db", "sqlite:////no/such/folder/x.db", "cloud://x"])
 def test_a_storage_that_is_none_is_a_sentence(trials, url):
     with pytest.raises(InputError, match=r"expected a storage such as sqlite:///studies\.db"):

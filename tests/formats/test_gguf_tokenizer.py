@@ -11,7 +11,7 @@ from tokenizers import Tokenizer
 from mimar.errors import InputError
 from mimar.export import _gguf
 from mimar.export._gguf_vocabulary import Vocabulary
-from mimar.formats import gguf_tokenizer, read_gguf
+from mimar.formats import gguf_tokenizer, read_gguf, save_gguf_tokenizer
 from mimar.models import build
 from mimar.space import Architecture, Block, FeedForward, Mixer
 from mimar.training import tokenizer_named
@@ -94,6 +94,14 @@ def test_a_damaged_tokenizer_is_a_sentence(tmp_path, key, value):
         del keys[f"tokenizer.ggml.{key}"]
     with pytest.raises(InputError, match=r"model\.gguf is damaged: its tokenizer makes no sense"):
         gguf_tokenizer(replace(file, keys=keys))
+
+
+@pytest.mark.parametrize("number", [-1, -(10**6), 10**6, "3"])
+def test_a_special_token_that_is_none_is_left_out(tmp_path, number):
+    path, _ = written(tmp_path, "gpt-2")
+    file = read_gguf(path)
+    save_gguf_tokenizer(replace(file, keys={**file.keys, "tokenizer.ggml.eos_token_id": number}), tmp_path)
+    assert "eos_token" not in json.loads((tmp_path / "tokenizer_config.json").read_text())
 
 
 @pytest.mark.parametrize(

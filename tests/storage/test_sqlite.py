@@ -134,6 +134,24 @@ def test_a_writer_that_no_lock_kept_out_is_noticed_and_nothing_is_lost(path):
     assert read(path) == [EVENTS[0], Event("trial", {})]
 
 
+def test_a_study_that_another_writer_began_meanwhile_stays(path):
+    """Where no lock kept it out, and this one has stored nothing."""
+    storage = SQLiteStorage(path)
+    insert_foreign_event(path, 0)
+    with pytest.raises(StorageError, match="another process is writing"):
+        storage.append(EVENTS[0])
+    storage.close()
+    assert read(path) == [Event("trial", {})]
+
+
+@pytest.mark.parametrize("version", [-1, 0])
+def test_a_damaged_version_is_said(path, version):
+    execute(written(path), f"PRAGMA user_version = {version}")
+    for read_only in (False, True):
+        with pytest.raises(ForeignFileError, match=f"is damaged: its version is {version}"):
+            SQLiteStorage(path, read_only=read_only)
+
+
 def test_a_locked_file_is_a_storage_error(path, monkeypatch):
     connect = sqlite3.connect
     monkeypatch.setattr(sqlite3, "connect", lambda *a, **options: connect(*a, **{**options, "timeout": 0.05}))

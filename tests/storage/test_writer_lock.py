@@ -105,6 +105,33 @@ def test_a_killed_writer_leaves_the_study_free(path, end):
     assert [file.name for file in path.parent.iterdir()] == ["study.db"]
 
 
+FORKING = """
+import os, sys, time
+from pathlib import Path
+from mimar.storage import Event, SQLiteStorage
+
+storage = SQLiteStorage(Path(sys.argv[1]))
+storage.append(Event("trial", {"id": 0}))
+child = os.fork()
+if not child:
+    time.sleep(600)
+print(child, flush=True)
+time.sleep(600)
+"""
+
+
+def test_what_a_killed_writer_has_begun_does_not_hold_the_study(path):
+    with subprocess.Popen([sys.executable, "-c", FORKING, str(path)], stdout=subprocess.PIPE, text=True) as process:
+        child = int(process.stdout.readline())
+        try:
+            process.kill()
+            process.wait()
+            SQLiteStorage(path).close()
+        finally:
+            os.kill(child, signal.SIGKILL)
+    assert read(path) == TRIALS[:1]
+
+
 def test_a_link_to_the_study_leads_to_the_same_lock_and_the_same_log(path):
     link = path.with_name("link.db")
     link.symlink_to(path)

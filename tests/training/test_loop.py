@@ -171,6 +171,19 @@ def test_a_checkpoint_beyond_the_step_that_is_wanted_is_refused(arch, model, dat
         train(build(arch), data, RECIPE, folder=tmp_path, until=10)
 
 
+def test_a_checkpoint_at_the_step_that_is_wanted_is_validated(arch, model, data, tmp_path):
+    """It was kept on the way to a later one, without."""
+
+    def stop(row):
+        if row["step"] == 6:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(model, data, RECIPE, folder=tmp_path, habits=Habits(log_every=1, save_every=0.0), on_row=stop)
+    found = train(build(arch), data, RECIPE, folder=tmp_path, until=5)
+    assert found.validation_loss == train(build(arch), data, RECIPE, until=5).validation_loss
+
+
 def test_a_loss_that_is_no_number_ends_the_training_in_a_sentence(model, data):
     with torch.no_grad():
         model.embedding.weight[0, 0] = float("nan")

@@ -43,6 +43,12 @@ def test_what_is_no_text_is_refused_in_a_sentence(tmp_path, name, data, said):
         read_texts([str(tmp_path / name)])
 
 
+@pytest.mark.parametrize(("name", "content"), [("a.txt", "text"), ("a.jsonl", '{"text": "text"}')])
+def test_a_byte_order_mark_is_no_text(tmp_path, name, content):
+    (tmp_path / name).write_text(content, encoding="utf-8-sig")
+    assert read_texts([str(tmp_path / name)]) == ["text"]
+
+
 def test_lines_without_any_words_are_no_text(tmp_path):
     (tmp_path / "a.jsonl").write_text(json.dumps({"text": "  "}) + "\n")
     with pytest.raises(InputError, match="nothing but white space"):

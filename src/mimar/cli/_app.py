@@ -170,7 +170,7 @@ def design(
         from mimar.cli._design import run_design
         from mimar.cli._executors import ExecutorRequest, executor_for
         from mimar.cli._request import DesignRequest, settings_for
-        from mimar.cli._resume import as_started, resumed_settings
+        from mimar.cli._resume import PLACE, as_started, resumed_settings, typed_again
         from mimar.cli._tables import print_result
 
         request = DesignRequest(
@@ -203,14 +203,16 @@ def design(
     if result["stopped"] == "interrupted":
         limit = "" if max_cost is None else f" --max-cost {max_cost:g}"
         server = f" --llm {shlex.quote(settings.llm)}" if settings.llm.startswith("http") else ""
-        say(f"continue with: mimar design --study {shlex.quote(str(study))} --resume --trials {trials}{limit}{server}")
+        again = f"--resume --trials {trials}{limit}{server}{typed_again(context, (*PLACE, 'train_on'))}"
+        say(f"continue with: mimar design --study {shlex.quote(str(study))} {again}")
         raise typer.Exit(INTERRUPTED)
 
 
 @app.command(short_help="Train an architecture on text.")
 def train(
     architecture: Annotated[
-        str, typer.Argument(metavar="STUDY#ID|FILE", help="A trial; or as JSON, folder or hub id.")
+        str,
+        typer.Argument(metavar="STUDY#ID|FILE", help="A trial, an architecture as JSON, a folder of one, or a hub id."),
     ],
     data: Annotated[
         list[str],
@@ -228,13 +230,13 @@ def train(
     teacher: Annotated[
         str | None, typer.Option(help="Learn its probabilities too: the folder of a training or model, or a hub id.")
     ] = None,
-    teacher_weight: Annotated[float, typer.Option(help="Its share of the loss.")] = 0.5,
+    teacher_weight: Annotated[float, typer.Option(help="Share of the loss that follows the teacher.")] = 0.5,
     temperature: Annotated[float, typer.Option(help="At which its probabilities are taken.")] = 1.0,
     context: Annotated[int, typer.Option(min=1, help="Tokens of a sequence.")] = 256,
     batch_tokens: Annotated[int, typer.Option(min=1, help="Tokens of a step.")] = 4096,
     micro_batch: Annotated[int, typer.Option(min=0, help="Sequences in one pass; 0 for all of a step's.")] = 0,
-    learning_rate: Annotated[float, typer.Option(help="At its height.")] = 2e-3,
-    warmup: Annotated[float, typer.Option(help="Share of the steps until then.")] = 0.05,
+    learning_rate: Annotated[float, typer.Option(help="The peak, after the warm-up.")] = 2e-3,
+    warmup: Annotated[float, typer.Option(help="Share of the steps until the peak.")] = 0.05,
     weight_decay: Annotated[float, typer.Option(help="Of matrices.")] = 0.1,
     precision: Annotated[str, typer.Option(help="Of the passes: float32 or bfloat16.")] = "float32",
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",

@@ -212,7 +212,7 @@ def make_truth(
         list[str] | None, typer.Option(help="Text to judge on.", show_default="the last twentieth of --data")
     ] = None,
     tokenizer: Annotated[str, typer.Option(help="byte, train:1024, or a tokenizer of your own.")] = "train:1024",
-    tokens: Annotated[str, typer.Option(help="Each is trained on.")] = "400k",
+    tokens: Annotated[str, typer.Option(help="That each architecture is trained on.")] = "400k",
     architectures: Annotated[int, typer.Option(min=1, help="The first so many of the benchmark.")] = 200,
     seeds: Annotated[int, typer.Option(min=1, help="Trainings of the repeated ones.")] = 3,
     repeated: Annotated[int, typer.Option(min=0, help="So many are trained with all seeds, the others once.")] = 24,
@@ -269,8 +269,8 @@ def _refuse(options: Mapping[str, object], why: str) -> None:
 def truth(
     table: Annotated[str, typer.Argument(metavar="NAME|FILE.csv", help="decoder_tiny, or a table of make-truth.")],
     gates: Annotated[str, typer.Option(help="Of the cascade, as for mimar design.")] = "score:3,10%:5,25%:3",
-    score: Annotated[str, typer.Option(help="Of the gate score.")] = "adw",
-    bins: Annotated[int, typer.Option(help="Of equal size.")] = 5,
+    score: Annotated[str, typer.Option(help="Of the gate named score.")] = "adw",
+    bins: Annotated[int, typer.Option(help="Groups of nearly equal size.")] = 5,
     data: Annotated[
         list[str] | None, typer.Option(help="The table's text: judge weights shared by all architectures, too.")
     ] = None,
@@ -294,17 +294,12 @@ def truth(
             _refuse({"--validation": validation, "--tokenizer": tokenizer}, "goes with --data, and there is no --data")
         source = TextSource(tuple(data), tuple(validation or ()), tokenizer or "train:1024") if data else None
         result = bench_truth(table, gates, score, bins, source)
-        if as_json:
-            print_json(result)
-        elif markdown:
-            typer.echo("\n".join(truth_markdown(result)), nl=False)
-        else:
-            print_truth(result)
+        _show(result, print_truth, lambda told: "\n".join(truth_markdown(told)), (as_json, markdown))
 
 
 @bench.command(short_help="Compare the hardware models with measurements.")
 def hardware(
-    part: Annotated[str, typer.Option(help="One or more of these.")] = "speed,memory,published",
+    part: Annotated[str, typer.Option(help="What to compare: one or more of these.")] = "speed,memory,published",
     models: Annotated[int, typer.Option(min=2, help="Unseen architectures to measure.")] = 30,
     prompt_tokens: Annotated[int, typer.Option(min=1, help="Prompt of the prefill.")] = 128,
     ctx: Annotated[int, typer.Option(min=1, max=1024, help="Context at which a decoding step is measured.")] = 512,

@@ -76,11 +76,11 @@ def memory_part(models: int, use: Workload, seed: int) -> dict[str, Any]:
 
 def published_part(truth: str, train: int, data: Path | None, seed: int) -> dict[str, Any]:
     """Agreement for each published column; without a data folder a sentence says so."""
+    from mimar.bench import tables
     from mimar.hardware import published_fits, read_published
 
-    folder = data or Path(os.environ.get("MIMAR_DATA", ""))
-    places = [folder / inner / f"{truth}.csv{end}" for inner in ("truth", "") for end in (".gz", "")]
-    path = next((place for place in places if place.is_file()), None)
+    named = data is not None or bool(os.environ.get("MIMAR_DATA"))
+    path = tables(data).get(truth) if named else None
     if path is not None:
         return {"published": [asdict(row) for row in published_fits(read_published(path), train, seed)]}
     if data is not None:

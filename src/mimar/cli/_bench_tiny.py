@@ -64,7 +64,7 @@ class Winners:
         kept: Path | None,
         processes: int | None,
     ) -> Winners:
-        """As the options say; None where one was not given."""
+        """As the options say, whose value is None where one was not given."""
         source = TextSource(tuple(text), tuple(validation or ()), tokenizer or "train:1024")
         return Winners(source, kept or Path("winners.csv"), processes or 1)
 

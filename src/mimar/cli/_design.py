@@ -156,6 +156,9 @@ def _run(settings: DesignSettings, path: Path, storage: Storage, trials: int, me
     gates = settings.training.gates if settings.training else ()
     cascade = Cascade(strategy, problem, gates, objective_for("score")) if gates else None
     progress = Progress(trials, problem.objectives, problem.reference, lambda: ledger_of(calls, ()), past_trials)
+    for record in asked.opening:  # before the settings that rest on them: a kill must not lose what was paid for
+        storage.append(Event("judge", record.to_json()))
+        calls.append(record)
     study = Study(
         problem,
         cascade or strategy,
@@ -167,9 +170,6 @@ def _run(settings: DesignSettings, path: Path, storage: Storage, trials: int, me
         prepare=task.evaluator.prepare,
         on_trial=progress,
     )
-    for record in asked.opening:
-        storage.append(Event("judge", record.to_json()))
-        calls.append(record)
     with progress:
         reason = study.run(trials)
     say(f"{reason}: {path}")

@@ -7,18 +7,18 @@ from typing import Any
 from mimar.hardware import THIS, DeviceProfile, load_profile, measured_profile, profile_names, restrictions
 
 
-def device_rows(measure: bool = False) -> list[dict[str, Any]]:
-    """One row a device, plain data. ``this`` is shown as it was measured before, and with `measure` measured now if it
-    never was; without figures its other fields are None and its description says what to do.
+def device_rows() -> list[dict[str, Any]]:
+    """One row a device, plain data. ``this`` is shown as it was measured before; if it never was, its other fields are
+    None and its description says what to do.
 
     memory_bytes, memory_bandwidth (bytes/s) and peak_flops (FLOP/s by dtype) are the profile's; power_w is {idle, peak}
     or None, restrictions are words, sources is where each figure comes from.
     """
-    return [_row(name, measure) for name in profile_names()]
+    return [_row(name) for name in profile_names()]
 
 
-def _row(name: str, measure: bool) -> dict[str, Any]:
-    profile = load_profile(name) if measure or name != THIS else measured_profile()
+def _row(name: str) -> dict[str, Any]:
+    profile = load_profile(name) if name != THIS else measured_profile()
     if profile is not None:
         return _describe(profile)
     return {

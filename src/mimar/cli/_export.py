@@ -45,6 +45,8 @@ def export_study(reference: str, typed: str | None, form: str, weights: Weights)
         raise UnknownNameError("export form", form, FORMS)
     if weights.quantization is not None and form != "gguf":
         raise InputError(f"--weights is the type of the weights of --to gguf, not of --to {form}")
+    if path.is_dir() and number is not None:
+        raise InputError(f"{path} is the folder of one training: leave out #{number}")
     if path.is_dir():
         return _as_json(_export_training(path, out or path.with_name(f"{path.name}-{form}"), form, weights), None)
     if form in WHOLE and number is not None:

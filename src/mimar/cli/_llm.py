@@ -58,11 +58,10 @@ def open_llm(
     read_calls: Callable[[Path], Sequence[CallRecord]],
     past: Sequence[CallRecord] = (),
     max_cost: float | None = None,
-    cache: bool = True,
 ) -> LLM | None:
     """The model that `spec` names (one of `LLM_SPECS`), to be journalled by a study; None for ``none``.
 
-    Hosted models are retried, answered from the user's reply cache unless `cache` is false, and stopped at
+    Hosted models are retried, answered from the user's reply cache, and stopped at
     `max_cost` US dollars, those of the calls in `past` included. `read_calls` gives the records of the study in
     ``replay:STUDY``. Raises `UnknownNameError`, `InputError`, `MissingKeyError` or `MissingDependencyError` before
     any call.
@@ -84,9 +83,7 @@ def open_llm(
     if max_cost is not None:
         spent = sum(record.usage.cost for record in past if not record.usage.cached)
         llm = CostLimited(llm, max_cost, spent)
-    if cache:
-        llm = Cached(llm, default_cache_path())
-    return llm
+    return Cached(llm, default_cache_path())
 
 
 def _say_unpriced(llm: ProviderLLM, *, is_own: bool, is_limited: bool) -> None:

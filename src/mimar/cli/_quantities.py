@@ -17,6 +17,11 @@ def count(text: str, option: str) -> float:
     return _parse(text, option, _COUNT, "a number such as 30M")
 
 
+def tokens(text: str, option: str) -> int:
+    """``200k`` → 200,000; 0 for none."""
+    return 0 if text.strip() == "0" else int(count(text, option))
+
+
 def size(text: str, option: str) -> float:
     """``80MB`` → bytes; MB is 10⁶, MiB is 2²⁰."""
     return _parse(text, option, _BYTES, "a size such as 80MB or 2GiB")
@@ -29,6 +34,7 @@ def seconds(text: str, option: str) -> float:
 
 def _parse(text: str, option: str, units: dict[str, float], expected: str) -> float:
     match = re.fullmatch(r"\s*([0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?)\s*([A-Za-z]*)\s*", text)
-    if match is None or match[2].upper() not in units or not 0 < float(match[1]) < math.inf:
+    value = float(match[1]) * units.get(match[2].upper(), math.nan) if match else math.nan
+    if not 0 < value < math.inf:
         raise InputError(f"{option} must be {expected}, got {text!r}")
-    return float(match[1]) * units[match[2].upper()]
+    return value

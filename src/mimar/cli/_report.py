@@ -54,8 +54,8 @@ def write_report(path: Path, out: Path | None, training_tokens: float) -> dict[s
         raise InputError(f"--out {target} is a study: choose another file")
     data = shrink_report(path) or report_data(open_study(path))
     if target.suffix == ".svg":
-        x, y = (objective.metric for objective in (*data.objectives, *data.objectives)[:2])
-        text = front_svg(data, y, x)
+        y, x = (objective.metric for objective in (*data.objectives, *data.objectives)[:2])
+        text = front_svg(data, x, y)
     else:
         text = render_html(data, training_tokens=training_tokens)
     with written_aside(target) as aside:

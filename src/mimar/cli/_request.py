@@ -80,9 +80,10 @@ def settings_for(request: DesignRequest) -> DesignSettings:
     if not objectives:
         raise InputError("--objectives needs at least one metric, got none")
     return DesignSettings(
-        space, profile, workload, _budgets(request.budgets), objectives, request.score, {},
-        request.strategy, weights, request.arm or "", request.llm, request.anonymise,
-        request.seed, None, start, _training(request, objectives, source, space), request.command,
+        space=space, profile=profile, workload=workload, budgets=_budgets(request.budgets), objectives=objectives,
+        score=request.score, score_data={}, strategy=request.strategy, weights=weights, arm=request.arm or "",
+        llm=request.llm, anonymise=request.anonymise, seed=request.seed, reference=None, start=start,
+        training=_training(request, objectives, source, space), command=request.command,
     )  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Set
+from collections.abc import Collection, Set
 from pathlib import Path
 from typing import Any, Final
 
@@ -42,12 +42,18 @@ def name_ignored(context: typer.Context, path: Path, started: str, obeyed: Set[s
         )
 
 
-def ignored_options(context: typer.Context, started: str, obeyed: Set[str] = OBEYED) -> tuple[str, ...]:
+def ignored_options(context: typer.Context, started: str, obeyed: Set[str]) -> tuple[str, ...]:
     """Options typed in `context` that a resumed study does not follow, being none of `obeyed`, and whose value is not
     that of the command `started`, defaults included. Values are compared as typed: 30M and 30e6 differ."""
     first = _values(context, started)
     typed = [p for p in context.command.params if _is_typed(context, p.name or "") and p.name not in obeyed]
     return tuple(p.opts[0] for p in typed if p.name not in first or context.params[p.name or ""] != first[p.name])
+
+
+def typed_again(context: typer.Context, names: Collection[str]) -> str:
+    """Those of the parameters `names` that were typed in `context`, as they are typed, each after a blank."""
+    typed = [each for each in context.command.params if each.name in names and _is_typed(context, each.name or "")]
+    return "".join(f" {each.opts[0]} {shlex.quote(str(context.params[each.name or '']))}" for each in typed)
 
 
 def as_started(context: typer.Context, started: str, name: str) -> Any:

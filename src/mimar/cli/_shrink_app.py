@@ -165,7 +165,7 @@ def shrink(
     the settings of its search; options that ask for others are named and ignored.
     """
     with errors_explained(as_json):
-        from mimar.cli._quantities import count
+        from mimar.cli._quantities import count, tokens
         from mimar.cli._resume import as_started, name_ignored
         from mimar.cli._shrink import run_shrink
         from mimar.cli._shrink_plan import Plan, Recovery, names, read_exports, read_types, require_out
@@ -189,11 +189,11 @@ def shrink(
             search_tokens=search_tokens, final_tokens=final_tokens, window=window,
             strategy=strategy, objectives=objectives, tasks=names(tasks), task_items=task_items or None,
             weights=weights, arm=arm, llm=llm, anonymise=anonymise, seed=seed,
-            finetune=FineTune(_tokens(finetune, "--finetune"), finetune_rate, precision_named(precision)),
+            finetune=FineTune(tokens(finetune, "--finetune"), finetune_rate, precision_named(precision)),
             command=shlex.join(["mimar", *sys.argv[1:]]),
         )  # fmt: skip
         recovery = Recovery(
-            _tokens(heal, "--heal"), tuple(heal_text or ()), heal_rate,
+            tokens(heal, "--heal"), tuple(heal_text or ()), heal_rate,
             heal_teacher_weight, precision_named(precision), heal_control, save_every,
         )  # fmt: skip
         plan = Plan(
@@ -213,10 +213,3 @@ def shrink(
     verdicts = [verdict for each in result["exports"] for verdict in each["verdicts"].values()]
     if any(verdict.startswith("failed") for verdict in verdicts):
         raise typer.Exit(EXIT_CODES[ExportError])
-
-
-def _tokens(text: str, option: str) -> int:
-    """``200k`` → 200,000; 0 for none."""
-    from mimar.cli._quantities import count
-
-    return 0 if text.strip() == "0" else int(count(text, option))

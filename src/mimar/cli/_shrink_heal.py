@@ -5,15 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mimar.cli._output import say
 from mimar.cli._shrink_files import Candidate, Judge, Subject
 from mimar.cli._shrink_plan import Plan
+from mimar.cli._training import step_reporter
 from mimar.shrink import Healed, Lessons, Tuned, heal, learning_text
 from mimar.training import read_texts
 
@@ -86,20 +85,8 @@ def lessons_folder(study: Path, kind: str, identity: Mapping[str, Any], lessons:
 
 def lesson_reporter(kind: str, lessons: Lessons) -> Callable[[Mapping[str, float]], None]:
     """Says now and then where lessons stand."""
-    said, steps = [time.monotonic()], lessons.recipe().steps
     name = "KL" if lessons.teacher_weight == 1 else "loss"
-
-    def report(row: Mapping[str, float]) -> None:
-        if time.monotonic() - said[0] < SAY_EVERY and row["step"] < steps:
-            return
-        said[0] = time.monotonic()
-        left = (steps - row["step"]) * row["seconds"] / row["step"]
-        say(
-            f"{kind}: step {row['step']:,.0f} of {steps:,}, {name} {row['train_loss']:.4f}, "
-            f"{row['tokens'] / row['seconds']:,.0f} tokens/s, {left:,.0f} s left"
-        )
-
-    return report
+    return step_reporter(lessons.recipe().steps, SAY_EVERY, lambda row: f"{kind}, {name} {row['train_loss']:.4f}")
 
 
 def learning_curve(done: Healed | Tuned) -> list[dict[str, float]]:

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, cast
 
-from mimar.cli._quantities import count, seconds, size
+from mimar.cli._quantities import count, seconds, size, tokens
 from mimar.cli._shrink_settings import Asked, FineTune, ShrinkSettings, Texts
 from mimar.cli._strategies import STRATEGIES, read_weights, require_fitting, require_llm
 from mimar.cli._training import objective_names
@@ -104,11 +104,11 @@ def settings_for(request: ShrinkRequest, opened: Opened, stage: Stage) -> Shrink
     budgets = _budgets(request.budgets, whole)
     Within(known, budgets).require_some()
     return ShrinkSettings(
-        request.model, opened.fingerprint, space, texts, profile, workload, speed,
-        budgets, objectives, _asked(request, objectives),
-        request.strategy, weights, request.arm or "",
-        request.llm, request.anonymise, request.seed,
-        request.finetune, None, None, None, _writes(opened, space), request.command,
+        model=request.model, fingerprint=opened.fingerprint, space=space, texts=texts, profile=profile,
+        workload=workload, speed=speed, budgets=budgets, objectives=objectives, asked=_asked(request, objectives),
+        strategy=request.strategy, weights=weights, arm=request.arm or "", llm=request.llm,
+        anonymise=request.anonymise, seed=request.seed, finetune=request.finetune, learnt=None, scores=None,
+        reference=None, writes=_writes(opened, space), command=request.command,
     )  # fmt: skip
 
 
@@ -188,13 +188,13 @@ def _whole(options: tuple[int, ...]) -> tuple[int, ...]:
 
 def _texts(request: ShrinkRequest, parent: Architecture) -> Texts:
     window = min(request.window, parent.context_length)
-    tokens = int(count(request.calibration_tokens, "--calibration-tokens"))
+    ordered = int(count(request.calibration_tokens, "--calibration-tokens"))
     judged = int(count(request.search_tokens, "--search-tokens"))
-    for option, value in (("--calibration-tokens", tokens), ("--search-tokens", judged)):
+    for option, value in (("--calibration-tokens", ordered), ("--search-tokens", judged)):
         if value < window:
             raise InputError(f"{option} must be at least one window of {window} tokens, got {value}")
-    finals = 0 if request.final_tokens == "0" else int(count(request.final_tokens, "--final-tokens"))
-    return Texts(tuple(request.calibration), tokens, judged, window, finals=finals)
+    finals = tokens(request.final_tokens, "--final-tokens")
+    return Texts(tuple(request.calibration), ordered, judged, window, finals=finals)
 
 
 def _protected(typed: str | None, parent: Architecture) -> tuple[int, ...]:

@@ -92,14 +92,13 @@ class Options(Generic[A]):
 
 
 def strategy_named(
-    name: str, problem: Problem[A], seed: int, said: tuple[LLM | None, Brief], options: Options[A] | None = None
+    name: str, problem: Problem[A], seed: int, said: tuple[LLM | None, Brief], options: Options[A]
 ) -> Strategy[A]:
     """The strategy users call `name`; `said` is the LLM, if any, and what it is told.
 
     UnknownNameError lists the names, InputError where it needs an LLM or does not take an option.
     """
     llm, brief = said
-    options = options or Options()
     require_fitting(name, options.arm, options.weights)
     if name == Scalarised.name:
         return Scalarised(problem, seed, options.weights or None)

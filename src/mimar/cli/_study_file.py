@@ -43,7 +43,7 @@ class StudyFile:
         return tuple(objective_for(metric) for metric in self.settings.objectives)
 
     def trial(self, number: int) -> Trial[Architecture]:
-        """The trial with this id; UnknownNameError says which there are."""
+        """The trial with this id; UnknownNameError says which there are, InputError why it has no architecture."""
         found = next((trial for trial in self.trials if trial.id == number), None)
         if found is None:
             raise UnknownNameError("trial", str(number), (f"0 to {max((t.id for t in self.trials), default=0)}",))

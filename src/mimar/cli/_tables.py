@@ -10,6 +10,7 @@ from typing import Any
 
 from mimar.cli._output import say
 from mimar.errors import visible
+from mimar.tasks import accuracy_words
 
 SHOWN = 12
 """Front members printed after a search; `mimar show` prints more."""
@@ -95,7 +96,7 @@ def print_shrunk(result: Mapping[str, Any]) -> None:
         [
             row["kind"], f"{row['block_params'] / 1e6:.1f}M", f"{row['bytes'] / 1e6:.1f}",
             *(figure(row["perplexities"].get(text), ".2f") for text in texts),
-            *(_accuracy(row["tasks"][task]) for task in tasks),
+            *(accuracy_words(row["tasks"][task]) for task in tasks),
             figure(row["prefill_tokens_per_second"], ".1f"), figure(row["decode_tokens_per_second"], ".1f"),
         ]
         for row in rows
@@ -114,11 +115,6 @@ def print_shrunk(result: Mapping[str, Any]) -> None:
         say(f"wrote {export['path']}" if export["path"] else f"not written: {export['form']}")
         for engine, verdict in export["verdicts"].items():
             say(f"  {engine}: {verdict}")
-
-
-def _accuracy(score: Mapping[str, Any]) -> str:
-    value, error = score[score["headline"]], score[f"{score['headline']}_error"]
-    return f"{value:.3f}" if error is None else f"{value:.3f} ± {error:.3f}"
 
 
 def print_devices(rows: Sequence[Mapping[str, Any]]) -> None:
@@ -145,7 +141,7 @@ TRAITS_LEGEND = (
 )
 
 
-def print_strategies(rows: Sequence[Mapping[str, Any]], others: Sequence[Mapping[str, str]] = ()) -> None:
+def print_strategies(rows: Sequence[Mapping[str, Any]], others: Sequence[Mapping[str, str]]) -> None:
     """One line for each strategy, ✓ for what it declares; others: of other packages, by name."""
     columns = ("strategy", *(name.replace("_", " ") for name in TRAITS), "llm")
     lines = [(row["name"], *("✓" if row[name] else "·" for name in TRAITS), row["llm"]) for row in rows]

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +14,7 @@ from mimar.cli._output import say
 from mimar.cli._start import read_architecture
 from mimar.cli._study_file import is_study, open_study, split_reference
 from mimar.cli._teacher import read_teacher, require_same_tokens
-from mimar.cli._training import TextSource
+from mimar.cli._training import TextSource, step_reporter
 from mimar.errors import InputError, StorageError
 from mimar.export import weights_written, written_aside
 from mimar.hardware import device_here
@@ -37,7 +36,7 @@ SAY_EVERY = 5.0
 
 @dataclass(frozen=True)
 class TrainRequest:
-    """What the user asked for; `reference` is ``STUDY#ID`` or a JSON file.
+    """What the user asked for; `reference` is ``STUDY#ID``, a JSON file, a folder that holds one, or a hub id.
 
     teacher: a model's folder or hub id, its weight and temperature; None to learn from the text alone.
     """
@@ -104,7 +103,7 @@ def _trained(model: nn.Module, data: TokenData, arch: Architecture, request: Tra
         teacher=teacher,
         folder=request.out,
         habits=request.habits,
-        on_row=_reporter(request.recipe) if team().is_first else _silent,
+        on_row=step_reporter(request.recipe.steps, SAY_EVERY, _words) if team().is_first else _silent,
         identity=_identity(arch, request),
     )
 
@@ -219,24 +218,9 @@ def _model(arch: Architecture, seed: int, device: str) -> nn.Module:
     return build(arch, generator=torch.Generator().manual_seed(seed), device=device)
 
 
-def _reporter(recipe: Recipe) -> Callable[[Mapping[str, float]], None]:
-    """Says now and then where the training stands, and at its end."""
-    said = [time.monotonic()]
-
-    def report(row: Mapping[str, float]) -> None:
-        now = time.monotonic()
-        if now - said[0] < SAY_EVERY and row["step"] < recipe.steps:
-            return
-        said[0] = now
-        rate = row["tokens"] / row["seconds"]
-        left = (recipe.steps - row["step"]) * row["seconds"] / row["step"]
-        judged = f", validation {row['validation_loss']:.4f}" if "validation_loss" in row else ""
-        say(
-            f"step {row['step']:,.0f} of {recipe.steps:,}: loss {row['train_loss']:.4f}{judged}, {rate:,.0f} tokens/s, "
-            f"{left:,.0f} s left"
-        )
-
-    return report
+def _words(row: Mapping[str, float]) -> str:
+    judged = f", validation {row['validation_loss']:.4f}" if "validation_loss" in row else ""
+    return f"loss {row['train_loss']:.4f}{judged}"
 
 
 def _facts(arch: Architecture, request: TrainRequest, result: TrainingResult) -> dict[str, Any]:

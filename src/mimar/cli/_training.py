@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+from mimar.cli._output import say
 from mimar.cli._quantities import count
 from mimar.errors import InputError
 from mimar.objectives import LOSS_PREFIX, ONE_SHOT, SCORED, TrainedLoss, loss_metric
@@ -21,6 +23,23 @@ NO_GATES = "none"
 
 CONTEXT = 256
 """Tokens of a sequence, where the architectures take so many."""
+
+
+def step_reporter(
+    steps: int, every: float, words: Callable[[Mapping[str, float]], str]
+) -> Callable[[Mapping[str, float]], None]:
+    """Says every so many seconds, and at the end, where a training of `steps` stands. words: of a row of its log."""
+    said = [time.monotonic()]
+
+    def report(row: Mapping[str, float]) -> None:
+        now = time.monotonic()
+        if now - said[0] < every and row["step"] < steps:
+            return
+        said[0] = now
+        rate, left = row["tokens"] / row["seconds"], (steps - row["step"]) * row["seconds"] / row["step"]
+        say(f"step {row['step']:,.0f} of {steps:,}: {words(row)}, {rate:,.0f} tokens/s, {left:,.0f} s left")
+
+    return report
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from mimar.elastic._forward import rotary, run_layer
 from mimar.elastic._importance import Refit
-from mimar.elastic._parent import GatedMLP, Layer, Parent
+from mimar.elastic._parent import GatedMLP, Layer, Parent, both_parts
 from mimar.elastic._space import WIDTH_STEP, ElasticSpace
 from mimar.elastic._subnetwork import SubNetwork
 from mimar.elastic._supernetwork import SEQUENCES, SuperNetwork
@@ -90,13 +90,11 @@ def by_magnitude(parent: Parent) -> SuperNetwork:
     """Channels in the order of the norms of their weights, and nothing makes up for those that are gone; heads stay."""
     layers, outputs, downs = list[Layer](), list[Refit](), list[Refit]()
     for layer in parent.layers:
-        assert layer.attention is not None  # a parent has both parts in every layer
-        assert layer.mlp is not None
-        gate, up, down = layer.mlp.gate, layer.mlp.up, layer.mlp.down
-        order = (gate.norm(dim=1) * up.norm(dim=1) * down.norm(dim=0)).argsort(descending=True)
-        mlp = GatedMLP(layer.mlp.norm, gate[order], up[order], down[:, order])
-        layers.append(replace(layer, mlp=mlp))
-        outputs.append(Refit.none(layer.attention.output))
+        attention, mlp = both_parts(layer)
+        order = (mlp.gate.norm(dim=1) * mlp.up.norm(dim=1) * mlp.down.norm(dim=0)).argsort(descending=True)
+        mlp = GatedMLP(mlp.norm, mlp.gate[order], mlp.up[order], mlp.down[:, order])
+        layers.append(Layer(attention, mlp))
+        outputs.append(Refit.none(attention.output))
         downs.append(Refit.none(mlp.down))
     return SuperNetwork(replace(parent, layers=tuple(layers)), tuple(outputs), tuple(downs))
 

@@ -135,15 +135,11 @@ def among_the_best(count: int) -> Keep:
     return keep
 
 
-def on_the_front(sizes: Sequence[float] | NDArray[np.float64]) -> Keep:
-    """Give up those that are surely worse than another of at most their size, or of at most each of their sizes,
-    (candidates, sizes).
-    """
-    given = np.asarray(sizes, dtype=np.float64)
-    each = given[:, None] if given.ndim == 1 else given
+def on_the_front(sizes: NDArray[np.float64]) -> Keep:
+    """Give up those that are surely worse than another of at most each of their sizes, (candidates, sizes)."""
 
     def keep(losses: Losses, numbers: Sequence[int]) -> NDArray[np.bool_]:
-        sized = each[list(numbers)]
+        sized = sizes[list(numbers)]
         beaten = _surely_worse(losses) & (sized[None, :] <= sized[:, None]).all(axis=2)
         return np.logical_not(beaten.any(axis=1))
 

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from mimar.elastic._checkpoint import EMBEDDING, HEAD, assemble, state_dict
 from mimar.elastic._forward import logits, rotary, run_layer, run_model
 from mimar.elastic._importance import Refit
-from mimar.elastic._parent import Layer, Parent
+from mimar.elastic._parent import Layer, Parent, both_parts
 from mimar.elastic._subnetwork import SubNetwork
 from mimar.elastic._supernetwork import SuperNetwork, cut_layer
 
@@ -86,11 +86,10 @@ class TrainableNetwork(nn.Module):
 
     def _layer(self, number: int) -> Layer:
         whole = self._weights.model.layers[number]
-        assert whole.attention is not None  # a parent has both parts in every layer
-        assert whole.mlp is not None
+        attention, mlp = both_parts(whole)
         refits = (
-            _Following(self._network.outputs[number].factor, whole.attention.output),
-            _Following(self._network.downs[number].factor, whole.mlp.down),
+            _Following(self._network.outputs[number].factor, attention.output),
+            _Following(self._network.downs[number].factor, mlp.down),
         )
         return cut_layer(whole, self.sub.sizes[number], self._weights.model.facts.head_size, refits)
 

@@ -48,6 +48,13 @@ class Layer:
     mlp: GatedMLP | None
 
 
+def both_parts(layer: Layer) -> tuple[Attention, GatedMLP]:
+    """Of a layer of a parent, which has them."""
+    assert layer.attention is not None
+    assert layer.mlp is not None
+    return layer.attention, layer.mlp
+
+
 @dataclass(frozen=True, slots=True)
 class Facts:
     """What weights do not say: of the family, the same in every layer.

@@ -37,9 +37,9 @@ def sensitivities(parent: Parent, ids: Tensor) -> tuple[Sensitivity, ...]:
         streams = streams_of(parent, row, turn)
         gradient = _drawn_gradient(parent, streams.pop(), generator)
         for layer, sums in zip(reversed(parent.layers), reversed(found), strict=True):
-            _add(sums.mlp, gradient)
+            add_moments(sums.mlp, gradient)
             middle, gradient = _before(layer, streams.pop(), gradient, (turn, parent.facts))
-            _add(sums.attention, middle)
+            add_moments(sums.attention, middle)
     return tuple(Sensitivity(each.attention / ids.numel(), each.mlp / ids.numel()) for each in found)
 
 
@@ -69,6 +69,7 @@ def _before(layer: Layer, stream: Tensor, gradient: Tensor, how: tuple[Rotary, F
     return behind_attention, before
 
 
-def _add(sums: Tensor, gradient: Tensor) -> None:
-    flat = gradient.flatten(0, 1)
+def add_moments(sums: Tensor, rows: Tensor) -> None:
+    """Adds the outer products of `rows` (sequences, tokens, size) to `sums` (size, size)."""
+    flat = rows.flatten(0, 1)
     sums.addmm_(flat.T, flat)

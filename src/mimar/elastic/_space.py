@@ -205,7 +205,7 @@ class ElasticSpace:
         return {"kv_heads": list(arch.kv_heads), "intermediate": list(arch.intermediate)}
 
     def from_json(self, data: Any) -> SubNetwork:
-        """Inverse of `to_json`."""
+        """Inverse of `to_json`; ArchitectureError where `data` is none of this parent."""
         layers = self.parent.num_layers
         found = [data.get(part) if isinstance(data, Mapping) else None for part in PARTS]
         reasons = [

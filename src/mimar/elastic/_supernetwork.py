@@ -12,8 +12,8 @@ from torch.nn import functional as F
 
 from mimar.elastic._forward import Rotary, channels, mixed_values, rotary
 from mimar.elastic._importance import Refit, elimination_order
-from mimar.elastic._parent import Attention, Facts, GatedMLP, Layer, Parent
-from mimar.elastic._sensitivity import Sensitivity, root, sensitivities
+from mimar.elastic._parent import Attention, Facts, GatedMLP, Layer, Parent, both_parts
+from mimar.elastic._sensitivity import Sensitivity, add_moments, root, sensitivities
 from mimar.elastic._subnetwork import SubNetwork
 
 SEQUENCES: Final = 4
@@ -115,10 +115,9 @@ def _ordered(parent: Parent, ids: Tensor, sensitivity: tuple[Sensitivity, ...]) 
     facts, turn = parent.facts, rotary(parent.facts, parent.config, ids.shape[1])
     streams = [F.embedding(batch, parent.embedding) for batch in ids.split(SEQUENCES)]
     for layer, behind in zip(parent.layers, sensitivity, strict=True):
-        assert layer.attention is not None  # a parent has both parts in every layer
-        assert layer.mlp is not None
-        attention, output = _ordered_heads(layer.attention, streams, behind.attention, (turn, facts))
-        mlp, down = _ordered_channels(layer.mlp, streams, behind.mlp, facts)
+        whole_attention, whole_mlp = both_parts(layer)
+        attention, output = _ordered_heads(whole_attention, streams, behind.attention, (turn, facts))
+        mlp, down = _ordered_channels(whole_mlp, streams, behind.mlp, facts)
         features = len(attention.query) // len(attention.key) * facts.head_size
         expected = output.losses(behind.attention)[::features], down.losses(behind.mlp)
         yield Layer(attention, mlp), output, down, expected
@@ -132,7 +131,7 @@ def _ordered_heads(
     moments = torch.zeros(part.output.shape[1], part.output.shape[1])
     for number, stream in enumerate(streams):
         mixed = mixed_values(part, stream, turn, facts)
-        _add(moments, mixed)
+        add_moments(moments, mixed)
         streams[number] = stream + F.linear(mixed, part.output, part.biases[3])
     moments /= sum(stream.shape[:2].numel() for stream in streams)
     group = len(part.query) // len(part.key)
@@ -159,17 +158,12 @@ def _ordered_channels(
     moments = torch.zeros(len(part.up), len(part.up))
     for number, stream in enumerate(streams):
         inner = channels(part, stream, facts)
-        _add(moments, inner)
+        add_moments(moments, inner)
         streams[number] = stream + F.linear(inner, part.down)
     moments /= sum(stream.shape[:2].numel() for stream in streams)
     order = elimination_order(moments, root(sensitivity) @ part.down.double())
     reordered = GatedMLP(part.norm, part.gate[order], part.up[order], part.down[:, order])
     return reordered, Refit.of(moments[order][:, order], reordered.down)
-
-
-def _add(moments: Tensor, inputs: Tensor) -> None:
-    flat = inputs.flatten(0, 1)
-    moments.addmm_(flat.T, flat)
 
 
 def _spread(order: Tensor, size: int) -> Tensor:

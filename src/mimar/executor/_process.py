@@ -19,7 +19,7 @@ import psutil
 
 from mimar.errors import InputError, MimarError
 from mimar.executor._contract import NO_LIMITS, Limits, Outcome
-from mimar.executor._worker import BEGUN, serve
+from mimar.executor._worker import BEGUN, end_group, serve
 
 T = TypeVar("T")
 
@@ -31,6 +31,9 @@ TICK: Final = 0.05
 
 ATTEMPTS: Final = 3
 """Times that a candidate is handed out whose worker is killed from outside, which need not be its own doing."""
+
+LAST_BREATH: Final = 5.0
+"""Seconds that a worker which has closed its pipe has until its end."""
 
 FROM_OUTSIDE: Final = (-signal.SIGTERM, -9)
 """Exit codes of a worker that the system or a person killed; one that crashes ends with others."""
@@ -49,7 +52,7 @@ class ProcessExecutor:
     beyond them fails with that reason.
     A worker that crashes costs its candidate. Where it was killed from outside, as the system does when memory runs
     out, the candidate is begun anew, at most 3 times in all. Workers stay for later calls, with what evaluators keep,
-    and end when this process does, however that happens.
+    and end when this process does, however that happens; processes that evaluators began end with their worker.
     Evaluators and candidates must be picklable. A script guards what starts a search by ``if __name__ == "__main__":``,
     since each worker imports the script.
     """
@@ -180,8 +183,9 @@ class _Worker:
         return answer
 
     def end(self) -> None:
-        """Kill the process and wait until it is gone."""
+        """Kill the process, and what evaluators have begun in it, and wait until it is gone."""
         self.job = None
+        end_group(self._process.pid)
         self._process.kill()
         self._process.join()
         self.pipe.close()
@@ -190,9 +194,9 @@ class _Worker:
         """What the death of the process means for its job."""
         job, begun = self.job, self._begun_at is not None
         assert job is not None, "only a busy worker is listened to"
-        self._process.join()
-        code = self._process.exitcode or 0
+        self._process.join(LAST_BREATH)
         self.end()
+        code = self._process.exitcode or 0
         again = code in FROM_OUTSIDE or (not begun and self._done > 0)  # what an earlier candidate left behind
         if again and job.attempts < ATTEMPTS:
             raise _KilledError

@@ -36,7 +36,7 @@ class RayExecutor:
     What ran on a node that is lost is begun anew on another, at most 3 times in all. Nodes need mimar and all that the
     evaluator needs, in the same versions.
     Raises InputError where there is no cluster at the address, where this machine alone has not what a candidate takes,
-    and from `map` where a node cannot load what it is sent.
+    and from `map` where a node or the process in it cannot load what it is sent.
     """
 
     def __init__(

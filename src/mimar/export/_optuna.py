@@ -78,10 +78,11 @@ def _place(url: str) -> str:
     from sqlalchemy.engine import make_url
     from sqlalchemy.exc import ArgumentError
 
-    try:
-        return make_url(url).set(query={}).render_as_string(hide_password=True)
-    except (ArgumentError, ValueError):
-        return re.sub(r":[^:@/]*@", ":***@", url.partition("?")[0])
+    bare = url.partition("?")[0]
+    if bare.count("@") < 2:  # a password with a sign that it should not hold would be shown in part
+        with suppress(ArgumentError, ValueError):
+            return make_url(url).set(query={}).render_as_string(hide_password=True)
+    return re.sub(r"://.*@", "://***@", bare, flags=re.DOTALL)
 
 
 def _name_metrics(optuna: Any, study: Any, objectives: Sequence[Objective]) -> None:

@@ -72,7 +72,7 @@ def save_gguf_tokenizer(file: GGUFFile, folder: Path) -> None:
     settings: dict[str, Any] = {"tokenizer_class": "PreTrainedTokenizerFast"}
     for name, theirs in (("bos", "bos"), ("eos", "eos"), ("pad", "padding"), ("unk", "unknown")):
         number = file.keys.get(f"tokenizer.ggml.{theirs}_token_id")
-        if isinstance(number, int) and number < len(tokens):
+        if isinstance(number, int) and 0 <= number < len(tokens):
             settings[f"{name}_token"] = tokens[number]
     if isinstance(template := file.keys.get("tokenizer.chat_template"), str):
         settings["chat_template"] = template

@@ -38,7 +38,7 @@ def require_llama_cpp() -> None:
 
 
 def measured_speeds(
-    files: Sequence[Path], *, prompt_tokens: int = 128, tokens: int = 64, threads: int = 1, rounds: int = 5
+    files: Sequence[Path], *, prompt_tokens: int = 128, tokens: int = 64, rounds: int = 5
 ) -> list[Speed]:
     """Of each GGUF file, after a prompt of `prompt_tokens` arbitrary tokens; the median of three readings in each of
     `rounds`.
@@ -49,7 +49,7 @@ def measured_speeds(
     rows: list[list[Speed]] = [[] for _ in files]
     for _ in range(rounds):
         for row, file in zip(rows, files, strict=True):
-            answer = _answer(file, asked, prompt_tokens + tokens + 8, threads)
+            answer = _answer(file, asked, prompt_tokens + tokens + 8)
             row += [Speed(**reading) for reading in answer["readings"]]
     return [
         Speed(
@@ -60,18 +60,18 @@ def measured_speeds(
     ]
 
 
-def text_loss(file: Path, sequences: Sequence[Sequence[int]], threads: int = 1) -> float:
+def text_loss(file: Path, sequences: Sequence[Sequence[int]]) -> float:
     """Mean negative log-probability, nats a token, of every token but the first of each of `sequences`.
 
     InputError: llama.cpp cannot load the file. MissingDependencyError: there is no llama.cpp.
     """
     longest = max(map(len, sequences))
-    return float(_answer(file, {"text": [list(map(int, ids)) for ids in sequences]}, longest + 8, threads)["loss"])
+    return float(_answer(file, {"text": [list(map(int, ids)) for ids in sequences]}, longest + 8)["loss"])
 
 
-def _answer(file: Path, asked: Mapping[str, Any], context: int, threads: int) -> dict[str, Any]:
+def _answer(file: Path, asked: Mapping[str, Any], context: int) -> dict[str, Any]:
     require_llama_cpp()
-    given = json.dumps({**asked, "file": str(file), "context": context, "threads": threads})
+    given = json.dumps({**asked, "file": str(file), "context": context})
     command = [sys.executable, "-P", "-m", "mimar.formats._llama_worker"]
     try:
         done = subprocess.run(command, input=given, capture_output=True, text=True, timeout=SECONDS, check=False)

@@ -22,7 +22,7 @@ FORCED: Final = 1000.0
 
 def _serve(asked: Mapping[str, Any]) -> dict[str, Any]:
     """Speeds, or the loss of a text."""
-    server = start_server(Path(asked["file"]), context=asked["context"], threads=asked["threads"])
+    server = start_server(Path(asked["file"]), context=asked["context"], threads=1)
     if "speed" in asked:
         return _speed(server, **asked["speed"])
     return {"loss": _loss(server, asked["text"], _letter(Path(asked["file"])))}

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from pathlib import Path
+
+import psutil
 
 
 def cpu_model() -> str:
@@ -38,7 +39,7 @@ def memory_bytes(device: str = "cpu") -> float:
         import torch
 
         return float(torch.cuda.get_device_properties(device).total_memory)
-    found = float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    found = float(psutil.virtual_memory().total)
     limit = Path("/sys/fs/cgroup/memory.max")
     text = limit.read_text().strip() if limit.exists() else "max"
     return found if text == "max" else min(found, float(text))

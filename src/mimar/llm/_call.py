@@ -52,9 +52,9 @@ class Call:
 
     @staticmethod
     def from_json(value: Mapping[str, Any]) -> Call:
-        """Inverse of `to_json`; raises KeyError or TypeError when a field is missing."""
+        """Inverse of `to_json`; raises KeyError or TypeError where a field is missing or is no text that should be."""
         return Call(
-            messages=tuple(Message(m["role"], m["content"]) for m in value["messages"]),
+            messages=tuple(Message(m["role"], _text(m["content"])) for m in value["messages"]),
             schema=value["schema"],
             temperature=value["temperature"],
             seed=value["seed"],
@@ -70,6 +70,10 @@ class CallError:
     message: str
     reply: str = ""
     retry_after: float | None = None
+
+    def __post_init__(self) -> None:
+        _text(self.message)
+        _text(self.reply)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,16 +139,24 @@ class CallRecord:
 
     @staticmethod
     def from_json(value: Mapping[str, Any]) -> CallRecord:
-        """Inverse of `to_json`; raises KeyError or TypeError when a field is missing or unknown."""
+        """Inverse of `to_json`; raises KeyError or TypeError where a field is missing, unknown, or is no text that
+        should be.
+        """
         return CallRecord(
             key=value["key"],
             llm=value["llm"],
             call=Call.from_json(value["call"]),
-            reply=value["reply"],
+            reply=None if value["reply"] is None else _text(value["reply"]),
             error=None if value["error"] is None else CallError(**value["error"]),
             usage=Usage(**value["usage"]),
             model=value["model"],
         )
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"expected text, got {value!r}")
+    return value
 
 
 def _revive(error: CallError, usage: Usage, model: str) -> LLMError:

@@ -34,6 +34,11 @@ class Budget:
     kind: Direction
     limit: float
 
+    @property
+    def bound(self) -> str:
+        """The kind in words."""
+        return "at most" if self.kind == "max" else "at least"
+
     def excess(self, metrics: Mapping[str, float]) -> float:
         """How far the metric lies outside, relative to the limit; 0 when the budget is kept."""
         value = metrics[self.metric]
@@ -46,8 +51,7 @@ class Budget:
         kept = value <= self.limit if self.kind == "max" else value >= self.limit
         if kept:
             return None
-        bound = "at most" if self.kind == "max" else "at least"
-        return f"over budget: {self.metric} must be {bound} {self.limit:,.6g}, got {value:,.6g}"
+        return f"over budget: {self.metric} must be {self.bound} {self.limit:,.6g}, got {value:,.6g}"
 
 
 def losses(metrics: Sequence[Mapping[str, float]], objectives: Sequence[Objective]) -> Points:

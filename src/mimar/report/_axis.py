@@ -37,16 +37,20 @@ class Axis:
         return math.log10(value) if self.log else value
 
 
-def axis_over(values: Iterable[float], margin: float = 0.06) -> Axis:
-    """The axis that holds all `values` with a margin (share of its length) at each end; 0 to 1 when there are none."""
+MARGIN = 0.06
+"""Of the length of an axis, at each end."""
+
+
+def axis_over(values: Iterable[float]) -> Axis:
+    """The axis that holds all `values` with a margin at each end; 0 to 1 when there are none."""
     kept = [value for value in values if math.isfinite(value)]
     if not kept:
         return Axis(0.0, 1.0, log=False)
     low, high = min(kept), max(kept)
     if low > 0 and high > _WIDE * low:
-        room = (high / low) ** margin
+        room = (high / low) ** MARGIN
         return Axis(low / room, high * room, log=True)
-    room = (high - low) * margin or abs(low) * 0.1 or 1.0
+    room = (high - low) * MARGIN or abs(low) * 0.1 or 1.0
     return Axis(low - room, high + room, log=False)
 
 

@@ -23,9 +23,8 @@ EVERYDAY_METRICS = ("params", "memory_bytes", "decode_tokens_per_second")
 
 def table_metrics(data: ReportData) -> tuple[str, ...]:
     """Columns of a front table: the objectives, then the everyday metrics that all trials have."""
-    known = set[str]().union(*(trial.metrics for trial in complete_trials(data.trials)[:1]))
-    for trial in complete_trials(data.trials):
-        known &= trial.metrics.keys()
+    rows = complete_trials(data.trials)
+    known = set.intersection(*(set(trial.metrics) for trial in rows)) if rows else set[str]()
     wanted = (*(objective.metric for objective in data.objectives), *EVERYDAY_METRICS)
     return tuple(name for name in dict.fromkeys(wanted) if name in known)
 

@@ -54,7 +54,7 @@ def render_html(
         budgets=text(budget_words(data)),
         reference=text(reference_words(data)),
         tiles=summary_tiles(data, len(members), operators),
-        drawn=_drawn_words(data),
+        drawn=_drawn_words(data, len(members)),
         front=front_section(data, members, training_tokens, accelerator),
         tokens=f"{training_tokens / 1e9:g}",
         assumption=text(accelerator.sentence),
@@ -72,11 +72,12 @@ def _part(name: str) -> str:
     return (files("mimar.report") / "page" / name).read_text(encoding="utf-8")
 
 
-def _drawn_words(data: ReportData) -> str:
+def _drawn_words(data: ReportData, members: int) -> str:
     evaluated = sum(trial.status == "complete" for trial in data.trials)
     if evaluated <= DRAWN_TRIALS:
         return ""
-    return f" {DRAWN_TRIALS:,} of {evaluated:,} architectures are drawn: the front, and an even sample of the others."
+    of = "an even sample of the front" if members > DRAWN_TRIALS else "the front, and an even sample of the others"
+    return f" {DRAWN_TRIALS:,} of {evaluated:,} architectures are drawn: {of}."
 
 
 def _policy(scripts: Sequence[str], *, asks: bool) -> str:

@@ -38,8 +38,7 @@ def objective_words(data: ReportData) -> str:
 
 def budget_words(data: ReportData) -> str:
     """``parameters at most 30 M; decoding at least 40 tok/s``."""
-    words = {"max": "at most", "min": "at least"}
-    parts = (f"{display_of(b.metric).label} {words[b.kind]} {_quantity(b.metric, b.limit)}" for b in data.budgets)
+    parts = (f"{display_of(b.metric).label} {b.bound} {_quantity(b.metric, b.limit)}" for b in data.budgets)
     return "; ".join(parts) or "none"
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from mimar.shrink._rows import ModelRow
+from mimar.tasks import accuracy_words
 
 NO_LICENCE: Final = "not stated in its files"
 
@@ -82,18 +83,12 @@ def _table(parent: ModelRow, chosen: ModelRow, use: str) -> list[str]:
         *(
             (
                 f"accuracy, {name} (by chance {parent.tasks[name]['chance']:.3f})",
-                *(_accuracy(each, name) for each in both),
+                *(accuracy_words(each.tasks[name]) for each in both),
             )
             for name in parent.tasks
         ),
     ]
     return ["| | parent | this model |", "|---|---:|---:|", *(f"| {' | '.join(row)} |" for row in rows)]
-
-
-def _accuracy(row: ModelRow, task: str) -> str:
-    found = row.tasks[task]
-    value, error = found[found["headline"]], found[f"{found['headline']}_error"]
-    return f"{value:.3f}" + ("" if error is None else f" ± {error:.3f}")
 
 
 def _layers(chosen: ModelRow) -> list[str]:

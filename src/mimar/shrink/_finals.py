@@ -46,7 +46,7 @@ def finals(
     """The best trials by `objective`, judged again on `ids` (sequences, tokens), the best first; what is surely worse
     than another is given up on the way.
 
-    None where the objective is neither loss nor divergence, or there is no text.
+    Nothing where the objective is neither loss nor divergence, or there is no text.
     """
     from mimar.elastic import among_the_best, judge
 

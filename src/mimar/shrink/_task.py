@@ -159,11 +159,9 @@ def shrink_task(
     space = known.space
     whole = known(SubNetwork.whole(space.parent))
     asks = dict(asked or {})
-    wanted, metrics = tuple(objective_for(name) for name in objectives), (*FIGURES, *whole, *asks)
-    for name in (*objectives, *(budget.metric for budget in budgets)):
-        if name not in metrics:
-            raise InputError(f"unknown metric {name!r}: expected one of {', '.join(metrics)}")
-    kept = tuple(budgets)
+    wanted, kept = tuple(objective_for(name) for name in objectives), tuple(budgets)
+    _require_known(objectives, (*FIGURES, *whole, *asks))
+    _require_known([budget.metric for budget in kept], tuple(whole))
 
     def check(sub: SubNetwork) -> tuple[str, ...]:
         return space.validate(sub) or tuple(reason for each in kept if (reason := each.broken(known(sub))))
@@ -184,9 +182,14 @@ def shrink_task(
     return ShrinkTask(problem, evaluator, starts, within, _brief(known, kept))
 
 
+def _require_known(names: Sequence[str], known: Sequence[str]) -> None:
+    for name in names:
+        if name not in known:
+            raise InputError(f"unknown metric {name!r}: expected one of {', '.join(known)}")
+
+
 def _brief(known: Known, budgets: Sequence[Budget]) -> Brief:
-    bounds = {"max": "at most", "min": "at least"}
-    listed = [f"{budget.metric} {bounds[budget.kind]} {budget.limit:.4g}" for budget in budgets]
+    listed = [f"{budget.metric} {budget.bound} {budget.limit:.4g}" for budget in budgets]
     return Brief(
         "; ".join(listed) or "none",
         device_advice(known.profile, known.workload),

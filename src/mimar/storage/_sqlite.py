@@ -43,17 +43,15 @@ class SQLiteStorage:
             raise InputError(f"no study at {path}: check the path, or start one (without --resume)")
         self._file = Path(os.path.realpath(path))  # SQLite's log and our lock lie beside the file, not beside a link
         self._next = 0
-        self._lock: WriterLock | None = None
         with ExitStack() as undo, _explained(path):
             if not read_only:
-                self._lock = WriterLock(self._file)
+                undo.callback(WriterLock(self._file).release)
             self._is_new = not self._file.exists()  # asked under the lock: what appears later is ours
-            undo.callback(self._leave)
             _check_size(self._file, path)
             self._db = _connect(self._file, read_only)
-            undo.callback(lambda: self._db.close())  # whichever it is by then
+            undo.callback(self._leave)
             self._prepare(read_only)
-            undo.pop_all()
+            self._ending = undo.pop_all()
 
     def append(self, event: Event) -> None:
         """Add one event durably; StorageFullError, or StorageError when another process writes to the same study."""
@@ -75,17 +73,24 @@ class SQLiteStorage:
 
     def close(self) -> None:
         """Close the file and let another writer in."""
-        self._db.close()
-        self._leave()
+        self._ending.close()
 
     def _leave(self) -> None:
-        """What is left to do once SQLite is done with the file."""
-        if self._lock is None:
-            return
-        if self._is_new and not self._next:
+        """Have SQLite be done with the file; one that came to nothing goes."""
+        is_empty = self._is_new and self._is_empty()
+        self._db.close()
+        if is_empty:
             self._file.unlink(missing_ok=True)
-        self._lock.release()
-        self._lock = None
+
+    def _is_empty(self) -> bool:
+        """Whether nobody has stored anything: where there are no locks another writer may have."""
+        if self._next:
+            return False
+        try:
+            made = self._db.execute("SELECT 1 FROM sqlite_master WHERE name = 'events'").fetchone()
+            return not (made and self._db.execute("SELECT 1 FROM events LIMIT 1").fetchone())
+        except sqlite3.Error:
+            return True
 
     def _prepare(self, read_only: bool) -> None:
         version = _checked_version(self._db, self.path)
@@ -141,6 +146,8 @@ def _checked_version(db: sqlite3.Connection, path: Path) -> int:
     tables = db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
     if application != APPLICATION_ID and (tables or version):
         raise ForeignFileError(f"{path} is an SQLite file of another program: choose another path for the study")
+    if version < 0 or (tables and not version):
+        raise ForeignFileError(f"{path} is damaged: its version is {version}; restore a backup")
     if version > VERSION:
         raise NewerVersionError(
             f"{path} was written by a newer mimar (file version {version}, this one reads up to {VERSION}): "

@@ -8,6 +8,7 @@ import os
 import sys
 from pathlib import Path
 from typing import IO, Final, final
+from weakref import WeakSet
 
 from mimar.errors import StorageError
 
@@ -19,12 +20,14 @@ class WriterLock:
     The lock lies on ``FILE-lock`` and not on the file itself: a process that closes any second handle of an SQLite
     file loses SQLite's own locks on it (https://sqlite.org/howtocorrupt.html, section 2.2). It keeps out other handles
     of the same process as well. There is none on Windows and in folders whose system has no locks.
+    Processes that are forked meanwhile do not hold it.
     Raises StorageError when the lock is taken, OSError when its file cannot be made.
     """
 
     def __init__(self, target: Path) -> None:
         self._path = target.with_name(f"{target.name}-lock")
         self._file: IO[bytes] | None = None if sys.platform == "win32" else _locked(self._path, target)
+        _held.add(self)
 
     def release(self) -> None:
         """Let the next writer in and leave no file."""
@@ -33,6 +36,26 @@ class WriterLock:
         with contextlib.suppress(OSError):  # a file that cannot be removed does no harm: it is not locked any more
             self._path.unlink()  # while the lock is held, so that it is never the next writer's
         self._file.close()
+        self._file = None
+
+    def leave(self) -> None:
+        """To whoever else holds it: the process that this one was forked from."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+
+_held: Final = WeakSet[WriterLock]()
+
+
+def _leave_all() -> None:
+    """In a forked process: else the lock would outlive the one that took it."""
+    for lock in _held:
+        lock.leave()
+
+
+if sys.platform != "win32":
+    os.register_at_fork(after_in_child=_leave_all)
 
 
 def _locked(path: Path, target: Path) -> IO[bytes]:

@@ -97,7 +97,8 @@ class MixedDecoder(nn.Module):
     """A decoder of the sizes of `template` in which every layer mixes `operations` (Liu et al., DARTS, 2019, §2.2).
 
     Its architecture parameters `alphas` (role → (layers, operations)) are no parameters of the module: they have an
-    optimiser and data of their own. Sizes, norms and topology are the template's.
+    optimiser and data of their own. Sizes, norms and topology are the template's. InputError: mixers whose heads differ
+    in size.
     """
 
     def __init__(
@@ -148,7 +149,8 @@ def search_operations(
 
     The first-order approximation of Liu et al. (§2.3). In the first epoch only weights learn: operations without any
     would win while the others are raw. The search ends early with the second collapsed epoch in a row (Liang et al.,
-    DARTS+, 2019, stop in the same spirit). Raises what `mimar.training.train` raises.
+    DARTS+, 2019, stop in the same spirit). Raises what `mimar.training.train` and
+    `MixedDecoder` raise.
     """
     half = len(data.train) // 2
     weights, architecture = replace(data, train=data.train[:half]), replace(data, train=data.train[half:])

@@ -8,7 +8,7 @@ from mimar.tasks._item import Item
 from mimar.tasks._prompts import TASKS, Headline, Prompt, Task
 from mimar.tasks._read import Items, read_items
 from mimar.tasks._requests import Encode, Request, encoded, requests
-from mimar.tasks._score import LogLikelihoods, TaskScore, score
+from mimar.tasks._score import LogLikelihoods, TaskScore, accuracy_words, score
 
 __all__ = [
     "TASKS",
@@ -21,6 +21,7 @@ __all__ = [
     "Request",
     "Task",
     "TaskScore",
+    "accuracy_words",
     "encoded",
     "read_items",
     "requests",

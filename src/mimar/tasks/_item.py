@@ -3,6 +3,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mimar.errors import InputError
+from mimar.formats import require_characters
 
 
 @dataclass(frozen=True)
@@ -20,8 +21,8 @@ class Item:
     subject: str = ""
 
     def __post_init__(self) -> None:
-        if any("\ud800" <= sign <= "\udfff" for text in self._texts() if not text.isascii() for sign in text):
-            raise InputError("half of a character, a lone surrogate, in its text")
+        for text in self._texts():
+            require_characters(text)
         if not self.question.strip():
             raise InputError('expected a "question" with text in it, got a blank one')
         if len(self.choices) < 2:

@@ -52,7 +52,6 @@ class Task:
     file: str
     prompts: Callable[[Item], tuple[Prompt, ...]]
     headline: Headline
-    about: str
 
 
 def _arc(item: Item) -> tuple[Prompt, ...]:
@@ -84,11 +83,11 @@ def _winogrande(item: Item) -> tuple[Prompt, ...]:
 
 
 _ASKED = (
-    Task("arc_easy", "arc_easy_test.jsonl.gz", _arc, "normalised", "school science, the easier part"),
-    Task("arc_challenge", "arc_challenge_test.jsonl.gz", _arc, "normalised", "school science, the harder part"),
-    Task("mmlu", "mmlu_test.jsonl.gz", _mmlu, "accuracy", "57 school and professional subjects"),
-    Task("truthfulqa", "truthfulqa_mc1.jsonl.gz", _truthfulqa, "accuracy", "common misbeliefs, one true answer (MC1)"),
-    Task("winogrande", "winogrande_validation.jsonl.gz", _winogrande, "accuracy", "what a pronoun would refer to"),
+    Task("arc_easy", "arc_easy_test.jsonl.gz", _arc, "normalised"),
+    Task("arc_challenge", "arc_challenge_test.jsonl.gz", _arc, "normalised"),
+    Task("mmlu", "mmlu_test.jsonl.gz", _mmlu, "accuracy"),
+    Task("truthfulqa", "truthfulqa_mc1.jsonl.gz", _truthfulqa, "accuracy"),
+    Task("winogrande", "winogrande_validation.jsonl.gz", _winogrande, "accuracy"),
 )
 
 TASKS: Mapping[str, Task] = MappingProxyType({task.name: task for task in _ASKED})

@@ -1,16 +1,15 @@
 from __future__ import annotations
 
-import gzip
 import hashlib
 import json
 import os
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mimar.errors import InputError, UnknownNameError
+from mimar.formats import read_text
 from mimar.tasks._item import Item
 from mimar.tasks._prompts import TASKS, Task
 
@@ -89,18 +88,8 @@ def _read(path: Path, task: Task) -> tuple[Item, ...]:
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
     """(number, line) of each line that is not blank."""
-    try:
-        packed = path.read_bytes()
-        text = (gzip.decompress(packed) if path.suffix == ".gz" else packed).decode("utf-8-sig")
-    except FileNotFoundError as error:
-        raise InputError(f"no such file: {path}; expected JSON lines, {SOUGHT}") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not text in UTF-8 (byte {error.start}); expected {SOUGHT}") from error
-    except (OSError, EOFError, zlib.error) as error:
-        raise InputError(f"{path} cannot be read: {error}") from error
-    if "\0" in text:
-        raise InputError(f"{path} holds binary data; expected {SOUGHT}")
-    return ((number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip())
+    lines = read_text(path, f"JSON lines, {SOUGHT}").split("\n")
+    return ((number, line) for number, line in enumerate(lines, 1) if line.strip())
 
 
 def _item(row: Any) -> Item:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -51,6 +51,12 @@ class TaskScore:
     def to_json(self) -> dict[str, Any]:
         """The fields by name, as JSON holds them."""
         return asdict(self)
+
+
+def accuracy_words(found: Mapping[str, Any]) -> str:
+    """``0.440 ± 0.050``, from what `TaskScore.to_json` gives."""
+    value, error = found[found["headline"]], found[f"{found['headline']}_error"]
+    return f"{value:.3f}" if error is None else f"{value:.3f} ± {error:.3f}"
 
 
 def score(

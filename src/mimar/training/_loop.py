@@ -185,8 +185,9 @@ class _Run:
                 losses = []
 
     def result(self) -> TrainingResult:
-        """After the last step."""
-        loss = self._rows[-1]["validation_loss"]
+        """After the last step, which an earlier run may have left without a validation."""
+        loss = self._rows[-1].get("validation_loss")
+        loss = self._validated() if loss is None else loss
         tokens = self.step * self._recipe.sequences * self._recipe.context_length
         bits = loss / math.log(2.0) / self._data.bytes_per_token
         return TrainingResult(loss, bits, tokens, self.seconds, tokens / self.seconds, tuple(self._rows))
@@ -233,12 +234,17 @@ class _Run:
             "train_loss": loss,
         }
         if judged:
-            start = time.perf_counter()
-            row["validation_loss"] = validation_loss(self._model, self._judged, self._recipe.precision)
-            self._require_finite(row["validation_loss"])
-            self._judging += time.perf_counter() - start
+            row["validation_loss"] = self._validated()
         self._rows.append(row)
         return row
+
+    def _validated(self) -> float:
+        """Its time does not count."""
+        start = time.perf_counter()
+        loss = validation_loss(self._model, self._judged, self._recipe.precision)
+        self._require_finite(loss)
+        self._judging += time.perf_counter() - start
+        return loss
 
     def _require_finite(self, loss: float) -> None:
         if not math.isfinite(loss):

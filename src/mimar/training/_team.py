@@ -60,7 +60,7 @@ class Team:
 
 @lru_cache(maxsize=1)
 def team() -> Team:
-    """Of this process, as it was started."""
+    """Of this process, as it was started; MissingDependencyError where several need a package."""
     if team_size() == 1:
         return Team()
     try:

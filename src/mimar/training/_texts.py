@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import gzip
 import json
-import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from mimar.errors import InputError, MissingDependencyError
+from mimar.formats import read_text, require_characters
 
 HUB = "hf:"
 """Before the id of a hub data set; ``#split`` may follow it."""
@@ -32,29 +31,13 @@ def _texts(source: str, split: str) -> Iterator[str]:
         yield from _rows(source.removeprefix(HUB), split)
         return
     path = Path(source).expanduser()
-    text = _decoded(path)
+    text = read_text(path, SOUGHT)
     if not text.strip():
         raise InputError(f"{path} is empty: give a file with text")
     if ".jsonl" in path.suffixes[-2:]:
         yield from _lines(text, path)
     else:
         yield text
-
-
-def _decoded(path: Path) -> str:
-    if not path.is_file():
-        raise InputError(f"no such file: {path}; expected {SOUGHT}")
-    try:
-        data = path.read_bytes()
-        data = gzip.decompress(data) if path.suffix == ".gz" else data
-        text = data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not text in UTF-8 (byte {error.start}); expected {SOUGHT}") from error
-    except (OSError, EOFError, zlib.error) as error:
-        raise InputError(f"{path} cannot be read: {error}") from error
-    if "\0" in text:
-        raise InputError(f"{path} holds binary data; expected {SOUGHT}")
-    return text
 
 
 def _lines(text: str, path: Path) -> Iterator[str]:
@@ -86,6 +69,5 @@ def _field(row: object) -> str:
     text = row.get("text") if isinstance(row, dict) else None
     if not isinstance(text, str):
         raise InputError(f'{type(row).__name__} without a text in its field "text"')
-    if not text.isascii() and any("\ud800" <= sign <= "\udfff" for sign in text):
-        raise InputError("half of a character, a lone surrogate, in its text")
+    require_characters(text)
     return text
