@@ -82,7 +82,7 @@ def strategy_factories():
         "nsga2": lambda problem, seed, llm: NSGA2(problem, seed, population=8),
         "local": lambda problem, seed, llm: LocalSearch(problem, seed, starts=6, patience=3),
         "rl": lambda problem, seed, llm: ReinforcementLearning(problem, seed),
-        "linas": lambda problem, seed, llm: LINAS(problem, seed, initial=8, effort=Effort(3, 12, 12, 0.9)),
+        "linas": lambda problem, seed, llm: LINAS(problem, seed, initial=8, effort=LITTLE),
         "scalarised": lambda problem, seed, llm: Scalarised(problem, seed),
         "niches": lambda problem, seed, llm: NichedEvolution(problem, seed, initial=8),
         "zerolm": guided(lambda problem, llm: ZeroLM(problem, llm, BRIEF, batch=5)),
@@ -114,8 +114,18 @@ def pytest_generate_tests(metafunc):
         metafunc.parametrize("strategy_case", STRATEGY_CASES)
 
 
+LITTLE = Effort(3, 12, 12, 0.9)
+"""Of inner searches, where what they find does not matter."""
+
+
 @pytest.fixture
-def make_strategy(strategy_case):
+def little_effort(monkeypatch):
+    """Portfolios search as little inside."""
+    monkeypatch.setattr("mimar.strategy._portfolio.EFFORT", LITTLE)
+
+
+@pytest.fixture
+def make_strategy(strategy_case, little_effort):
     """(problem, seed, LLM) → a fresh strategy of this case."""
     return strategy_factories()[strategy_case]
 

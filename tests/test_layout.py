@@ -8,8 +8,6 @@ from importlib import import_module
 from pathlib import Path
 from statistics import median
 
-import pytest
-
 import mimar
 
 ROOT = Path(mimar.__file__).parent
@@ -131,18 +129,12 @@ def test_private_modules_stay_behind_their_package():
     assert not intruders, listed(intruders)
 
 
-@pytest.mark.parametrize(
-    "statement",
-    [
-        "import mimar",
-        "import mimar.study, mimar.testing",
-        "import mimar.tasks",
-        "import mimar.cli._report",
+def test_imports_are_light():
+    statements = (
+        "import mimar, mimar.study, mimar.testing, mimar.tasks, mimar.cli._report",
         "from mimar import Study, TransformerSpace, AdaptivePortfolio, SQLiteStorage",
         "import mimar.space, mimar.strategy, mimar.storage, mimar.llm, mimar.objectives, mimar.predict, mimar.pareto",
-    ],
-)
-def test_imports_are_light(statement):
-    code = f"import sys\n{statement}\nprint(*[name for name in {HEAVY!r} if name in sys.modules])"
+    )
+    code = "\n".join(("import sys", *statements, f"print(*[name for name in {HEAVY!r} if name in sys.modules])"))
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []

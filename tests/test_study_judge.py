@@ -41,6 +41,9 @@ DRAWN = drawn_sample(PLAIN.problem, COSTLY_REFERENCE_SAMPLE, 0)
 ANCHORS = fit_anchors(Panel(ScriptedJudge(quality), "s"), [DecoderSubject(arch) for arch in DRAWN])
 
 
+pytestmark = pytest.mark.usefixtures("little_effort")
+
+
 class Crash(BaseException):
     """The end of the process, as far as a test in one process can have it."""
 

@@ -166,7 +166,9 @@ def drawn_sample(problem: Problem[Architecture], size: int, seed: int) -> list[A
 
 
 def restricted_to_device(space: TransformerSpace, profile: DeviceProfile) -> TransformerSpace:
-    """`space` without what the device cannot run; InputError when nothing would be left."""
+    """`space` without kinds and hidden sizes that the device cannot run; InputError when nothing would be left. Widths
+    that follow from several choices are checked candidate by candidate.
+    """
     supports = profile.supports
     step = supports.width_multiple
     if step % WIDTH_MULTIPLE == 0 and step > WIDTH_MULTIPLE:

@@ -85,10 +85,14 @@ class Reference:
     point: tuple[float, ...]
     ideal: tuple[float, ...]
 
+    def scaled(self, points: Points) -> Points:
+        """`points` (…, m) in units of the box: 0 at `ideal`, 1 at `point`."""
+        low, high = np.asarray(self.ideal), np.asarray(self.point)
+        return (points - low) / (high - low)
+
     def hypervolume(self, points: Points) -> float:
         """Hypervolume of `points` (n, m) in units of the box."""
-        low, high = np.asarray(self.ideal), np.asarray(self.point)
-        return hypervolume((points - low) / (high - low), np.ones(len(high)))
+        return hypervolume(self.scaled(points), np.ones(len(self.point)))
 
     def gains(self, points: Points) -> NDArray[np.float64]:
         """Hypervolume that each point (n,) adds to those before it; not to be written to."""

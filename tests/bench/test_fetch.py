@@ -68,7 +68,7 @@ class Publisher(http.server.BaseHTTPRequestHandler):
 def publisher(files):
     handler = type("Handler", (Publisher,), {"files": files})
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
     try:
         yield f"http://127.0.0.1:{server.server_port}"
     finally:
@@ -143,7 +143,7 @@ def test_an_answer_that_ends_early_is_not_kept(tmp_path):
             super().end_headers()
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Short)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
     try:
         with pytest.raises(MimarError, match="bytes early"):
             fetch("nb201_cifar10", tmp_path, f"http://127.0.0.1:{server.server_port}")

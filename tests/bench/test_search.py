@@ -225,6 +225,31 @@ def test_a_public_optimiser_that_is_missing_is_named(monkeypatch):
         outsider("optuna-tpe", DROP.toy.problem, 0)
 
 
+def test_numba_is_needed_by_the_one_that_needs_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "numba", None)
+    with pytest.raises(MissingDependencyError, match="pymoo-agemoea2 needs numba"):
+        outsider("pymoo-agemoea2", DROP.toy.problem, 0)
+    assert outsider("pymoo-nsga2", DROP.toy.problem, 0).name == "pymoo-nsga2"
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("nb201_cifar10", "|none~0|", "|what~0|"),
+        ("nb201_cifar10", ",1.0", ",fast"),
+        ("hwgpt_s", "\n192,10,", "\n192,10,half"),
+        ("hwgpt_s", "\n768,12,", "\n768,11,"),
+    ],
+)
+def test_a_table_with_a_cell_that_makes_no_sense_is_a_sentence(tables, name, old, new):
+    file = tables / f"{name}.csv"
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new) if "12" in old else text.replace(old, new, 1))
+    with pytest.raises(InputError, match=rf"{name}|\|what~0\|"):
+        search_truth(name)
+
+
 def test_bad_requests_are_refused(tmp_path, monkeypatch):
     with pytest.raises(UnknownNameError, match="layerdrop"):
         search_truth("nope")

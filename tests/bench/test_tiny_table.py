@@ -236,6 +236,20 @@ def test_the_command_prints_what_it_finds(monkeypatch, capsys, path):
     assert "20 were trained from several seeds" in out
 
 
+@pytest.mark.parametrize("count", [4, 5, 6, 7])
+def test_a_table_of_few_is_read_all_the_same(monkeypatch, capsys, path, tmp_path, count):
+    """What their curves say of the end is left out where too few are left to learn from."""
+    with path.open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if int(row["id"]) < count]
+    with (tmp_path / "few.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS)
+        writer.writeheader()
+        writer.writerows(rows)
+    code, out, err = run(monkeypatch, capsys, tmp_path / "few.csv", "--json", "--bins", 2)
+    assert code == 0, err
+    assert all((row["error"] is None) == (count < 7) for row in json.loads(out)["fidelities"])
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [

@@ -200,6 +200,24 @@ def test_damaged_tables_are_explained(tmp_path, name, content, words):
         load_truth(str(path))
 
 
+EXPERTLESS = {"num_layers": 2, "hidden_size": 64, "attention_type": "attention", "num_heads": 2} | {
+    "feed_forward": "moe", "intermediate_size": 64, "activation": "silu", "num_experts": 0, "norm": "rmsnorm"
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("architecture", [{}, EXPERTLESS, {**EXPERTLESS, "num_layers": 0}])
+def test_an_architecture_that_makes_no_sense_is_explained(tmp_path, architecture):
+    path = tmp_path / "bad.json"
+    path.write_text(json.dumps([{"architecture": architecture, "ppl": 9.0}] * 3))
+    with pytest.raises(InputError, match="row 1"):
+        load_truth(str(path), label="ppl:min")
+
+
+def test_a_label_of_words_in_a_table_with_seeds_is_explained():
+    with pytest.raises(InputError, match="row 1: expected a number as architecture"):
+        load_truth("decoder_tiny", label="architecture")
+
+
 def test_a_column_that_is_no_number_is_no_label(data):
     with pytest.raises(InputError, match=r"no column 'gone'.*perplexity"):
         load_truth("mine", label="gone:min")

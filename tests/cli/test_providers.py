@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import random
 import statistics
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -232,10 +231,6 @@ def test_a_study_of_another_does_not_send_the_key_to_its_server(design, serve, g
     assert KEY in "".join(value for headers in stub.headers[known:] for value in headers.values())
 
 
-def illegal(rng: random.Random) -> dict[str, Any]:
-    return {name: rng.choice([0, -3, 7, "many", None, [], 1e99, "rope"]) for name in ("num_layers", "hidden_size", "x")}
-
-
 def wasteful(rng: random.Random) -> dict[str, Any]:
     """Legal, and dominated by almost everything."""
     return {
@@ -247,15 +242,14 @@ def wasteful(rng: random.Random) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("candidate", [illegal, wasteful])
-def test_a_useless_model_costs_next_to_nothing(design, serve, candidate: Callable[[random.Random], Any]) -> None:
+def test_a_useless_model_costs_next_to_nothing(design, serve) -> None:
     """Hypervolumes beside those of the search without a model and of plain evolution, same seeds.
 
     Two seeds of one search differ by a tenth, so the mean of six is known to 4%; that of 24, taken once by hand, was
-    1.01 for both kinds of candidates.
+    1.01. What illegal candidates cost, the tests of strategies say.
     """
     rng = random.Random(0)
-    stub = serve(lambda *_: (200, json.dumps({"candidates": [candidate(rng) for _ in range(4)]})))
+    stub = serve(lambda *_: (200, json.dumps({"candidates": [wasteful(rng) for _ in range(4)]})))
     searches = {"llm": ("--llm", stub.spec), "alone": (), "evolution": ("--strategy", "evolution")}
     ends: dict[str, list[float]] = {name: [] for name in searches}
     for seed in range(6):

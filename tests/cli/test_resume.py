@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.cli.conftest import heed_interrupts
 
 from mimar.cli._study_file import open_study
 
@@ -35,11 +36,6 @@ def stored(path: Path) -> int:
             return int(db.execute("SELECT count(*) FROM events WHERE kind = 'trial'").fetchone()[0])
         except sqlite3.OperationalError:  # no table yet
             return 0
-
-
-def heed_interrupts() -> None:
-    """A test run that a script put into the background ignores Ctrl-C, and its children would inherit that."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @contextmanager

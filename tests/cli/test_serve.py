@@ -14,6 +14,7 @@ import threading
 from contextlib import contextmanager
 
 import pytest
+from tests.cli.conftest import heed_interrupts
 
 from mimar.cli._serve import COOKIE, StudyPage, server_of
 
@@ -175,7 +176,7 @@ def test_a_study_behind_a_link_is_followed(study, design, tmp_path) -> None:
 @pytest.mark.parametrize(("host", "tokened"), [("127.0.0.1", False), ("0.0.0.0", True)])
 def test_the_command_says_where_and_ends_with_ctrl_c(study, host, tokened) -> None:
     command = [sys.executable, "-m", "mimar", "serve", str(study), "--host", host, "--port", "0"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=heed_interrupts) as process:
         line = process.stderr.readline()
         reached = socket.gethostname() if host == "0.0.0.0" else host
         found = re.match(rf"http://{re.escape(reached)}:(\d+)/(\?token=\S+)? \(Ctrl-C ends it\)", line)

@@ -9,6 +9,7 @@ import sys
 import time
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -22,7 +23,7 @@ from mimar.cli._shrink_plan import Plan, Recovery
 from mimar.cli._shrink_settings import Asked, Texts
 from mimar.elastic import SubNetwork, load_parent, text_loss
 from mimar.errors import InputError
-from mimar.formats import read_gguf
+from mimar.formats import measured_speeds, read_gguf
 from mimar.shrink import open_model
 from mimar.training import SubwordTokenizer, tokenizer_named
 
@@ -58,6 +59,13 @@ def text(tmp_path):
     path = tmp_path / "text.txt"
     path.write_text(WORDS * 200, encoding="utf-8")
     return path
+
+
+@pytest.fixture(autouse=True)
+def timed_once(monkeypatch, request):
+    """Files are timed in a fifth of the rounds, but for one test."""
+    if request.node.name != "test_the_choice_is_measured_compared_and_written":
+        monkeypatch.setattr("mimar.shrink._speed.measured_speeds", partial(measured_speeds, rounds=1))
 
 
 @pytest.fixture

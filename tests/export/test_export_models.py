@@ -16,6 +16,7 @@ from tokenizers.pre_tokenizers import Whitespace
 from mimar.errors import ArchitectureError, ExportError, InputError
 from mimar.export import export_code, export_hf, export_json
 from mimar.export._publish import publish
+from mimar.export._reload import Expected
 from mimar.models import _codegen, build
 from mimar.space import Architecture, Block, FeedForward, Mixer, architecture_from_json
 
@@ -387,3 +388,18 @@ def test_a_tokenizer_that_does_not_fit_is_refused_before_any_work(tmp_path, toke
     with pytest.raises(InputError, match="expected a tokenizer in the format of Hugging Face"):
         export_hf(small, tmp_path / "out", tokenizer=tokenizer)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("kind", "window", "tokens"), [("sliding_window", 64, 81), ("block_sparse", 64, 145)])
+def test_the_check_after_a_reload_reads_enough_for_a_window_to_hide_some(kind, window, tokens):
+    mixer = Mixer(kind, 2, 2, 16, window)
+    arch = Architecture(64, (Block(mixer, FeedForward("swiglu", 64, "silu")),), 50, 1024)
+    expected = Expected.of(arch, 0)
+    assert expected.tokens.shape == (1, tokens)
+    early = expected.tokens.clone()
+    early[0, 0] = (early[0, 0] + 1) % 50
+    model = build(arch, generator=torch.Generator().manual_seed(0)).eval()
+    with torch.no_grad():
+        changed = (model(early) - model(expected.tokens)).abs().amax(-1)[0]
+    assert changed[0] > 0
+    assert changed[-1] == 0

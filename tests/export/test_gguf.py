@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from mimar.errors import ArchitectureError, ExportError, InputError, UnknownNameError
-from mimar.export import QUANTIZATIONS, _gguf, export_gguf
+from mimar.export import QUANTIZATIONS, _gguf, _gguf_writing, export_gguf
 from mimar.export._gguf_vocabulary import Vocabulary, byte_letters
 from mimar.models import build
 from mimar.space import Architecture, Block, FeedForward, Mixer
@@ -95,8 +95,8 @@ def _shuffled(source, size):
 @pytest.mark.parametrize("kind", ["F32", "F16", "Q8_0", "Q4_0"])
 def test_wrong_weights_in_the_file_are_noticed(tmp_path, monkeypatch, kind):
     """Those of all layers, which at initial weights change little."""
-    name = _gguf.gguf_name
-    monkeypatch.setattr(_gguf, "gguf_name", lambda theirs: _swapped(name(theirs)))
+    name = _gguf_writing.gguf_name
+    monkeypatch.setattr(_gguf_writing, "gguf_name", lambda theirs: _swapped(name(theirs)))
     with pytest.raises(ExportError, match="same log-probabilities"):
         export_gguf(llama(), tmp_path / "out", quantization=kind)
 
@@ -110,7 +110,7 @@ def _swapped(name):
 def test_rows_in_the_order_of_another_rotation_are_noticed(tmp_path, monkeypatch, kind):
     arch = llama()
     weights = trained(arch, tmp_path / "model.safetensors")
-    monkeypatch.setattr(_gguf, "_turns", lambda arch, name: ((lambda rows: rows), (lambda rows: rows)))
+    monkeypatch.setattr(_gguf, "_turned_heads", lambda arch: {})
     with pytest.raises(ExportError, match="same log-probabilities"):
         export_gguf(arch, tmp_path / "out", quantization=kind, weights=weights)
 

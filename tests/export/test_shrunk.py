@@ -99,10 +99,14 @@ def test_layers_of_every_family_may_differ(tmp_path, kind):
     assert verdict.startswith(f"ok: loads as {RAGGED_CLASSES[kind]}ForCausalLM")
 
 
-@pytest.mark.parametrize("kind", ["llama", "mistral", "qwen2", "qwen3"])
-def test_onnxruntime_computes_the_sub_network(tmp_path, kind):
+@pytest.mark.parametrize(
+    ("kind", "window"), [("llama", 0), ("mistral", 5), ("mistral", 16), ("qwen2", 0), ("qwen3", 0)]
+)
+def test_onnxruntime_computes_the_sub_network(tmp_path, kind, window):
+    """A window counts though no more tokens than it holds are there when the model is written."""
     pytest.importorskip("onnxscript")
     whole = made(kind)
+    whole.config.sliding_window = window or None
     whole.resize_token_embeddings(300)
     whole.save_pretrained(tmp_path)
     tokenizer_named("train:300", ["The year 1984 was long. " * 40]).save(tmp_path)
@@ -113,15 +117,16 @@ def test_onnxruntime_computes_the_sub_network(tmp_path, kind):
     assert {"model.onnx", "tokenizer.json"} <= set(result.files)
 
 
-@pytest.mark.parametrize("quantization", ["F32", "F16", "Q8_0"])
 @pytest.mark.parametrize(
-    "sub",
+    ("sub", "quantization"),
     [
-        UNIFORM,
-        PER_LAYER,
-        SubNetwork((3, 0, 0, 1), (96, 32, 0, 0)),
-        SubNetwork((1, 3, 3, 0), (128, 128, 128, 128)),
-        SubNetwork((0, 2, 0, 1), (0, 32, 64, 0)),
+        (UNIFORM, "F32"),
+        (UNIFORM, "Q8_0"),
+        (PER_LAYER, "F16"),
+        (PER_LAYER, "Q8_0"),
+        (SubNetwork((3, 0, 0, 1), (96, 32, 0, 0)), "F32"),
+        (SubNetwork((1, 3, 3, 0), (128, 128, 128, 128)), "F32"),
+        (SubNetwork((0, 2, 0, 1), (0, 32, 64, 0)), "F32"),
     ],
 )
 def test_llama_cpp_computes_the_sub_network(folder, tmp_path, sub, quantization):

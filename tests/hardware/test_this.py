@@ -95,7 +95,7 @@ def test_no_counter_no_power(tmp_path):
 
 
 @pytest.mark.slow
-def test_measuring_this_machine():
+def test_measuring_this_machine(smollm):
     first = measure_this()
     assert cache_file().exists()
     assert measure_this() == first
@@ -106,10 +106,6 @@ def test_measuring_this_machine():
     again = measure_this(refresh=True)
     assert again != first
     assert measure_this() == again
-
-
-@pytest.mark.slow
-def test_metrics_of_this_machine(smollm):
     found = hardware_metrics(smollm, load_profile("this"), Workload(dtype="fp32"))
     assert 0.1 < found["decode_tokens_per_second"] < 1e5
     assert ("power_w" in found) == (load_profile("this").power is not None)

@@ -107,11 +107,23 @@ def test_cached_asks_again_when_any_part_of_the_call_differs(tmp_path):
     assert llm.calls == 6
 
 
-def test_cached_keeps_no_errors(tmp_path):
-    cached = Cached(ScriptedLLM(["prose", '{"layers": 2}']), tmp_path / "replies.sqlite")
-    with pytest.raises(ReplyError):
-        ask(cached)
-    assert ask(cached).parsed == {"layers": 2}
+def test_cached_keeps_no_failures(tmp_path):
+    cached = Cached(Failing(ProviderError("down"), ReplyError("nothing came")), tmp_path / "replies.sqlite")
+    for failure in (ProviderError, ReplyError):
+        with pytest.raises(failure):
+            ask(cached, seed=2)
+    assert not ask(cached, seed=2).usage.cached
+
+
+def test_a_reply_of_no_use_is_paid_for_once_too(tmp_path):
+    """So that a search that is run again meets the same replies, whatever they are worth."""
+    llm = ScriptedLLM(["prose"], price=0.4)
+    for cached in (False, True, True):
+        with pytest.raises(BilledReplyError) as caught:
+            ask(Cached(llm, tmp_path / "replies.sqlite"))
+        assert caught.value.reply == "prose"
+        assert (caught.value.usage.cached, caught.value.usage.cost) == (cached, 0.4)
+    assert llm.calls == 1
 
 
 def test_a_damaged_cache_is_set_aside_with_a_warning(tmp_path, caplog):

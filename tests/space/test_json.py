@@ -143,6 +143,14 @@ def test_a_missing_field_is_named(name):
         architecture_from_json(data)
 
 
+@pytest.mark.parametrize("check", [True, False])
+def test_an_empty_object_lacks_all_fields(check):
+    with pytest.raises(ArchitectureError) as caught:
+        architecture_from_json({}, check=check)
+    assert any("hidden_size must be" in reason for reason in caught.value.reasons)
+    assert any("num_layers must be" in reason for reason in caught.value.reasons)
+
+
 def test_all_reasons_are_given_at_once():
     data = architecture_to_json(SMOL) | {"hidden_size": "big", "norm": "none", "topology": 1, "extra": 0}
     with pytest.raises(ArchitectureError) as caught:

@@ -1,17 +1,20 @@
 """Gates around a strategy: who goes on, what the inner strategy hears, and that a resumed study is the same."""
 
+import json
 from collections import Counter
 from dataclasses import dataclass, field, replace
+from functools import cache
 
+import numpy as np
 import pytest
 
 from mimar.errors import CandidateError, InputError
 from mimar.objectives import Objective
 from mimar.space import TransformerSpace
 from mimar.storage import MemoryStorage
-from mimar.strategy import LINAS, NSGA2, AdaptivePortfolio, Cascade, Gate, RandomSearch
+from mimar.strategy import LINAS, NSGA2, AdaptivePortfolio, Brief, Cascade, Gate, RandomSearch
 from mimar.study import Study
-from mimar.testing import toy_problem
+from mimar.testing import ScriptedLLM, toy_problem
 from mimar.trial import Trial
 
 TOY = toy_problem(TransformerSpace().restricted(num_layers=[4, 6, 8], hidden_size=[256, 320, 384, 448]))
@@ -78,6 +81,27 @@ def test_those_that_propose_few_at_a_time_fill_what_gates_are_to_choose_from(kin
     assert study(strategy, Rungs()).run(12) == "enough trials"
     for (came, passed), gate in zip(list(strategy.counts.values())[1:], GATES[:3], strict=False):
         assert came / passed > 0.8 * gate.factor
+
+
+def random_candidates(messages, schema, seed):
+    space, rng = TOY.problem.space, np.random.default_rng(seed)
+    return json.dumps({"candidates": [space.to_json(space.sample(rng)) for _ in range(4)]})
+
+
+@pytest.mark.parametrize("llm", [False, True])
+@pytest.mark.parametrize("kind", [LINAS, AdaptivePortfolio])
+def test_every_ask_behind_gates_is_answered_in_full(kind, llm):
+    """However many are asked for, and though a language model makes a few at a time."""
+    if llm and kind is LINAS:
+        pytest.skip("it has none")
+    scripted, brief = ScriptedLLM(random_candidates), Brief("none", "A test bench.")
+    strategy = kind.with_llm(TOY.problem, 0, scripted, brief, fill=True) if llm else kind(TOY.problem, 0, fill=True)
+    for _ in range(4):
+        asked = strategy.ask(150)
+        good = [each for each in asked if not each.reasons]
+        assert len(good) >= 150
+        trials = [Trial(n, each, "complete", TOY.measure(each.architecture)) for n, each in enumerate(good[:20])]
+        strategy.tell(trials)
 
 
 def test_gates_that_round_up_let_no_more_through_than_are_asked_for():
@@ -159,10 +183,16 @@ class Stopping(Rungs):
         return super().evaluate(arch, fidelity)
 
 
-@pytest.mark.parametrize("place", range(8))
-def test_stopped_at_any_gate_it_goes_on_as_if_it_never_had(place):
+@cache
+def never_stopped():
     whole = study(cascade(LINAS), evaluator := Rungs())
     whole.run(8)
+    return whole, evaluator
+
+
+@pytest.mark.parametrize("place", range(8))
+def test_stopped_at_any_gate_it_goes_on_as_if_it_never_had(place):
+    whole, evaluator = never_stopped()
     fidelities = [fidelity for _, fidelity in evaluator.evaluated]
     begins = [i + 1 for i in range(1, len(fidelities)) if fidelities[i] != fidelities[i - 1]]
     assert len(begins) > 4

@@ -11,6 +11,7 @@ from mimar.strategy import Darts
 from mimar.strategy._darts import mixed_task
 from mimar.testing import check_strategy, layerdrop_problem, toy_problem
 from mimar.training import ByteTokenizer, Recipe, TokenData
+from mimar.trial import Proposal, Trial
 
 SPACE = TransformerSpace().restricted(
     num_layers=[4, 6, 8],
@@ -45,6 +46,17 @@ def test_the_strongest_operations_come_first_and_then_by_strength():
     assert len(drawn) > 1
     assert len({each.architecture for each in proposals}) == len(proposals)
     assert {each.origin for each in proposals} == {"darts"}
+
+
+def test_a_start_of_the_users_is_not_proposed_again():
+    """And does not take the place of the candidate with the strongest operations."""
+    strategy, other = made(), made()
+    expected = [proposal.architecture for proposal in strategy.ask(3)]
+    known = [Trial(number, Proposal(arch, "start"), "complete", {}) for number, arch in enumerate(expected[1:])]
+    other.tell(known)
+    found = [proposal.architecture for proposal in other.ask(3)]
+    assert found[0] == expected[0]
+    assert not {*found} & {*expected[1:]}
 
 
 def test_it_trains_once():

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from mimar.errors import InputError, ProviderError, UnknownNameError
+from mimar.errors import CostLimitError, InputError, ProviderError, UnknownNameError
 from mimar.objectives import Objective
 from mimar.pareto import Reference
 from mimar.space import ProductSpace, TransformerSpace
@@ -244,6 +244,38 @@ def test_a_failed_call_neither_holds_a_niche_up_nor_buys_an_instruction_twice():
     prompts = [text for fields, text in asked if "candidates" in fields]
     niches = [text.partition("one niche of the search: ")[2].partition("\n")[0] for text in prompts]
     assert len(set(niches[:6])) == 6
+
+
+def test_an_instruction_pays_for_calls_whose_candidates_were_all_rejected():
+    """Though an ask goes on to the next call, and nobody is told of the first alone."""
+    calls = []
+
+    def answer(messages, schema, seed):
+        calls.append(len(messages[-1].content))
+        return json.dumps({"rationale": "", "candidates": [{"layer_0": 9}] * 8})
+
+    operator = PELNAS(DROP.problem, ScriptedLLM(answer), BRIEF, knowledge=False)
+    Study(DROP.problem, LLMSearch(DROP.problem, 0, operator), DROP).run(13)
+    spent = [each.tokens for each in operator._instructions._by_text.values()]
+    assert len(calls) >= 2
+    assert sum(spent) * 1000 == pytest.approx(sum(calls) / 4, rel=0.3)
+
+
+def test_what_was_rejected_is_told_before_a_search_ends_for_want_of_money():
+    def answer(messages, schema, seed):
+        told.append(messages)
+        if len(told) > 1:
+            raise CostLimitError("the limit of $0.01 is reached")
+        return json.dumps({"candidates": [{"layer_0": 9}] * 3})
+
+    told = []
+    search = LLMSearch(DROP.problem, 0, ZeroLM(DROP.problem, ScriptedLLM(answer), BRIEF, batch=3))
+    study = Study(DROP.problem, search, DROP)
+    with pytest.raises(CostLimitError):
+        study.run(40)
+    rejected = [trial for trial in study.trials if trial.status == "invalid"]
+    assert len(rejected) == 3
+    assert "Earlier proposals were rejected because" in told[-1][-1].content
 
 
 def test_words_that_cannot_be_encoded_do_not_come_back_in_prompts():

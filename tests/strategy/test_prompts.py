@@ -107,6 +107,9 @@ def test_neutral_names_give_nothing_away(name, toy):
         "flops",
         "heads",
         "swiglu",
+        "neural",
+        "depth",
+        "width",
     ):
         assert word not in said, said[max(0, said.find(word) - 200) :][:300]
     assert "x1" in said

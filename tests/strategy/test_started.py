@@ -28,6 +28,18 @@ def test_all_starts_come_first_and_then_mutants_of_the_last():
     assert "start" not in {proposal.origin for proposal in third}
 
 
+def test_nothing_is_asked_twice_where_an_ask_splits_the_starts():
+    """Of ten switches each mutant of the last start may be one of the others, which were asked before."""
+    problem = layerdrop_problem().problem
+    last = problem.space.sample(np.random.default_rng(0))
+    near = {problem.space.mutate(last, np.random.default_rng(seed)) for seed in range(20)} - {last}
+    starts = [*sorted(near), last]
+    first, second = asked(starts, (len(near), 20), problem)
+    architectures = [proposal.architecture for proposal in (*first, *second)]
+    assert len(second) > 10
+    assert len(set(architectures)) == len(architectures)
+
+
 def test_no_starts_change_nothing():
     problem = layerdrop_problem().problem
     (first,) = asked([], (4,), problem)

@@ -139,6 +139,23 @@ def test_a_damaged_checkpoint_is_refused(model, data, tmp_path, content):
         train(model, data, RECIPE, folder=tmp_path)
 
 
+class Trap:
+    """Makes a folder where it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.path),)
+
+
+def test_nothing_in_a_checkpoint_runs(model, data, tmp_path):
+    torch.save({"step": Trap(tmp_path / "sprung")}, tmp_path / "checkpoint.pt")
+    with pytest.raises(ForeignFileError, match=r"checkpoint\.pt"):
+        train(model, data, RECIPE, folder=tmp_path)
+    assert not (tmp_path / "sprung").exists()
+
+
 def test_a_checkpoint_is_refused_wherever_it_is_cut_or_overwritten(arch, data, tmp_path):
     """Or it is whole: some bytes of the archive say nothing."""
     train(build(arch), data, RECIPE, folder=tmp_path, until=10)

@@ -5,6 +5,7 @@ import os
 import numpy as np
 import pytest
 from tokenizers import Tokenizer
+from tokenizers.processors import TemplateProcessing
 
 from mimar.errors import InputError
 from mimar.training import ByteTokenizer, SubwordTokenizer, tokenizer_named
@@ -35,6 +36,20 @@ def test_a_trained_tokenizer_joins_what_is_frequent_and_loses_nothing(tmp_path):
 def test_a_trained_tokenizer_knows_bytes_it_never_saw():
     ids = SubwordTokenizer.train(["abc"], 257).encode(["žluťoučký 🐈"])
     assert len(ids) == len("žluťoučký 🐈".encode()) + 1
+
+
+@pytest.mark.parametrize(
+    ("template", "begin"),
+    [("$A", 0), ("<s> $A", 1), ("<s> <s> $A", 2), ("$A </s>", 0), ("<s> $A </s>", 1)],
+)
+def test_what_stands_before_a_text_is_told_from_what_stands_behind(tmp_path, template, begin):
+    tokenizer_named("train:300", TEXTS).save(tmp_path)
+    library = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+    library.add_special_tokens(["<s>", "</s>"])
+    ends = [(token, library.token_to_id(token)) for token in ("<s>", "</s>")]
+    library.post_processor = TemplateProcessing(single=template, special_tokens=ends)
+    library.save(str(tmp_path / "tokenizer.json"))
+    assert SubwordTokenizer.read(tmp_path).begin == (ends[0][1],) * begin
 
 
 def test_a_file_that_cuts_and_fills_up_texts_reads_them_whole(tmp_path):

@@ -20,8 +20,8 @@ Floats = NDArray[np.float64]
 FOLDS: Final = 5
 """Parts of the table, of which each is predicted from the others."""
 
-FEWEST: Final = 5
-"""Rows of a table whose ends are predicted."""
+FEWEST: Final = 7
+"""Rows of a table whose ends are predicted: with fewer, too few are left to learn from beside a part."""
 
 LEVEL: Final = 0.8
 """Of the interval that is checked."""

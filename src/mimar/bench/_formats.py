@@ -106,6 +106,8 @@ def _means_over_seeds(rows: Sequence[tuple[int, Record]], wanted: str) -> list[t
     """One row for each id, the first with the mean of all in the column `wanted`."""
     by_id: dict[str, list[tuple[int, Record]]] = {}
     for index, record in rows:
+        if not _number(record[wanted]):
+            raise InputError(f"row {index + 1}: expected a number as {wanted}, got {record[wanted]!r}")
         by_id.setdefault(str(record["id"]), []).append((index, record))
     return [
         (same[0][0], {**same[0][1], wanted: sum(float(record[wanted]) for _, record in same) / len(same)})
@@ -169,7 +171,7 @@ def _row(record: Record, index: int, kind: Format, label: str, path: Path) -> Tr
         reading = kind.read(record)
     except InputError as error:
         raise InputError(f"{where}: {error}") from error
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+    except (ArithmeticError, AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{where}: cannot read the architecture or its {label} ({error!r})") from error
     if not math.isfinite(value):
         raise InputError(f"{where}: expected a number as {label}, got {record[label]}; leave the cell empty instead")

@@ -74,8 +74,6 @@ class PymooSearch(Generic[A]):
     """
 
     def __init__(self, problem: Problem[A], seed: int, algorithm: str) -> None:
-        from pymoo.algorithms.moo.age2 import AGEMOEA2
-        from pymoo.algorithms.moo.nsga2 import NSGA2
         from pymoo.core.problem import Problem as PymooProblem
         from pymoo.operators.crossover.ux import UniformCrossover
         from pymoo.operators.mutation.pm import PolynomialMutation
@@ -86,7 +84,7 @@ class PymooSearch(Generic[A]):
         self._problem = problem
         self._options = list(problem.space.variables.items())
         top = np.asarray([len(options) - 1 for _, options in self._options])
-        self._algorithm: Any = {"nsga2": NSGA2, "agemoea2": AGEMOEA2}[algorithm](
+        self._algorithm: Any = _pymoo_algorithm(algorithm)(
             pop_size=POPULATION,
             sampling=IntegerRandomSampling(),
             crossover=UniformCrossover(),
@@ -122,22 +120,37 @@ class PymooSearch(Generic[A]):
         return {name: options[int(rank)] for (name, options), rank in zip(self._options, ranks, strict=True)}
 
 
+def _pymoo_algorithm(name: str) -> Any:
+    if name == "nsga2":
+        from pymoo.algorithms.moo.nsga2 import NSGA2
+
+        return NSGA2
+    import numba  # noqa: F401 - without it pymoo raises a bare Exception  # pyright: ignore[reportUnusedImport]
+    from pymoo.algorithms.moo.age2 import AGEMOEA2
+
+    return AGEMOEA2
+
+
+NEEDS_TOO: Final = {"pymoo-agemoea2": "numba"}
+"""What one of them needs beside its package."""
+
 OUTSIDERS: Final = ("optuna-nsga2", "optuna-tpe", "pymoo-nsga2", "pymoo-agemoea2")
 """Names of what can be measured beside our strategies."""
 
 
 def installed_outsiders() -> tuple[str, ...]:
-    """Those of `OUTSIDERS` whose package is installed."""
-    return tuple(name for name in OUTSIDERS if find_spec(name.partition("-")[0]) is not None)
+    """Those of `OUTSIDERS` whose packages are installed."""
+    needed = {name: (name.partition("-")[0], NEEDS_TOO.get(name, "numpy")) for name in OUTSIDERS}
+    return tuple(name for name in OUTSIDERS if all(find_spec(package) for package in needed[name]))
 
 
 def outsider(name: str, problem: Problem[A], seed: int) -> Strategy[A]:
-    """The public optimiser `name` of `OUTSIDERS`; MissingDependencyError where its package is not installed."""
+    """The public optimiser `name` of `OUTSIDERS`; MissingDependencyError where a package is not installed."""
     package, _, algorithm = name.partition("-")
     try:
         return OptunaSearch(problem, seed, algorithm) if package == "optuna" else PymooSearch(problem, seed, algorithm)
     except ModuleNotFoundError as missing:
-        raise MissingDependencyError(f"{name} needs {package}: pip install 'mimar[bench]'") from missing
+        raise MissingDependencyError(f"{name} needs {missing.name or package}: pip install 'mimar[bench]'") from missing
 
 
 def _proposal(problem: Problem[A], choices: Mapping[str, Choice], origin: str) -> Proposal[A]:

@@ -174,8 +174,7 @@ def _run(
     seconds, calls = timed.spent_at(budget)
     reference = truth.reference
     points = losses([trial.metrics for trial in done], truth.toy.problem.objectives)
-    low, high = np.asarray(reference.ideal), np.asarray(reference.point)
-    scaled, exact = (points - low) / (high - low), (truth.front - low) / (high - low)
+    scaled, exact = reference.scaled(points), reference.scaled(truth.front)
     return SearchRun(
         *who,
         budget,

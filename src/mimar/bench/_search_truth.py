@@ -48,11 +48,14 @@ def search_truth(name: str, data: Path | None = None, seed: int = 0) -> SearchTr
     """The problem `name`; UnknownNameError lists them.
 
     data: the folder that holds ``truth/``, by default what MIMAR_DATA names; `layerdrop` needs none and is drawn from
-    `seed`. InputError where the table is missing or is another one.
+    `seed`. InputError where the table is missing, is another one, or a cell of it makes no sense.
     """
     if name not in SEARCH_TRUTHS:
         raise UnknownNameError("search problem", name, tuple(SEARCH_TRUTHS))
-    return SEARCH_TRUTHS[name](data, seed)
+    try:
+        return SEARCH_TRUTHS[name](data, seed)
+    except (IndexError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"the table {name} makes no sense as the problem of that name: {error!r}") from error
 
 
 def _layerdrop(_data: Path | None, seed: int) -> SearchTruth:
@@ -93,6 +96,7 @@ def _nb201(data: Path | None, _seed: int) -> SearchTruth:
 
 
 LAYERS: Final = 12
+WIDTHS: Final = (192, 384, 768)
 DEPTHS: Final = (10, 11, 12)
 HEADS: Final = (4, 8, 12)
 RATIOS: Final = (2, 3, 4)
@@ -109,7 +113,7 @@ def _with_its_layers(arch: Combination) -> Combination:
 
 
 GPT_SPACE: Final = ProductSpace(
-    {"embed_dim": (192, 384, 768), "n_layer": DEPTHS, "bias": (0, 1)}
+    {"embed_dim": WIDTHS, "n_layer": DEPTHS, "bias": (0, 1)}
     | {
         f"{name}_{index}": options
         for index in range(LAYERS)
@@ -169,6 +173,9 @@ class _AdditiveTable:
             test = rng.permutation(len(rows)) % 10 == 0
             errors += list(np.abs(np.expm1(Ridge.fit(x[~test], y[~test]).predict(x[test]) - y[test])))
             terms[cell] = _as_terms(Ridge.fit(x, y), cell[1])
+        for cell in product(WIDTHS, DEPTHS):
+            if cell not in terms:
+                raise InputError(f"hwgpt_s has no model of width and depth {cell}, and a search may ask for any")
         return _AdditiveTable(terms, float(np.median(errors)))
 
     def __call__(self, arch: Combination) -> float:

@@ -97,7 +97,9 @@ class TimedStrategy(Generic[A]):
         self.marks.append((self.evaluated, self.seconds, len(self.calls)))
 
     def spent_at(self, budget: int) -> tuple[float, list[CallRecord]]:
-        """CPU seconds and LLM calls until `budget` evaluations or a few more were told, or until the end."""
+        """CPU seconds and LLM calls until `budget` evaluations or a few more were told, or until the end. What a limit
+        kept from being asked is no call.
+        """
         end = (self.evaluated, self.seconds, len(self.calls))
         _, seconds, count = next((mark for mark in self.marks if mark[0] >= budget), end)
-        return seconds, list(self.calls[:count])
+        return seconds, [call for call in self.calls[:count] if call.was_made]

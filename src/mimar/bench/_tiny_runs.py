@@ -118,7 +118,7 @@ def _run(
     seconds, calls = timed.spent_at(budget)
     usages = [call.usage for call in calls]
     tokens = sum(usage.input_tokens + usage.output_tokens for usage in usages)
-    cost = sum(usage.cost for usage in usages)
+    cost = sum(usage.cost for usage in usages if not usage.cached)
     return TinyRun(*who, budget, best, search.expectation(best), seconds, len(calls), tokens, cost)
 
 

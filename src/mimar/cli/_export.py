@@ -84,8 +84,7 @@ def _export_training(folder: Path, target: Path, form: str, given: Weights) -> E
         return export_code(arch, target)
     if form not in ("hf", "gguf"):
         raise InputError(f"a training is exported --to hf, --to gguf or --to code, not {form}")
-    own = folder / "tokenizer.json"
-    tokenizer = given.tokenizer or (own if own.is_file() else None)
+    tokenizer = given.tokenizer or (folder if (folder / "tokenizer.json").is_file() else None)
     if form == "gguf":
         return export_gguf(arch, target, quantization=given.quantization or "F16", weights=weights, tokenizer=tokenizer)
     return export_hf(arch, target, weights=weights, tokenizer=tokenizer)

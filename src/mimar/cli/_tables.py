@@ -137,7 +137,8 @@ TRAITS_LEGEND = (
     "data free: no predictor is fitted to evaluated candidates. hardware aware: what the device costs steers what is "
     "proposed, beyond the budgets, which all keep. reflection: conclusions are drawn from results in words. multi "
     "round: earlier results steer what comes later. code generation: the LLM is shown candidates as generated code. "
-    "llm: whether one is asked. knapsack is for mimar shrink alone, darts for mimar design."
+    "llm: whether one is asked. NAME:ARM stands for --strategy NAME --arm ARM. knapsack is for mimar "
+    "shrink alone, darts for mimar design."
 )
 
 

@@ -16,7 +16,7 @@ from mimar.cli._study_file import is_study, open_study, split_reference
 from mimar.cli._teacher import read_teacher, require_same_tokens
 from mimar.cli._training import TextSource, step_reporter
 from mimar.errors import InputError, StorageError
-from mimar.export import weights_written, written_aside
+from mimar.export import copy_tokenizer, weights_written, written_aside
 from mimar.hardware import device_here
 from mimar.space import Architecture, architecture_to_json
 from mimar.storage import WriterLock
@@ -70,7 +70,7 @@ def run_train(request: TrainRequest) -> dict[str, Any] | None:
         result = _trained(model, data, arch, request)
         if not team().is_first:
             return None
-        return _write(request.out, model, tokenizer, result, _facts(arch, request, result))
+        return _write(request, model, tokenizer, result, _facts(arch, request, result))
 
 
 @contextmanager
@@ -176,8 +176,7 @@ def _fitted(arch: Architecture, request: TrainRequest, tokenizer: Tokenizer) -> 
         raise InputError(
             f"--context {request.recipe.context_length} is more than the architecture's {arch.context_length} tokens"
         )
-    made = request.source.tokenizer == "byte" or request.source.tokenizer.startswith("train:")
-    if made and tokenizer.vocab_size != arch.vocab_size:
+    if request.source.makes_tokenizer and tokenizer.vocab_size != arch.vocab_size:
         say(f"the vocabulary has {tokenizer.vocab_size} tokens, not {arch.vocab_size}: {request.source.tokenizer}")
         return replace(arch, vocab_size=tokenizer.vocab_size)
     if tokenizer.vocab_size > arch.vocab_size:
@@ -238,11 +237,12 @@ def _facts(arch: Architecture, request: TrainRequest, result: TrainingResult) ->
 
 
 def _write(
-    out: Path, model: nn.Module, tokenizer: Tokenizer, result: TrainingResult, facts: dict[str, Any]
+    request: TrainRequest, model: nn.Module, tokenizer: Tokenizer, result: TrainingResult, facts: dict[str, Any]
 ) -> dict[str, Any]:
     """model.safetensors, architecture.json, train.json, log.csv and the tokenizer, each whole or not at all."""
     from safetensors.torch import save_file
 
+    out = request.out
     with written_aside(out / "model.safetensors") as aside, weights_written():
         save_file({name: value.contiguous() for name, value in model.state_dict().items()}, aside)
     for name, data in (("architecture.json", facts["architecture"]), ("train.json", facts)):
@@ -252,5 +252,7 @@ def _write(
         writer = csv.DictWriter(file, ["step", "tokens", "seconds", "rate", "train_loss", "validation_loss"])
         writer.writeheader()
         writer.writerows(result.rows)
+    if not request.source.makes_tokenizer:  # what lies beside it names its end token, and how a dialogue is written
+        copy_tokenizer(Path(request.source.tokenizer).expanduser(), out)
     tokenizer.save(out)
     return {**facts, "path": str(out)}

@@ -50,6 +50,11 @@ class TextSource:
     validation: tuple[str, ...]
     tokenizer: str
 
+    @property
+    def makes_tokenizer(self) -> bool:
+        """Whether there is none of the user's own."""
+        return self.tokenizer == "byte" or self.tokenizer.startswith("train:")
+
     @cached_property
     def read(self) -> tuple[Tokenizer, TokenData]:
         """The tokenizer, and the text in its tokens."""

@@ -68,7 +68,8 @@ def mixed_values(part: Attention, x: Tensor, turn: Rotary, facts: Facts) -> Tens
         )
     query, key = rotate(query, turn), rotate(key, turn)
     grouped = query.shape[1] != key.shape[1]
-    seen = _window(x.shape[1], facts.window) if 0 < facts.window < x.shape[1] else None
+    # However few tokens there are now: what is exported from this run may read more than a window.
+    seen = _window(x.shape[1], facts.window) if facts.window else None
     mixed = F.scaled_dot_product_attention(query, key, value, seen, is_causal=seen is None, enable_gqa=grouped)
     return mixed.transpose(1, 2).flatten(2)
 

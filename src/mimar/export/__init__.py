@@ -17,11 +17,13 @@ from mimar.export._publish import ExportResult, require_free, weights_written, w
 from mimar.export._shrunk import export_shrunk_gguf, require_shrinkable_to_gguf, save_shrunk_gguf
 from mimar.export._shrunk_hf import export_shrunk_hf
 from mimar.export._shrunk_onnx import export_shrunk_onnx, require_onnx
+from mimar.export._tokenizer import copy_tokenizer
 
 __all__ = [
     "INT8",
     "QUANTIZATIONS",
     "ExportResult",
+    "copy_tokenizer",
     "export_code",
     "export_csv",
     "export_gguf",

@@ -63,10 +63,11 @@ def _refuse_foreign(target: Path) -> None:
 
 def _write(target: Path, rows: list[list[str]]) -> None:
     """Write beside `target`, read back, and put in its place."""
-    text = io.StringIO(newline="")
-    csv.writer(text).writerows(rows)
+    table = io.StringIO(newline="")
+    csv.writer(table).writerows(rows)
+    text = table.getvalue()
     with written_aside(target) as aside:
-        aside.write_text(text.getvalue(), encoding="utf-8", newline="")
+        aside.write_text(text, encoding="utf-8", newline="")
         with aside.open(encoding="utf-8", newline="") as file:
-            if list(csv.reader(file)) != rows:
-                raise ExportError(f"expected {target} to read back as it was written, got another table")
+            if file.read() != text:
+                raise ExportError(f"expected {target} to read back as it was written, got something else")

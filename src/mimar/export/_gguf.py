@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
 from mimar.errors import ArchitectureError, UnknownNameError
-from mimar.export._gguf_check import QUANTIZATIONS, SAMPLE, GGUFCheck, require_gguf, weight_kind
+from mimar.export._gguf_check import QUANTIZATIONS, SAMPLE, GGUFCheck, require_gguf
 from mimar.export._gguf_vocabulary import Vocabulary
+from mimar.export._gguf_writing import GGUFSizes, write_weights
 from mimar.export._publish import ExportResult, publish
-from mimar.formats import from_neighbours, gguf_name, to_neighbours
 from mimar.space import Architecture, illegal_reasons
 
 if TYPE_CHECKING:
-    import gguf
     from torch import Tensor
-
-
-Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,55 +84,31 @@ def _require_llama(arch: Architecture) -> None:
 def _write(plan: _Plan, state: Mapping[str, Tensor], file: Path) -> dict[str, Tensor]:
     """Write the file; returns our state dict as its rounded weights have it."""
     import gguf
-    import torch
 
     from mimar.models import from_hf_state_dict, to_hf_state_dict
 
     writer = gguf.GGUFWriter(file, "llama")
-    _write_settings(writer, plan)
+    _sizes(plan.arch).write(writer)
     plan.vocabulary.write(writer)
-    rounded: dict[str, Tensor] = {}
-    for name, tensor in to_hf_state_dict(plan.arch, state).items():
-        if name == "lm_head.weight" and plan.arch.tied_embeddings:
-            continue
-        kind = weight_kind(plan.quantization, name, tensor)
-        turn, back = _turns(plan.arch, name)
-        data = gguf.quants.quantize(turn(tensor.detach().float().numpy()), kind)
-        writer.add_tensor(gguf_name(name), data, raw_dtype=kind)
-        rounded[name] = torch.from_numpy(back(gguf.quants.dequantize(data, kind)).copy())
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    return from_hf_state_dict(plan.arch, rounded)
+    left_out = {"lm_head.weight"} if plan.arch.tied_embeddings else set[str]()
+    weights = {name: each for name, each in to_hf_state_dict(plan.arch, state).items() if name not in left_out}
+    return from_hf_state_dict(plan.arch, write_weights(writer, weights, _turned_heads(plan.arch), plan.quantization))
 
 
-def _write_settings(writer: gguf.GGUFWriter, plan: _Plan) -> None:
+def _sizes(arch: Architecture) -> GGUFSizes:
     from mimar.models import to_hf_config
 
-    config = to_hf_config(plan.arch)
-    writer.add_name("mimar")
-    writer.add_context_length(config["max_position_embeddings"])
-    writer.add_embedding_length(config["hidden_size"])
-    writer.add_block_count(config["num_hidden_layers"])
-    writer.add_feed_forward_length(config["intermediate_size"])
-    writer.add_head_count(config["num_attention_heads"])
-    writer.add_head_count_kv(config["num_key_value_heads"])
-    writer.add_key_length(config["head_dim"])
-    writer.add_value_length(config["head_dim"])
-    writer.add_rope_dimension_count(config["head_dim"])
-    writer.add_rope_freq_base(config["rope_parameters"]["rope_theta"])
-    writer.add_layer_norm_rms_eps(config["rms_norm_eps"])
-    writer.add_vocab_size(config["vocab_size"])
+    config = to_hf_config(arch)
+    return GGUFSizes(
+        config["max_position_embeddings"], config["hidden_size"], config["num_hidden_layers"],
+        config["intermediate_size"], config["num_attention_heads"], config["num_key_value_heads"], config["head_dim"],
+        config["rope_parameters"]["rope_theta"], config["rms_norm_eps"], config["vocab_size"],
+    )  # fmt: skip
 
 
-Turn = Callable[[Floats], Floats]
-
-
-def _turns(arch: Architecture, name: str) -> tuple[Turn, Turn]:
-    """Into llama.cpp's order of rows and back: it rotates neighbours, transformers features half a head apart."""
-    mixer = arch.blocks[0].mixer
-    heads = mixer.num_heads if ".q_proj." in name else mixer.num_kv_heads if ".k_proj." in name else 0
-    if not heads:
-        return (lambda rows: rows), (lambda rows: rows)
-    return partial(to_neighbours, heads=heads), partial(from_neighbours, heads=heads)
+def _turned_heads(arch: Architecture) -> dict[str, int]:
+    return {
+        f"model.layers.{number}.self_attn.{part}.weight": heads
+        for number, block in enumerate(arch.blocks)
+        for part, heads in (("q_proj", block.mixer.num_heads), ("k_proj", block.mixer.num_kv_heads))
+    }

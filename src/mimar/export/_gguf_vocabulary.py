@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from mimar.errors import InputError
 from mimar.export._tokenizer import chat_template, copy_tokenizer, read_tokenizer, tokenizer_file
 from mimar.formats import TEXT_SPLITS
-from mimar.training import END, SubwordTokenizer
+from mimar.training import SubwordTokenizer
 
 if TYPE_CHECKING:
     import gguf
@@ -72,7 +72,7 @@ class Vocabulary:
         for added in data.get("added_tokens", ()):
             tokens[added["id"]], kinds[added["id"]] = added["content"], CONTROL if added["special"] else USER
         merges = [pair if isinstance(pair, str) else " ".join(pair) for pair in model["merges"]]
-        end = special.get("eos_token_id", tokens.index(END) if END in tokens else _nowhere(kinds))
+        end = special.get("eos_token_id", _nowhere(kinds))
         begin = _begin(source)
         ends = special.get("bos_token_id", end) if begin is None else begin, end
         begins, template = begin is not None, chat_template(source)

@@ -29,7 +29,6 @@ _BEFORE = """
 import sys
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 directory, given, answer, *arguments = sys.argv[1:]
@@ -51,15 +50,15 @@ class Expected:
 
     @classmethod
     def of(cls, arch: Architecture, seed: int, weights: Path | None = None) -> Expected:
-        """The reference module of `arch` with weights from a file, else from `seed`, on tokens that reach past the
-        largest window. ForeignFileError: the file has other weights.
+        """The reference module of `arch` with weights from a file, else from `seed`, on tokens enough for the largest
+        window to hide some. ForeignFileError: the file has other weights.
         """
         generator = torch.Generator().manual_seed(seed)
         model = build(arch, generator=generator).eval()
         if weights is not None:
             _load(model, weights)
-        window = max(block.mixer.window for block in arch.blocks)
-        length = min(arch.context_length, max(32, min(window + 17, 512)))
+        reach = max(block.mixer.window * (2 if block.mixer.kind == "block_sparse" else 1) for block in arch.blocks)
+        length = min(arch.context_length, max(32, reach + 17))
         tokens = torch.randint(arch.vocab_size, (1, length), generator=generator)
         with torch.no_grad():
             return cls(tokens, model(tokens), model.state_dict())

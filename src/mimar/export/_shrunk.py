@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from mimar.errors import ArchitectureError
-from mimar.export._gguf_check import SAMPLE, GGUFCheck, require_gguf, weight_kind
+from mimar.export._gguf_check import SAMPLE, GGUFCheck, require_gguf
 from mimar.export._gguf_vocabulary import Vocabulary
+from mimar.export._gguf_writing import GGUFSizes, write_weights
 from mimar.export._publish import ExportResult, publish
 from mimar.export._shrunk_hf import CHECKED_TOKENS
 from mimar.export._tokenizer import accompany, tokenizer_file
-from mimar.formats import LICENCE_KEYS, from_neighbours, gguf_name, to_neighbours
+from mimar.formats import LICENCE_KEYS
 from mimar.space import Architecture
 
 if TYPE_CHECKING:
-    import gguf
     from torch import Tensor
 
     from mimar.elastic import Parent
@@ -142,53 +142,30 @@ Plan = tuple[str, str, Vocabulary]
 def _write_gguf(model: Parent, plan: Plan, file: Path, licence: Mapping[str, str] = NOTHING) -> dict[str, Tensor]:
     """Write the file; returns the weights by their names in transformers, as rounded there."""
     import gguf
-    import torch
 
     from mimar.elastic import state_dict
 
     family, quantization, vocabulary = plan
     writer = gguf.GGUFWriter(file, family)
-    _write_sizes(writer, model, family)
+    _sizes(model, family).write(writer)
     vocabulary.write(writer)
     for name in LICENCE_KEYS:
         if name in licence:
             writer.add_string(f"general.{name.replace('_', '.')}", licence[name])
-    heads = _turned_heads(model, family)
-    rounded: dict[str, Tensor] = {}
-    for name, tensor in state_dict(model).items():
-        kind, turned = weight_kind(quantization, name, tensor), heads.get(name, 0)
-        rows = tensor.detach().float().contiguous().numpy()
-        data = gguf.quants.quantize(to_neighbours(rows, turned) if turned else rows, kind)
-        writer.add_tensor(gguf_name(name), data, raw_dtype=kind)
-        back = gguf.quants.dequantize(data, kind).reshape(rows.shape)
-        rounded[name] = torch.from_numpy((from_neighbours(back, turned) if turned else back).copy())
-    for name, tensor in _silent_parts(model).items():
-        kind = weight_kind(quantization, name, tensor)
-        writer.add_tensor(gguf_name(name), gguf.quants.quantize(tensor.numpy(), kind), raw_dtype=kind)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    return rounded
+    weights = state_dict(model)
+    rounded = write_weights(writer, {**weights, **_silent_parts(model)}, _turned_heads(model, family), quantization)
+    return {name: rounded[name] for name in weights}
 
 
-def _write_sizes(writer: gguf.GGUFWriter, model: Parent, family: str) -> None:
+def _sizes(model: Parent, family: str) -> GGUFSizes:
     arch, facts = model.arch, model.facts
-    writer.add_name("mimar")
-    writer.add_context_length(arch.context_length)
-    writer.add_embedding_length(arch.hidden_size)
-    writer.add_block_count(arch.num_layers)
     widths = [block.feed_forward.intermediate_size or LEAST_WIDTH for block in arch.blocks]
     queries, keys = ([getattr(block.mixer, name) for block in arch.blocks] for name in ("num_heads", "num_kv_heads"))
-    writer.add_feed_forward_length(widths if family == "deci" else widths[0])
-    writer.add_head_count(queries if family == "deci" else queries[0])
-    writer.add_head_count_kv(keys if family == "deci" else keys[0])
-    writer.add_key_length(facts.head_size)
-    writer.add_value_length(facts.head_size)
-    writer.add_rope_dimension_count(facts.head_size)
-    writer.add_rope_freq_base(float(facts.rope["rope_theta"]))
-    writer.add_layer_norm_rms_eps(facts.norm_eps)
-    writer.add_vocab_size(arch.vocab_size)
+    per_layer = (widths, queries, keys) if family == "deci" else (widths[0], queries[0], keys[0])
+    return GGUFSizes(
+        arch.context_length, arch.hidden_size, arch.num_layers, *per_layer, facts.head_size,
+        float(facts.rope["rope_theta"]), facts.norm_eps, arch.vocab_size,
+    )  # fmt: skip
 
 
 def _turned_heads(model: Parent, family: str) -> Mapping[str, int]:

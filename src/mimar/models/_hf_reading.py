@@ -20,6 +20,7 @@ from mimar.space import (
 LLAMA_LIKE = ("llama", "mistral", "mixtral", "qwen2", "qwen3", "arcee")
 FAMILIES = (*LLAMA_LIKE, "gpt2")
 MOST_LAYERS = 1024
+LARGEST = 2**53
 
 _ACTIVATIONS: dict[str, Activation] = {"swish": "silu", **{name: name for name in ("silu", "gelu", "relu", "relu2")}}
 _ACTIVATIONS |= {"sigmoid": "sigmoid", "gelu_new": "gelu", "gelu_pytorch_tanh": "gelu", "gelu_fast": "gelu"}
@@ -63,9 +64,9 @@ class _Fields:
 
     def integer(self, name: str, default: int | None = None) -> int:
         value = self.get(name, default)
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            got = "nothing" if value is None else repr(value)[:40]
-            self.reasons.append(f"{name} must be a whole number of at least 1, got {got}")
+        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= LARGEST:
+            got = "nothing" if value is None else repr(value)[:40]  # of one beyond all bounds the first digits
+            self.reasons.append(f"{name} must be a whole number from 1 to {LARGEST:,}, got {got}")
             return 1
         return value
 

@@ -30,6 +30,7 @@ class LearningCurves:
     covariance: Array
     noise: float
     offset: float
+    count: int
 
     @staticmethod
     def fit(curves: Array, ends: Array) -> LearningCurves:
@@ -55,13 +56,13 @@ class LearningCurves:
         left = y - offset - x @ weights
         noise = float(np.sum(left**2) / max(1.0, len(y) - 1.0 - used))
         floor = (1e-3 * spread) ** 2
-        return LearningCurves(mean, scale, weights, np.linalg.inv(precision), max(noise, floor), offset)
+        return LearningCurves(mean, scale, weights, np.linalg.inv(precision), max(noise, floor), offset, len(y))
 
     def predict(self, x: Array) -> tuple[Array, Array]:
         """Losses in the end of the curves x (m, k) and their standard deviations, each (m,)."""
         curves = np.asarray(x, dtype=float)
         features = (_features(curves) - self.mean) / self.scale
-        variance = self.noise * (1.0 + np.einsum("ij,jk,ik->i", features, self.covariance, features))
+        variance = self.noise * (1.0 + 1.0 / self.count + np.einsum("ij,jk,ik->i", features, self.covariance, features))
         return curves[:, -1] + self.offset + features @ self.weights, np.sqrt(variance)
 
 

@@ -1,4 +1,4 @@
-"""Nuclear norms (sums of singular values), quicker than through singular values. Imports torch."""
+"""Singular values and their sums, quicker than through a decomposition. Imports torch."""
 
 from __future__ import annotations
 
@@ -12,6 +12,14 @@ from mimar.proxies._matrices import mixer_names
 
 if TYPE_CHECKING:  # the inputs ask for nuclear norms, not the other way round
     from mimar.proxies._inputs import ProxyInputs
+
+
+def singular_values(matrix: Tensor) -> Tensor:
+    """σ of a matrix (rows, columns), ascending, from the smaller Gram matrix, whose spectrum is the same: far quicker
+    than a singular value decomposition. The precision of small ones is that of `nuclear_norm`.
+    """
+    gram = matrix @ matrix.T if matrix.shape[0] < matrix.shape[1] else matrix.T @ matrix
+    return torch.linalg.eigvalsh(gram).clamp_min(0).sqrt()
 
 
 def nuclear_norm(matrix: Tensor) -> float:

@@ -22,12 +22,12 @@ ROUNDING = 1e-6
 def _spectrum(inputs: ProxyInputs) -> float:
     import torch
 
+    from mimar.proxies._nuclear import singular_values
+
     with torch.no_grad():
         states = final_states(inputs.module, inputs.batch).flatten(0, 1).double()
         centred = states - states.mean(dim=0)
-        # The smaller Gram matrix has the same spectrum and is far quicker than the singular values of the states.
-        gram = centred @ centred.T if len(centred) < centred.shape[1] else centred.T @ centred
-        singular = torch.linalg.eigvalsh(gram).clamp_min(0).sqrt()
+        singular = singular_values(centred)
         if singular[-1] <= ROUNDING * states.norm():  # All states are alike: one point has no direction.
             return 0.0
         return float(torch.special.entr(singular / singular.sum()).sum())

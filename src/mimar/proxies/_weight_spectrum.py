@@ -86,13 +86,12 @@ def _measured(inputs: ProxyInputs) -> tuple[tuple[Matrix, float, float], ...]:
 def _spectra(inputs: ProxyInputs) -> Iterator[tuple[Matrix, float, float]]:
     import torch
 
+    from mimar.proxies._nuclear import singular_values
+
     for index, layer in enumerate(inputs.shapes.layers):
         for matrix in layer.matrices:
             weight = inputs.module.get_parameter(f"blocks.{index}.{matrix.name}").detach().double()
-            weight = weight.reshape(matrix.rows, matrix.cols)
-            # The smaller Gram matrix has the same spectrum and is far quicker than a singular value decomposition.
-            gram = weight @ weight.T if matrix.rows < matrix.cols else weight.T @ weight
-            singular = torch.linalg.eigvalsh(gram).clamp_min(0).sqrt()
+            singular = singular_values(weight.reshape(matrix.rows, matrix.cols))
             rank = torch.special.entr(singular / singular.sum()).sum().exp()
             yield matrix, float(rank), float((singular[-1] / singular.mean()).log())
 

@@ -15,11 +15,10 @@ class FieldReader:
     def __init__(self, data: Any, where: str, reasons: list[str]) -> None:
         self._where = where
         self.reasons = reasons
-        self._data: Mapping[str, Any] = {}
+        self._is_object = isinstance(data, Mapping)
+        self._data: Mapping[str, Any] = cast("Mapping[str, Any]", data) if self._is_object else {}
         self._seen: set[str] = set()
-        if isinstance(data, Mapping):
-            self._data = cast("Mapping[str, Any]", data)
-        else:
+        if not self._is_object:
             reasons.append(f"{where}expected a JSON object, got {_kind(data)}")
 
     def __contains__(self, name: str) -> bool:
@@ -67,7 +66,7 @@ class FieldReader:
         return self._data.get(name, default)
 
     def _refuse(self, name: str, expected: str, value: Any, fallback: Any) -> Any:
-        if self._data:
+        if self._is_object:  # else one complaint is enough
             self.reasons.append(f"{self._where}{name} must be {expected}, got {_shown(value)}")
         return fallback
 

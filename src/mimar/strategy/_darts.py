@@ -77,6 +77,7 @@ class Darts:
         self._rng = np.random.default_rng(seed)
         self._data, self._recipe, self._device, self._on_epoch = data, recipe, device, on_epoch
         self._known: set[Architecture] = set()
+        self._has_proposed = False
         self._strengths: dict[str, list[float]] = {}
         self._kinds: Mapping[str, tuple[str, ...]] = {}
         self.epochs: tuple[Epoch, ...] = ()
@@ -89,7 +90,8 @@ class Darts:
         return [Proposal(arch, "darts") for arch in found if arch is not None]
 
     def tell(self, trials: Sequence[Trial[Architecture]]) -> None:
-        """Nothing is learnt from evaluations."""
+        """Nothing is learnt from evaluations, but what not to propose again: a start of the user's, for example."""
+        self._known.update(trial.architecture for trial in trials if trial.proposal.architecture is not None)
 
     def _search(self) -> None:
         from mimar.supernet import search_operations, strongest
@@ -108,9 +110,10 @@ class Darts:
             drawn = draw(self._problem, (), self._rng)
             if drawn is None:
                 return None
-            arch = self._with_operations(drawn, best=not self._known and attempt < TRIES // 2)
+            arch = self._with_operations(drawn, best=not self._has_proposed and attempt < TRIES // 2)
             if arch not in self._known and not self._problem.check(arch):
                 self._known.add(arch)
+                self._has_proposed = True
                 return arch
         return None
 

@@ -8,7 +8,7 @@ import numpy as np
 from mimar.llm import LLM, Message, Usage
 from mimar.objectives import losses
 from mimar.strategy._archive import Archive
-from mimar.strategy._prompts import Brief, Prompts, load, rejection_list
+from mimar.strategy._prompts import Brief, Prompts, rejection_list
 from mimar.strategy._proposer import Batch, Proposer, Request
 from mimar.strategy._protocol import Problem
 from mimar.strategy._traits import Traits
@@ -79,7 +79,7 @@ class Dialogue(Generic[A]):
             if room < 0 and kept:
                 break
             kept = [*exchange, *kept]
-        return (Message("system", load("system").template), opening, *kept)
+        return (Message("system", self._prompts.fixed("system")), opening, *kept)
 
     def _opening(self, count: int, rng: np.random.Generator) -> Message:
         begun = [trial for trial in self._pending if trial.status == "complete"]
@@ -120,7 +120,7 @@ class Dialogue(Generic[A]):
         new = sum(trial.id in front for trial in done)
         said = [f"{new} of {len(done)} are among the best so far."]
         lows, own = archive.losses.min(axis=0), losses([best.metrics], objectives)[0]
-        behind = (own - lows) / np.subtract(self._problem.reference.point, self._problem.reference.ideal)
+        behind = self._problem.reference.scaled(own) - self._problem.reference.scaled(lows)
         worst = int(np.argmax(behind))
         if behind[worst] > 0:
             name = self._prompts.view.name(objectives[worst].metric)

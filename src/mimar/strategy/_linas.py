@@ -60,7 +60,8 @@ class LINAS(Generic[A]):
             size = n if self._fill else round_size(trials)
             self._round = self._screen.propose(self._archive, self._best, size, self._rng)
         asked, self._round = self._round[:n], self._round[n:]
-        return asked or draw_many(self._problem, self._archive, n, self._rng)
+        missing = n - len(asked) if self._fill or not asked else 0
+        return [*asked, *draw_many(self._problem, self._archive, missing, self._rng)]
 
     def tell(self, trials: Sequence[Trial[A]]) -> None:
         """Remember the trials for the next round."""

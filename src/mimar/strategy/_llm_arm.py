@@ -23,6 +23,10 @@ LEAST = 0.07
 """Share of each ask that becomes due at least while the LLM does not answer: the bandit would let it wait for ever."""
 
 
+MOST = 2
+"""Calls that are due at most: what an LLM did not make in time others have made, and its share may have shrunk."""
+
+
 class LLMArm(Generic[A]):
     """Several ways to ask one LLM; a bandit of their own picks the next by hypervolume gained for tokens and price.
 
@@ -49,6 +53,7 @@ class LLMArm(Generic[A]):
         """At most `n` good candidates of one operator once enough are due; `spent` then holds what that cost."""
         self.spent = {}
         self._due += max(due, LEAST * n) if self._failures else due
+        self._due = min(self._due, MOST * self._batch)
         if self._due < self._batch:
             return []
         self._due -= self._batch

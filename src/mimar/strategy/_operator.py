@@ -87,7 +87,12 @@ class LLMSearch(Generic[A]):
             return draw_many(self._problem, self._archive, min(n, missing), self._rng)
         proposals: list[Proposal[A]] = []
         while len(proposals) < ATTEMPTS and all(proposal.reasons for proposal in proposals):
-            found = self._proposed(n)
+            try:
+                found = self._proposed(n)
+            except LLMError as error:
+                if not proposals or isinstance(error, ReplayError):
+                    raise
+                break  # what was rejected before is told first; the next ask meets the error again
             proposals += found
             if not found or self._failures:
                 break

@@ -14,7 +14,7 @@ from mimar.strategy._archive import Archive
 from mimar.strategy._instructions import Instructions, Parent
 from mimar.strategy._niched import NicheArchive
 from mimar.strategy._niches import describe_niche
-from mimar.strategy._prompts import Brief, Prompts, bullet_list, load, rejection_list
+from mimar.strategy._prompts import Brief, Prompts, bullet_list, rejection_list
 from mimar.strategy._proposer import Batch, Proposer, Request, object_schema, total
 from mimar.strategy._protocol import Problem
 from mimar.strategy._traits import Traits
@@ -82,7 +82,7 @@ class PELNAS(Generic[A]):
         self._knows = knowledge
         self._knowledge = [Knowledge()] * self._kept.count
         self._front = RunningFront(problem.reference)
-        self._instructions = Instructions(load("instructions").template.split("\n\n"))
+        self._instructions = Instructions(self._prompts.fixed("instructions").split("\n\n"))
         self._calls = 0
         self._rewrites = 0
         self._outside = ""
@@ -91,6 +91,7 @@ class PELNAS(Generic[A]):
 
     def propose(self, archive: Archive[A], count: int, rng: np.random.Generator) -> Batch[A]:
         """As `Operator.propose`: one turn of the next niche."""
+        self._credit(0.0)  # of a call whose candidates were all rejected nobody is told
         niche = self._calls % self._kept.count
         self._calls += 1  # a call that fails must not hold the others up
         spent = [self._rewrite(rng), self._update(niche, rng)]
@@ -111,6 +112,10 @@ class PELNAS(Generic[A]):
         for trial, point in zip(done, losses([trial.metrics for trial in done], self._objectives), strict=True):
             gain = self._front.add(point)
             gained += gain if trial.proposal.origin == f"llm-{self.name}" else 0.0
+        self._credit(gained)
+
+    def _credit(self, gained: float) -> None:
+        """What the last call gained, to its instruction and parent."""
         if self._used is not None:
             self._instructions.credit(self._used[0], gained, self._used[1])
             self._used = None

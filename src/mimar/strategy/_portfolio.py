@@ -93,9 +93,11 @@ class AdaptivePortfolio(Generic[A]):
         due = allotted.pop(LLM_ARM, 0)
         proposals = self._llm.ask(self._archive, n, due, self._rng) if self._llm else []
         for arm, count in allotted.items():
-            room = n - sum(not proposal.reasons for proposal in proposals)
-            proposals += self._free(arm, min(count, room))
-        if all(proposal.reasons for proposal in proposals):  # all was allotted to the LLM, which waits or failed
+            proposals += self._free(arm, min(count, n - _good(proposals)))
+        if self._fill:  # the LLM gives a few at a time, and others may not find as many as they are asked for
+            for arm in ("screened", "random"):
+                proposals += self._free(arm, n - _good(proposals))
+        elif not _good(proposals):  # all was allotted to the LLM, which waits or failed
             proposals += self._free("screened", size)
         return proposals
 
@@ -138,3 +140,7 @@ class AdaptivePortfolio(Generic[A]):
         pairs = zip(trials[::2], trials[1::2], strict=True)
         groups = [(a, b) if arm == "crossover" and a is not b else (a,) for a, b in pairs]
         return breed_many(self._problem, self._archive, groups, arm, self._rng)
+
+
+def _good(proposals: Sequence[Proposal[A]]) -> int:
+    return sum(not proposal.reasons for proposal in proposals)

@@ -60,7 +60,11 @@ class Prompts(Generic[A]):
 
     def messages(self, name: str, parts: Mapping[str, object]) -> tuple[Message, ...]:
         """The chat that the prompt file `name` opens, with `parts` in place of its $placeholders."""
-        return (Message("system", load("system").template), Message("user", self.fill(name, parts)))
+        return (Message("system", self.fixed("system")), Message("user", self.fill(name, parts)))
+
+    def fixed(self, name: str) -> str:
+        """The text of a prompt file without placeholders; of ``NAME_anonymous`` where names are neutral."""
+        return load(f"{name}_anonymous" if self._brief.anonymous else name).template
 
     def fill(self, name: str, parts: Mapping[str, object]) -> str:
         """The text of the prompt file `name`; what a part leaves empty takes its blank lines along."""
@@ -89,7 +93,7 @@ class Prompts(Generic[A]):
         return "" if self._brief.anonymous else f"Device: {self._brief.device}"
 
     def table(self, trials: Sequence[Trial[A]], title: str, also: Sequence[str] = ()) -> str:
-        """A table of `trials`, best trade-off first: its value (0 to 1), metrics, and the architecture as compact JSON.
+        """A table of `trials`, best trade-off first: its value (1 at the ideal), metrics, architecture as compact JSON.
 
         also: further metrics. Empty where there is no trial.
         """
@@ -125,8 +129,7 @@ class Prompts(Generic[A]):
 
 def trade_off(points: pareto.Points, frame: pareto.Reference) -> NDArray[np.float64]:
     """1 minus the mean of losses (n, m) over objectives, in units of the frame; none counts more than one beyond it."""
-    low, high = np.asarray(frame.ideal), np.asarray(frame.point)
-    return 1.0 - np.clip((points - low) / (high - low), -1.0, 2.0).mean(axis=1)
+    return 1.0 - np.clip(frame.scaled(points), -1.0, 2.0).mean(axis=1)
 
 
 def load(name: str) -> Template:

@@ -124,8 +124,7 @@ class ReinforcementLearning(Generic[A]):
         self._asked = []
 
     def _worth(self, metrics: Mapping[str, float], weights: NDArray[np.float64]) -> float:
-        low, high = np.asarray(self._problem.reference.ideal), np.asarray(self._problem.reference.point)
-        scaled = weights * (losses([metrics], self._problem.objectives)[0] - low) / (high - low)
+        scaled = weights * self._problem.reference.scaled(losses([metrics], self._problem.objectives)[0])
         return -float(scaled.max() + 0.05 * scaled.sum())
 
     def _draw(self, policy: Policy) -> tuple[Picks, A] | None:

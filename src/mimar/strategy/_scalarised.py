@@ -49,8 +49,7 @@ class Scalarised(Generic[A]):
     def _with_sum(self, metrics: Mapping[str, float]) -> Mapping[str, float]:
         if not metrics:  # of a candidate that was not evaluated
             return metrics
-        low, high = np.asarray(self._problem.reference.ideal), np.asarray(self._problem.reference.point)
-        scaled = (losses([metrics], self._problem.objectives)[0] - low) / (high - low)
+        scaled = self._problem.reference.scaled(losses([metrics], self._problem.objectives)[0])
         return {**metrics, SUM.metric: float(self._weights @ scaled)}
 
 

@@ -26,7 +26,8 @@ Roots: TypeAlias = tuple[int, ...]
 class Effort:
     """Size of the inner search, in candidates that only the surrogate judges.
 
-    finalists: so many of what it finds are compared by hypervolume. crossover: probability of two parents.
+    finalists: so many of what it finds are compared by hypervolume, more where more are asked for. crossover:
+    probability of two parents.
     """
 
     generations: int
@@ -65,7 +66,7 @@ class Screen(Generic[A]):
         """
         self._surrogate.learn(archive.complete)
         found, points = self._search(archive, best, rng)
-        finalists = [int(i) for i in order(points)[: self._effort.finalists]]
+        finalists = [int(i) for i in order(points)[: max(n, self._effort.finalists)]]
         candidates = list(found)
         front = best.points[pareto.front(best.points)]
         picked = [candidates[finalists[i]] for i in _greedy(self._problem, front, points[finalists], n)]

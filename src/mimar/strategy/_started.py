@@ -23,6 +23,7 @@ class Started(Generic[A]):
         self._problem = problem
         self._starts = list(starts)
         self._rng = np.random.default_rng([seed, 1])
+        self._asked: set[A] = set()
 
     @property
     def name(self) -> str:
@@ -33,16 +34,19 @@ class Started(Generic[A]):
         """The starts and mutants until all starts were asked, then what the inner strategy asks."""
         if not self._starts:
             return self._inner.ask(n)
-        found: dict[A, Proposal[A]] = {}
+        found: list[Proposal[A]] = []
         while self._starts and len(found) < n:
             start = self._starts.pop(0)
-            found[start] = Proposal(start, "start", reasons=self._problem.check(start))
-            missing = n - sum(not proposal.reasons for proposal in found.values())
+            if start not in self._asked:
+                found.append(Proposal(start, "start", reasons=self._problem.check(start)))
+                self._asked.add(start)
+            missing = n - sum(not proposal.reasons for proposal in found)
             for _ in range(0 if self._starts else missing):
-                mutant = breed(self._problem, (start,), found, self._rng)
+                mutant = breed(self._problem, (start,), self._asked, self._rng)
                 if mutant is not None:
-                    found[mutant] = Proposal(mutant, "start")
-        return tuple(found.values())
+                    found.append(Proposal(mutant, "start"))
+                    self._asked.add(mutant)
+        return tuple(found)
 
     def tell(self, trials: Sequence[Trial[A]]) -> None:
         """Tell the inner strategy, which learns from the starts as from any trial."""

@@ -52,12 +52,8 @@ class Surrogate(Generic[A]):
                 self._models[objective] = ChoiceProcess.fit(self._problem.space.variables, rows, column, like)
         self._weighed = total if anew else self._weighed
 
-    def losses(self, candidates: Sequence[A]) -> pareto.Points:
-        """Expected losses of candidates, shape (n, m); call `learn` first."""
-        return self.with_deviations(candidates)[0]
-
     def hopes(self, candidates: Sequence[A]) -> pareto.Points:
-        """Losses (n, m) half a deviation better than expected: what is known badly is worth a try."""
+        """After `learn`: losses (n, m) half a deviation better than expected, as what is known badly is worth a try."""
         expected, deviation = self.with_deviations(candidates)
         return expected - OPTIMISM * deviation
 

@@ -155,7 +155,7 @@ def search_operations(
     half = len(data.train) // 2
     weights, architecture = replace(data, train=data.train[:half]), replace(data, train=data.train[half:])
     mixed = MixedDecoder(template, operations, torch.Generator().manual_seed(recipe.seed), device)
-    search = _Search(mixed, architecture, recipe, epochs, on_epoch)
+    search = _Search(mixed, architecture, recipe, min(epochs, recipe.steps), on_epoch)
     try:
         train(mixed, weights, recipe, before_pass=search.before_pass)
     except _CollapseError:

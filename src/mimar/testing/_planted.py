@@ -127,7 +127,7 @@ class PlantedLLM:
         problem = self._toy.problem
         frame = problem.reference
         point = losses([self._toy.measure(arch)], problem.objectives)[0]
-        first, second = (point - frame.ideal) / np.subtract(frame.point, frame.ideal)
+        first, second = frame.scaled(point)
         return float(weight * first + (1 - weight) * second)
 
     def _outside(self, arch: Combination, prompt: str) -> float:

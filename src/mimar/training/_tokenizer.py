@@ -102,8 +102,10 @@ class SubwordTokenizer:
 
     @property
     def begin(self) -> tuple[int, ...]:
-        """What the file has put before a text, for models that were trained to see it."""
-        return tuple(self._library.encode("").ids)
+        """What the file has put before a text, for models that were trained to see it; not what it puts behind."""
+        encoding = self._library.encode("a")
+        mask = encoding.special_tokens_mask
+        return tuple(encoding.ids[: mask.index(0)]) if 0 in mask else ()
 
     def ids(self, text: str) -> list[int]:
         """`text` without special tokens at either end."""
