@@ -14,11 +14,12 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 
 from mimar.errors import ArchitectureError, ExportError, InputError
-from mimar.export import export_code, export_hf, export_json
+from mimar.export import copy_tokenizer, export_code, export_hf, export_json
 from mimar.export._publish import publish
 from mimar.export._reload import Expected
 from mimar.models import _codegen, build
 from mimar.space import Architecture, Block, FeedForward, Mixer, architecture_from_json
+from mimar.training import END, tokenizer_named
 
 GROUPED = Mixer("attention", 4, 2, 16)
 WINDOW = Mixer("sliding_window", 4, 2, 16, window=6)
@@ -403,3 +404,24 @@ def test_the_check_after_a_reload_reads_enough_for_a_window_to_hide_some(kind, w
         changed = (model(early) - model(expected.tokens)).abs().amax(-1)[0]
     assert changed[0] > 0
     assert changed[-1] == 0
+
+
+def test_a_tokenizer_that_was_trained_here_names_its_end(tmp_path):
+    """Though nothing lies beside it that says so."""
+    tokenizer_named("train:300", ["The year 1984 was long. " * 40]).save(tmp_path)
+    arch = Architecture(64, (Block(GROUPED, SWIGLU),), vocab_size=300, context_length=40)
+    export_hf(arch, tmp_path / "out", tokenizer=tmp_path)
+    end = Tokenizer.from_file(str(tmp_path / "tokenizer.json")).token_to_id(END)
+    assert json.loads((tmp_path / "out" / "config.json").read_text())["eos_token_id"] == end
+    assert json.loads((tmp_path / "out" / "tokenizer_config.json").read_text())["eos_token"] == END
+
+
+def test_a_tokenizers_settings_come_along(tmp_path):
+    """Its own end, and how it writes a dialogue; code that they name does not."""
+    tokenizer_named("train:300", ["The year 1984 was long. " * 40]).save(tmp_path)
+    settings = {"eos_token": "</s>", "chat_template": "{{ messages }}", "auto_map": {"AutoTokenizer": "x.Y"}}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(settings))
+    (tmp_path / "out").mkdir()
+    copy_tokenizer(tmp_path, tmp_path / "out")
+    kept = json.loads((tmp_path / "out" / "tokenizer_config.json").read_text())
+    assert kept == {"eos_token": "</s>", "chat_template": "{{ messages }}"}
